@@ -1,0 +1,1 @@
+"""The theory of superposition, derived, computed and measured."""

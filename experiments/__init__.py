@@ -1,0 +1,1 @@
+"""The paper's experiments and ours, each a command line that leaves one record."""
