@@ -1,1 +1,33 @@
-"""Placeholder."""
+"""Families of contexts: seeded, invertible linear maps for parameter superposition."""
+
+from psp_contexts._binary import BinaryContexts as BinaryContexts
+from psp_contexts._block_rotation import BlockRotationContexts as BlockRotationContexts
+from psp_contexts._complex import ComplexContexts as ComplexContexts
+from psp_contexts._contexts import Contexts as Contexts
+from psp_contexts._diagonal import DiagonalContexts as DiagonalContexts
+from psp_contexts._identity import IdentityContexts as IdentityContexts
+from psp_contexts._kronecker import KroneckerRotationContexts as KroneckerRotationContexts
+from psp_contexts._local_mix import LocalMixContexts as LocalMixContexts
+from psp_contexts._one_power import OnePowerContexts as OnePowerContexts
+from psp_contexts._parameter_count import parameter_count as parameter_count
+from psp_contexts._permutation import PermutationContexts as PermutationContexts
+from psp_contexts._rotation import RotationContexts as RotationContexts
+from psp_contexts._signed_permutation import (
+    SignedPermutationContexts as SignedPermutationContexts,
+)
+
+__all__ = [
+    "BinaryContexts",
+    "BlockRotationContexts",
+    "ComplexContexts",
+    "Contexts",
+    "DiagonalContexts",
+    "IdentityContexts",
+    "KroneckerRotationContexts",
+    "LocalMixContexts",
+    "OnePowerContexts",
+    "PermutationContexts",
+    "RotationContexts",
+    "SignedPermutationContexts",
+    "parameter_count",
+]

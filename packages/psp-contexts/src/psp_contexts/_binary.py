@@ -1,0 +1,31 @@
+"""Signs: the paper's binary superposition."""
+
+import torch
+from torch import Tensor
+
+from psp_contexts._diagonal import DiagonalContexts
+
+
+class BinaryContexts(DiagonalContexts):
+    """C_k = diag(±1) with independent fair signs: one bit per unit and model.
+
+    Learned, the signs are the start of free real numbers, which must stay away from zero for
+    `unbind` and `store` to make sense.
+
+    Source:
+        Cheung et al. 2019, section 2.1, Binary Superposition.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> BinaryContexts(6, num_contexts=3, seed=0, name="fc1").bind(torch.ones(6), 2)
+        tensor([ 1.,  1., -1.,  1.,  1.,  1.])
+    """
+
+    def draw(self, index: int) -> tuple[Tensor, ...]:
+        """The signs, int8."""
+        return (self._source().signs(index, self.dim),)
+
+    def diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+        """The signs themselves."""
+        return numbers.to(dtype)

@@ -1,0 +1,100 @@
+"""What bind needs of the contexts used so far: a cache, bounded in bytes, never saved."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Operands = tuple[Tensor, ...]
+
+
+class OperandCache:
+    """Operands by context index, for one dtype and one device.
+
+    While all contexts of a family fit into `max_bytes` they live in one table, row by row as they
+    are first used, so that a batch that mixes contexts is one gather. A family that is larger
+    keeps its most recently used contexts, and a mixed batch stacks the ones it names.
+
+    Args:
+        make: Gives the operands of one index, a tuple of tensors whose shapes do not vary.
+        num_contexts: How many indices there are.
+        max_bytes: How much to keep.
+    """
+
+    def __init__(self, make: Callable[[int], Operands], num_contexts: int, max_bytes: int) -> None:
+        """Keep nothing yet."""
+        self._make = make
+        self._num_contexts = num_contexts
+        self._max_bytes = max_bytes
+        self._recent: OrderedDict[int, Operands] = OrderedDict()
+        self._table: Operands | None = None
+        self._filled = bytearray()  # a flag per row of the table
+        self._missing = num_contexts
+
+    @property
+    def complete(self) -> bool:
+        """Whether every context is in the table, so that a lookup is a gather and no more."""
+        return self._missing == 0
+
+    def fill(self) -> None:
+        """Draw every context now.
+
+        Raises:
+            MemoryError: If they take more than `max_bytes`.
+        """
+        first = self.one(0)
+        if self._table is None:
+            raise MemoryError(
+                f"all {self._num_contexts} contexts together take "
+                f"{_bytes(first) * self._num_contexts:,} bytes, more than the {self._max_bytes:,} "
+                "of cache_bytes; use fewer contexts or raise cache_bytes."
+            )
+        if self._missing:
+            for index in range(self._num_contexts):
+                self.one(index)
+
+    def one(self, index: int) -> Operands:
+        """The operands of one context."""
+        if self._table is None:
+            if index in self._recent:
+                self._recent.move_to_end(index)
+                return self._recent[index]
+            made = self._make(index)
+            if _bytes(made) * self._num_contexts > self._max_bytes:
+                return self._remember(index, made)
+            self._table = tuple(part.new_empty(self._num_contexts, *part.shape) for part in made)
+            self._filled = bytearray(self._num_contexts)
+            self._put(index, made)
+        elif not self._filled[index]:
+            self._put(index, self._make(index))
+        return tuple(part[index] for part in self._table)
+
+    def many(self, context: Tensor) -> Operands:
+        """The operands of several contexts, each of shape (*context.shape, ...)."""
+        if not self.complete:
+            indices, position = torch.unique(context, return_inverse=True)
+            rows = [self.one(index) for index in indices.tolist()]
+            if self._table is None:
+                return tuple(torch.stack(part)[position] for part in zip(*rows, strict=True))
+        assert self._table is not None
+        return tuple(part[context] for part in self._table)
+
+    def _put(self, index: int, made: Operands) -> None:
+        assert self._table is not None
+        for part, row in zip(self._table, made, strict=True):
+            # `.data`, since autograd may hold other rows of this table for a backward pass to
+            # come, and would take any write for a change of those.
+            part.data[index] = row
+        self._filled[index] = 1
+        self._missing -= 1
+
+    def _remember(self, index: int, made: Operands) -> Operands:
+        self._recent[index] = made
+        while len(self._recent) > 1 and len(self._recent) * _bytes(made) > self._max_bytes:
+            self._recent.popitem(last=False)
+        return made
+
+
+def _bytes(operands: Operands) -> int:
+    return sum(part.numel() * part.element_size() for part in operands)

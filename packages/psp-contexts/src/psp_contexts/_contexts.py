@@ -1,0 +1,391 @@
+"""What every family of contexts is: validation, lookup, and the laws' vocabulary."""
+
+import hashlib
+import json
+import operator
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from psp_contexts._cache import OperandCache, Operands
+from psp_contexts._random import Source
+
+_COMPLEX = {torch.float64: torch.complex128, torch.complex128: torch.complex128}
+
+
+class Contexts(nn.Module, ABC):
+    """A family of invertible linear maps C_0 … C_{K-1} on vectors of length `dim`.
+
+    Contexts are a pure function of (seed, name, index): the same in every process, on every
+    device, whatever `num_contexts` is and whichever were used before. So nothing of a fixed
+    family is saved; what has been drawn is a cache of at most `cache_bytes` per dtype and device.
+
+    A new family says which numbers name one context (`draw`), what it makes of them once
+    (`operands`), and how they act (`_bind`, `_unbind`, `_matrix`); `psp_contexts.testing` then
+    holds it to the laws.
+
+    Args:
+        dim: Length of the vectors, at least 1.
+        num_contexts: How many contexts there are, K. Millions cost nothing until used.
+        seed: Any int. Other seeds give independent contexts.
+        name: Whose contexts these are, for example the layer's name: families with other names
+            are independent under one seed.
+
+    Raises:
+        TypeError: If `dim`, `num_contexts` or `seed` is not an int, or `name` not a str.
+        ValueError: If `dim` or `num_contexts` is less than 1, or the family has no map for `dim`.
+
+    Source:
+        Cheung et al. 2019, section 2: W = Σ_k W_k C_k⁻¹, read back as W C_k.
+    """
+
+    is_complex: ClassVar[bool] = False
+    """Whether the maps have complex entries; real input is then promoted."""
+
+    cache_bytes: int = 2**27
+    """How many bytes of drawn contexts to keep per dtype and device."""
+
+    def __init__(self, dim: int, num_contexts: int, *, seed: int, name: str = "") -> None:
+        """See the class."""
+        super().__init__()
+        self.dim = _positive("dim", dim)
+        self.num_contexts = _positive("num_contexts", num_contexts)
+        self.seed = _integer("seed", seed)
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, but {name!r} is a {type(name).__name__}.")
+        self.name = name
+        self._caches: dict[tuple[object, ...], OperandCache] = {}
+
+    # The five things that a family defines.
+
+    @abstractmethod
+    def draw(self, index: int) -> tuple[Tensor, ...]:
+        """The numbers that name context `index`, exact, on the CPU: Table 1 counts these."""
+
+    @abstractmethod
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+        """What `_bind` needs, made once from the numbers of one context."""
+
+    @abstractmethod
+    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        """`bind` on checked arguments."""
+
+    @abstractmethod
+    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        """`unbind` on checked arguments."""
+
+    @abstractmethod
+    def _matrix(self, operands: Operands) -> Tensor:
+        """Dense matrices (…, dim, dim) from operands with leading dimensions (…)."""
+
+    # The public verbs.
+
+    def bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        """C_k x for every vector of x.
+
+        Args:
+            x: Vectors, shape (…, dim), floating (complex for complex families, too).
+            context: One index for all, or a LongTensor that broadcasts to x.shape[:-1].
+
+        Returns:
+            Shape and dtype of x; complex families promote a real x.
+
+        Raises:
+            IndexError: If an index is not in 0..num_contexts-1; negative ones are not.
+            TypeError: If x is not floating, or complex for a real family, or the index no integer.
+            ValueError: If the shapes do not fit.
+
+        Example:
+            >>> import torch
+            >>> from psp_contexts import BinaryContexts
+            >>> contexts = BinaryContexts(4, num_contexts=50, seed=0)
+            >>> contexts.bind(torch.ones(2, 4), torch.tensor([3, 7])).shape
+            torch.Size([2, 4])
+        """
+        return self._bind(x, self._checked(x, context, "x"))
+
+    def unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        """C_k⁻¹ x for every vector of x; arguments and errors as for `bind`.
+
+        Example:
+            >>> import torch
+            >>> from psp_contexts import RotationContexts
+            >>> contexts = RotationContexts(3, num_contexts=5, seed=0)
+            >>> x = torch.tensor([1.0, 2.0, 3.0])
+            >>> torch.allclose(contexts.unbind(contexts.bind(x, 4), 4), x, atol=1e-6)
+            True
+        """
+        return self._unbind(x, self._checked(x, context, "x"))
+
+    def store(self, weight: Tensor, context: int | Tensor) -> Tensor:
+        """W C_k⁻¹: what model k adds to the superposition.
+
+        Args:
+            weight: The model's weights, shape (…, out, dim).
+            context: One index for all, or a LongTensor that broadcasts to weight.shape[:-2].
+
+        Returns:
+            Shape of `weight`; complex families promote a real weight.
+
+        Raises:
+            IndexError, TypeError, ValueError: As for `bind`.
+
+        Example:
+            >>> import torch
+            >>> from psp_contexts import BinaryContexts
+            >>> contexts = BinaryContexts(3, num_contexts=2, seed=3)
+            >>> models = torch.ones(2, 1, 3)
+            >>> superposition = contexts.store(models, torch.arange(2)).sum(0)
+            >>> contexts.retrieve(superposition, 1)  # model 1, and model 0 as noise
+            tensor([[0., 2., 2.]])
+        """
+        return self._store(weight, self._checked_rows(weight, context))
+
+    def retrieve(self, weight: Tensor, context: int | Tensor) -> Tensor:
+        """W C_k: model k read back; arguments and errors as for `store`."""
+        return self._retrieve(weight, self._checked_rows(weight, context))
+
+    def matrix(self, context: int | Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """The dense matrix of C_k: slow, for tests and for looking at.
+
+        Args:
+            context: An index, or a LongTensor of any shape.
+            dtype: The precision; complex families return the complex dtype that goes with it.
+
+        Returns:
+            Shape (*context.shape, dim, dim), on the CPU, differentiable for learned contexts.
+
+        Example:
+            >>> from psp_contexts import PermutationContexts
+            >>> PermutationContexts(3, num_contexts=2, seed=0).matrix(1).sum(0).tolist()
+            [1.0, 1.0, 1.0]
+        """
+        like = torch.empty(0, dtype=dtype)
+        index = self._checked_index(context)
+        return self._matrix(self._lookup(like, index))
+
+    def fill(self, like: Tensor) -> None:
+        """Draw every context now, for the dtype and device of `like`.
+
+        A later lookup is then one gather, with no question that depends on the data, as
+        `torch.compile` and `torch.export` need.
+
+        Raises:
+            MemoryError: If the contexts take more than `cache_bytes`.
+        """
+        self._cache(like).fill()
+
+    def count_numbers(self, num_contexts: int) -> int:
+        """How many numbers name the first `num_contexts` contexts, were they stored.
+
+        The paper's Table 1; see `parameter_count`. By default as many for every context as
+        `draw` gives.
+        """
+        return num_contexts * self.numbers_per_context
+
+    @property
+    @abstractmethod
+    def numbers_per_context(self) -> int:
+        """How many numbers one more context takes, in closed form."""
+
+    def spec(self) -> dict[str, Any]:
+        """What names this family: enough to build it again, as plain JSON values."""
+        return {
+            "family": type(self).__name__,
+            "dim": self.dim,
+            "num_contexts": self.num_contexts,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    def checksum(self) -> str:
+        """A digest of the spec and of the first and last context drawn from it.
+
+        It tells whether another machine's or release's contexts are these. Real numbers enter
+        with 12 bits after the point, which no linear algebra library disagrees about.
+        """
+        digest = hashlib.blake2b(json.dumps(self.spec(), sort_keys=True).encode(), digest_size=16)
+        for index in (0, self.num_contexts - 1):
+            for part in self.draw(index):
+                numbers = part.detach().double().mul(2.0**12).round().long()
+                digest.update(numbers.numpy().astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    # Lookup and validation, shared by all.
+
+    def _source(self, *part: str) -> Source:
+        return Source(type(self).__name__, self.name, self.seed, *part)
+
+    def _cache(self, like: Tensor) -> OperandCache:
+        # The type keeps fake tensors, which hold no data, out of the real ones' cache.
+        key = (like.dtype, like.device, type(like))
+        if key not in self._caches:
+            dtype, device = self._dtype(like.dtype), like.device
+
+            def make(index: int) -> Operands:
+                return tuple(part.to(device) for part in self.operands(self.draw(index), dtype))
+
+            self._caches[key] = OperandCache(make, self.num_contexts, self.cache_bytes)
+        return self._caches[key]
+
+    def _dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return _COMPLEX.get(dtype, torch.complex64) if self.is_complex else dtype
+
+    def _lookup(self, like: Tensor, context: int | Tensor) -> Operands:
+        cache = self._cache(like)
+        if isinstance(context, Tensor):
+            return cache.many(context.to(like.device))
+        return cache.one(context)
+
+    def _store(self, weight: Tensor, context: int | Tensor) -> Tensor:
+        # A row w of W C⁻¹ is (C⁻¹)ᵀ w, which is C w for the real orthogonal families.
+        return self._bind(weight, context)
+
+    def _retrieve(self, weight: Tensor, context: int | Tensor) -> Tensor:
+        return self._unbind(weight, context)
+
+    def _checked_rows(self, weight: Tensor, context: int | Tensor) -> int | Tensor:
+        if isinstance(weight, Tensor) and weight.dim() < 2:
+            raise ValueError(
+                f"weight must have shape (…, out, {self.dim}), but has {tuple(weight.shape)}; "
+                "for one vector use bind or unbind."
+            )
+        context = self._checked(weight, context, "weight", trailing=2)
+        return context.unsqueeze(-1) if isinstance(context, Tensor) else context
+
+    def _checked(
+        self, x: Tensor, context: int | Tensor, argument: str, trailing: int = 1
+    ) -> int | Tensor:
+        family = type(self).__name__
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{argument} must be a Tensor, but is a {type(x).__name__}.")
+        if x.dim() == 0 or x.shape[-1] != self.dim:
+            raise ValueError(
+                f"{family} acts on vectors of length {self.dim}, but {argument} has shape "
+                f"{tuple(x.shape)}; build it with dim={x.shape[-1] if x.dim() else 1} or reshape "
+                f"{argument}."
+            )
+        if x.is_complex() and not self.is_complex:
+            raise TypeError(
+                f"{family} is real, but {argument} is {x.dtype}; use ComplexContexts or "
+                f"OnePowerContexts, or pass its real and imaginary parts one after the other."
+            )
+        if not (x.is_floating_point() or x.is_complex()):
+            raise TypeError(
+                f"{family} needs floating {argument}, but {argument} is {x.dtype}; convert it, "
+                f"for example {argument}.float()."
+            )
+        index = self._checked_index(context)
+        leading = x.shape[: x.dim() - trailing]
+        if isinstance(index, Tensor) and not _broadcasts(index.shape, leading):
+            raise ValueError(
+                f"context has shape {tuple(index.shape)}, which does not broadcast to "
+                f"{tuple(leading)}, the leading shape of {argument} {tuple(x.shape)}; pass an "
+                "int, or a LongTensor that does."
+            )
+        return index
+
+    def _checked_index(self, context: int | Tensor) -> int | Tensor:
+        if not isinstance(context, Tensor):
+            try:
+                index = operator.index(context)
+            except TypeError:
+                index = None
+            if index is None or isinstance(context, bool):
+                raise TypeError(
+                    f"context must be an int or a LongTensor, but {context!r} is a "
+                    f"{type(context).__name__}."
+                )
+            if not 0 <= index < self.num_contexts:
+                raise self._no_such_context(index)
+            return index
+        if context.dtype != torch.int64:
+            raise TypeError(
+                f"context must be an int or a LongTensor, but is a tensor of {context.dtype}; "
+                "convert it with .long()."
+            )
+        if context.numel() and not _traced(context):
+            low, high = (int(bound) for bound in context.aminmax())
+            if low < 0 or high >= self.num_contexts:
+                raise self._no_such_context(low if low < 0 else high)
+        return context
+
+    def _no_such_context(self, index: int) -> IndexError:
+        remedy = (
+            "negative indices do not count from the end."
+            if index < 0
+            else f"build the family with num_contexts={index + 1} or more to use it."
+        )
+        return IndexError(
+            f"context={index} is not one of the {self.num_contexts} contexts "
+            f"0..{self.num_contexts - 1}; {remedy}"
+        )
+
+    # How it behaves as a module.
+
+    def get_extra_state(self) -> Tensor:
+        """The spec as bytes: all that a state dict holds of a fixed family."""
+        return torch.frombuffer(bytearray(json.dumps(self.spec()).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse the state of another family.
+
+        Raises:
+            ValueError: If `state` names other contexts than these.
+        """
+        theirs = json.loads(bytes(state.cpu().tolist()))
+        ours = self.spec()
+        if theirs != ours:
+            differ = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
+            raise ValueError(
+                "the state was saved with other contexts: "
+                + ", ".join(f"{key}={theirs.get(key)!r}" for key in differ)
+                + ", but this module has "
+                + ", ".join(f"{key}={ours.get(key)!r}" for key in differ)
+                + "; build the module with the saved ones."
+            )
+
+    def extra_repr(self) -> str:
+        """The arguments that name this family."""
+        spec = self.spec()
+        return ", ".join(f"{key}={value!r}" for key, value in spec.items() if key != "family")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles leave the cache behind: it can be drawn again."""
+        return {**self.__dict__, "_caches": {}}
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self._caches.clear()  # what was drawn for another device or dtype is of no more use
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
+    if len(shape) > len(target):
+        return False
+    tail = target[len(target) - len(shape) :]
+    return all(size in (1, wanted) for size, wanted in zip(shape, tail, strict=True))
+
+
+def _traced(context: Tensor) -> bool:
+    """Whether the values cannot be looked at, since a tracer or a transform stands between."""
+    return (
+        torch.compiler.is_compiling()
+        or context.is_meta
+        or type(context) is not Tensor
+        or torch._C._functorch.is_functorch_wrapped_tensor(context)
+    )
+
+
+def _integer(argument: str, value: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument} must be an int, but {value!r} is a {type(value).__name__}.")
+    return operator.index(value)
+
+
+def _positive(argument: str, value: int) -> int:
+    value = _integer(argument, value)
+    if value < 1:
+        raise ValueError(f"{argument} must be at least 1, but is {value}.")
+    return value

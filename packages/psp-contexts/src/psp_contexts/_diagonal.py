@@ -1,0 +1,92 @@
+"""What the diagonal families share: one gather and one multiply."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from psp_contexts._cache import Operands
+from psp_contexts._contexts import Contexts
+
+
+class DiagonalContexts(Contexts):
+    """Contexts C_k = diag(c_k): y = W (c_k ⊙ x), the paper's equation 4.
+
+    Any diagonal family can be learned: the numbers that a fixed one draws become the starting
+    point of a parameter, `learned_numbers`, with one row per context, and gradients flow into the
+    rows in use.
+
+    Args:
+        dim: See `Contexts`.
+        num_contexts: See `Contexts`.
+        seed: See `Contexts`; for learned contexts it gives the start.
+        name: See `Contexts`.
+        learned: Whether the contexts are trained.
+
+    Source:
+        Cheung et al. 2019, sections 2.1 and 5 (learned contexts are its open question).
+    """
+
+    learned_numbers: nn.Parameter | None
+
+    def __init__(
+        self, dim: int, num_contexts: int, *, seed: int, name: str = "", learned: bool = False
+    ) -> None:
+        """See the class."""
+        super().__init__(dim, num_contexts, seed=seed, name=name)
+        self.learned = learned
+        self.learned_numbers = nn.Parameter(self._start().float()) if learned else None
+
+    @abstractmethod
+    def diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+        """The diagonals c_k, shape (…, dim), from the numbers of contexts, shape (…, dim)."""
+
+    def _start(self) -> Tensor:
+        """Where learning starts: the drawn numbers of every context, shape (rows, dim)."""
+        return torch.stack([self.draw(index)[0] for index in range(self.num_contexts)])
+
+    def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
+        """The learned numbers of the contexts, shape (*context.shape, dim)."""
+        return learned_numbers[context]
+
+    @property
+    def numbers_per_context(self) -> int:
+        """See `Contexts.numbers_per_context`."""
+        return self.dim
+
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+        """The diagonal."""
+        return (self.diagonal(numbers[0], dtype),)
+
+    def _lookup(self, like: Tensor, context: int | Tensor) -> Operands:
+        if self.learned_numbers is None:
+            return super()._lookup(like, context)
+        numbers = self._learned(self.learned_numbers, context).to(like.device)
+        return (self.diagonal(numbers, self._dtype(like.dtype)),)
+
+    def fill(self, like: Tensor) -> None:
+        """Draw every context now; learned ones are there already. See `Contexts.fill`."""
+        if not self.learned:
+            super().fill(like)
+
+    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        return x * self._lookup(x, context)[0]
+
+    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        diagonal = self._lookup(x, context)[0]
+        # Unit entries are inverted by their conjugate; learned real ones need not be units.
+        return x * diagonal.conj() if self.is_complex else x / diagonal
+
+    def _store(self, weight: Tensor, context: int | Tensor) -> Tensor:
+        return self._unbind(weight, context)  # a diagonal is its own transpose
+
+    def _retrieve(self, weight: Tensor, context: int | Tensor) -> Tensor:
+        return self._bind(weight, context)
+
+    def _matrix(self, operands: Operands) -> Tensor:
+        return torch.diag_embed(operands[0])
+
+    def spec(self) -> dict[str, Any]:
+        """The arguments, with whether the contexts are learned."""
+        return {**super().spec(), "learned": self.learned}

@@ -1,0 +1,46 @@
+"""No context at all: the baseline."""
+
+import torch
+from torch import Tensor
+
+from psp_contexts._cache import Operands
+from psp_contexts._contexts import Contexts
+
+
+class IdentityContexts(Contexts):
+    """C_k = I for every k: the paper's *standard* network, which protects nothing.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import IdentityContexts
+        >>> IdentityContexts(2, num_contexts=3, seed=0).bind(torch.tensor([1.0, 2.0]), 2)
+        tensor([1., 2.])
+    """
+
+    def draw(self, index: int) -> tuple[Tensor, ...]:
+        """Nothing."""
+        return ()
+
+    @property
+    def numbers_per_context(self) -> int:
+        """See `Contexts.numbers_per_context`."""
+        return 0
+
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+        """Nothing."""
+        return ()
+
+    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        return x
+
+    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+        return x
+
+    def _matrix(self, operands: Operands) -> Tensor:
+        raise AssertionError("matrix is defined without operands")
+
+    def matrix(self, context: int | Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """The identity matrix. See `Contexts.matrix`."""
+        index = self._checked_index(context)
+        shape = index.shape if isinstance(index, Tensor) else ()
+        return torch.eye(self.dim, dtype=dtype).expand(*shape, -1, -1)

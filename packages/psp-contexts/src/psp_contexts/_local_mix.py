@@ -1,0 +1,77 @@
+"""Phases mixed over neighbours in time: the paper's contexts for slow drift."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from psp_contexts._complex import ComplexContexts
+from psp_contexts._contexts import _integer
+
+
+class LocalMixContexts(ComplexContexts):
+    """C_k = diag(e^{iθ}), θ(k) the mean of independent phases φ(k−n) … φ(k+n).
+
+    Contexts less than 2n+1 apart share phases, so that models for neighbouring moments help each
+    other. The price: a mean of phases is not uniform on the circle, and even contexts far apart
+    keep an overlap, E[e^{iθ(s)−iθ(k)}] = sinc(1/(2n+1))^{2(2n+1)} = 0.32 for n = 1.
+
+    Args:
+        dim: See `Contexts`.
+        num_contexts: See `Contexts`.
+        seed: See `Contexts`.
+        name: See `Contexts`.
+        neighbours: How many on either side are mixed in, n; 0 gives independent phases.
+        learned: Whether the phases φ are trained.
+
+    Source:
+        Cheung et al. 2019, section 4.1.3, pspFastLocalMix.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import LocalMixContexts
+        >>> contexts = LocalMixContexts(2000, num_contexts=1000, seed=0)
+        >>> x = torch.ones(2000)
+        >>> far, near = (contexts.bind(x, 5).vdot(contexts.bind(x, k)).real for k in (500, 6))
+        >>> (near / far).round()  # overlaps 0.68 and 0.32
+        tensor(2.)
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_contexts: int,
+        *,
+        seed: int,
+        name: str = "",
+        neighbours: int = 1,
+        learned: bool = False,
+    ) -> None:
+        """See the class."""
+        self.neighbours = _integer("neighbours", neighbours)
+        if self.neighbours < 0:
+            raise ValueError(f"neighbours must be at least 0, but is {neighbours}.")
+        super().__init__(dim, num_contexts, seed=seed, name=name, learned=learned)
+
+    def draw(self, index: int) -> tuple[Tensor, ...]:
+        """The mixed phases in radians, float64."""
+        return (torch.stack([self._phases(index + step) for step in self._window()]).mean(0),)
+
+    def _window(self) -> range:
+        return range(2 * self.neighbours + 1)
+
+    def _phases(self, position: int) -> Tensor:
+        # Position p holds φ(p − n), so that the first context has neighbours, too.
+        return self._source().phases(position, self.dim)
+
+    def _start(self) -> Tensor:
+        positions = range(self.num_contexts + 2 * self.neighbours)
+        return torch.stack([self._phases(position) for position in positions])
+
+    def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
+        window = [learned_numbers[context + step] for step in self._window()]
+        return torch.stack(window).mean(0)
+
+    def spec(self) -> dict[str, Any]:
+        """The arguments, with the number of neighbours."""
+        return {**super().spec(), "neighbours": self.neighbours}

@@ -1,0 +1,39 @@
+"""What a superposed linear layer stores: the paper's Table 1."""
+
+from psp_contexts._contexts import Contexts, _positive
+from psp_contexts._identity import IdentityContexts
+
+
+def parameter_count(contexts: Contexts, out_features: int, num_models: int = 1) -> int:
+    """Numbers stored for `num_models` linear maps from `contexts.dim` to `out_features`.
+
+    One set of weights (a complex weight is two numbers) and a context for each model. Identity
+    contexts keep no two models apart, so their models are counted as separate weights: the
+    table's row *Standard*. The contexts are counted as if they were stored, as the paper does; a
+    fixed family here draws them again from its seed, so that a file holds none of them.
+
+    Args:
+        contexts: The family, with its `dim`.
+        out_features: Rows of the weight.
+        num_models: How many models are in superposition.
+
+    Returns:
+        A count of real numbers. A sign counts as one.
+
+    Raises:
+        TypeError, ValueError: If `out_features` or `num_models` is not a positive int.
+
+    Source:
+        Cheung et al. 2019, Table 1.
+
+    Example:
+        >>> from psp_contexts import BinaryContexts, parameter_count
+        >>> contexts = BinaryContexts(256, num_contexts=50, seed=0)
+        >>> parameter_count(contexts, 10), parameter_count(contexts, 10, num_models=50)
+        (2816, 15360)
+    """
+    num_models = _positive("num_models", num_models)
+    weights = contexts.dim * _positive("out_features", out_features)
+    if isinstance(contexts, IdentityContexts):
+        return num_models * weights
+    return weights * (2 if contexts.is_complex else 1) + contexts.count_numbers(num_models)
