@@ -1,0 +1,76 @@
+"""From torchvision's files to tensors."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor
+
+from psp_data._cache_file import checksum
+from psp_data._sets import SETS
+
+
+def convert(name: str, root: Path, download: bool) -> dict[str, Tensor]:
+    """The images and labels that torchvision reads or downloads.
+
+    Files of torchvision's that lie below `root` are read where they are. A download goes into a
+    temporary folder in `root`: one that is cut off leaves nothing that could be taken for whole.
+
+    Args:
+        name: A set that has a torchvision class.
+        root: A folder that exists.
+        download: Whether to fetch the files if they are not there.
+
+    Returns:
+        `train_images` (N, C, H, W) and `test_images`, uint8, with their labels, int64.
+
+    Raises:
+        FileNotFoundError: If the files are not there and were not, or could not be, downloaded.
+        ValueError: If they are there, but damaged.
+    """
+    folder = root / SETS[name].folder
+    if folder.is_dir():
+        try:
+            tensors = _read(name, root)
+        except Exception as error:  # torchvision says "damaged" in as many ways as it has readers
+            raise _damaged(name, folder, str(error)) from error
+        if SETS[name].checksum not in ("", checksum(tensors)):
+            raise _damaged(name, folder, "the images are not those that were published")
+        return tensors
+    if not download:
+        raise _not_there(name, root, "downloading was not allowed (download=False)")
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-download-") as temporary:
+        try:
+            return _read(name, Path(temporary), download=True)
+        except (OSError, RuntimeError) as error:  # RuntimeError is torchvision's "no mirror works"
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk, not the network
+            raise _not_there(name, root, f"downloading failed ({error})") from error
+
+
+def _read(name: str, root: Path, *, download: bool = False) -> dict[str, Tensor]:
+    dataset_class = getattr(torchvision.datasets, SETS[name].dataset)
+    tensors = {}
+    for part, train in (("train", True), ("test", False)):
+        dataset = dataset_class(root, train=train, download=download)
+        pixels = torch.as_tensor(dataset.data)
+        images = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+        tensors[f"{part}_images"] = images.contiguous()
+        tensors[f"{part}_labels"] = torch.as_tensor(dataset.targets, dtype=torch.int64)
+    return tensors
+
+
+def _not_there(name: str, root: Path, reason: str) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"load({name!r}): neither {name}.safetensors nor {SETS[name].folder} is in {root}, and "
+        f"{reason}. Either let it download once on a machine with a network (download=True), or "
+        f"put one of these two there; root= and $PSP_DATA_DIR choose another folder."
+    )
+
+
+def _damaged(name: str, folder: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"load({name!r}): {folder} cannot be used: {' '.join(reason.split())}. Put whole files in "
+        "its place, or delete the folder to download them again."
+    )

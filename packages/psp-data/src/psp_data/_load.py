@@ -1,0 +1,65 @@
+"""Named image sets."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from psp_data._cache_file import naming_a_full_disk, read_cache_file, write_cache_file
+from psp_data._convert import convert
+from psp_data._digits import read_digits
+from psp_data._images import Images
+from psp_data._sets import SETS
+
+
+def load(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    *,
+    rebuild: bool = False,
+) -> Images:
+    """A named image set, whole.
+
+    The first use converts torchvision's files into `<root>/<name>.safetensors`; later uses map
+    that file into memory. A file of that name that is already there is used as it is, if it is
+    whole. The digits need no file.
+
+    Args:
+        name: "digits", "mnist", "fashion_mnist", "cifar10" or "cifar100".
+        root: The folder of the image sets; `$PSP_DATA_DIR` unless given, else the user's cache
+            folder.
+        download: Whether torchvision may fetch files that are not there.
+        rebuild: Convert torchvision's files again, even if `<name>.safetensors` is there.
+
+    Returns:
+        The images on the CPU, scaled as the paper scales them.
+
+    Raises:
+        ValueError: If there is no such set, or its file is damaged. A damaged file stays as it
+            is; `rebuild=True` replaces it.
+        FileNotFoundError: If the set is not there and was not, or could not be, downloaded.
+        OSError: If the disk is full; nothing is left behind.
+
+    Example:
+        >>> from psp_data import load
+        >>> load("digits")
+        Images('digits': 1437 train and 360 test images of shape (1, 8, 8), 10 classes, on cpu)
+    """
+    if name not in SETS:
+        raise ValueError(f"load({name!r}): there is no such set; choose from {', '.join(SETS)}.")
+    known = SETS[name]
+    if not known.dataset:
+        return Images(name, **read_digits(), mean=known.mean, std=known.std)
+    folder = _data_folder(root)
+    path = folder / f"{name}.safetensors"
+    if rebuild or not path.exists():
+        with naming_a_full_disk(name, folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_cache_file(path, convert(name, folder, download))
+    return Images(name, **read_cache_file(path), mean=known.mean, std=known.std)
+
+
+def _data_folder(root: str | os.PathLike[str] | None) -> Path:
+    chosen = root or os.environ.get("PSP_DATA_DIR") or platformdirs.user_cache_path("psp-data")
+    return Path(chosen).expanduser()
