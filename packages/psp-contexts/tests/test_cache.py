@@ -1,0 +1,88 @@
+"""What is drawn is a cache: it costs nothing before use, and never more than its bound."""
+
+import pytest
+import torch
+
+from psp_contexts import BinaryContexts, PermutationContexts, RotationContexts
+from psp_contexts._cache import OperandCache
+from psp_contexts.testing import FAMILIES, family_name
+
+FIXED = [family for family in FAMILIES if "learned" not in family_name(family)]
+
+
+def counting_cache(num_contexts, max_bytes):
+    made = []
+
+    def make(index):
+        made.append(index)
+        return (torch.full((4,), float(index)),)  # 16 bytes
+
+    return OperandCache(make, num_contexts, max_bytes), made
+
+
+def test_a_context_is_made_once_while_it_fits():
+    cache, made = counting_cache(num_contexts=8, max_bytes=128)
+    for index in (3, 5, 3):
+        assert cache.one(index)[0].tolist() == [index] * 4
+    assert cache.many(torch.tensor([[5, 3], [0, 3]]))[0][..., 0].tolist() == [[5, 3], [0, 3]]
+    assert made == [3, 5, 0]
+    assert not cache.complete
+    cache.fill()
+    assert cache.complete
+    assert sorted(made) == list(range(8))
+
+
+def test_a_larger_family_keeps_its_most_recent_contexts():
+    cache, made = counting_cache(num_contexts=9, max_bytes=128)
+    for index in range(9):  # 8 fit
+        cache.one(index)
+    assert cache.many(torch.tensor([8, 1, 8]))[0][:, 0].tolist() == [8, 1, 8]
+    cache.one(0)
+    assert made == [*range(9), 0]
+    with pytest.raises(MemoryError, match="144 bytes, more than the 128 of cache_bytes"):
+        cache.fill()
+
+
+@pytest.mark.parametrize("family", FIXED, ids=family_name)
+def test_ten_million_contexts_cost_nothing_until_used(family):
+    contexts = family(64, 10**7, seed=0)
+    x = torch.ones(64)
+    assert torch.equal(contexts.bind(x, 9_999_999), family(64, 10**7, seed=0).bind(x, 9_999_999))
+    index = torch.tensor([9_999_999, 3])
+    assert contexts.bind(x.expand(2, -1), index).shape == (2, 64)
+    kept = [cache for cache in contexts._caches.values()]
+    assert all(cache._table is None and len(cache._recent) <= 2 for cache in kept)
+    assert set(contexts.state_dict()) == {"_extra_state"}
+
+
+def test_a_backward_pass_survives_contexts_drawn_in_between():
+    # Rows of the table are saved for the backward pass; filling others must not spoil them.
+    contexts = RotationContexts(4, 3, seed=0)
+    x = torch.ones(4, requires_grad=True)
+    y = contexts.bind(x, 0)
+    contexts.bind(x.detach(), 1)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, contexts.matrix(0).float().sum(0))
+
+
+def test_a_filled_family_is_traced_without_a_look_at_the_data():
+    contexts = PermutationContexts(6, 4, seed=0)
+    x, index = torch.randn(5, 6), torch.tensor([3, 0, 1, 1, 2])
+    contexts.fill(x)
+
+    def bind(x, index):
+        return contexts.bind(x, index)
+
+    compiled = torch.compile(bind, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(x, index), contexts.bind(x, index))
+    over_contexts = torch.vmap(bind, in_dims=(None, 0))(x[0], index)
+    assert torch.equal(over_contexts, contexts.bind(x[0].expand(5, -1), index))
+
+
+def test_moving_the_module_drops_what_was_drawn_for_another_place():
+    contexts = BinaryContexts(4, 3, seed=0)
+    before = contexts.bind(torch.ones(4), 1)
+    assert contexts._caches
+    contexts.double()
+    assert not contexts._caches
+    assert torch.equal(contexts.bind(torch.ones(4), 1), before)

@@ -1,0 +1,104 @@
+"""What is particular to one family; what all share is in test_laws.py."""
+
+import math
+
+import pytest
+import torch
+
+from psp_contexts import (
+    BlockRotationContexts,
+    ComplexContexts,
+    KroneckerRotationContexts,
+    LocalMixContexts,
+    OnePowerContexts,
+    RotationContexts,
+)
+
+
+def test_a_prime_dim_has_no_kronecker_factors():
+    with pytest.raises(ValueError, match=r"dim=7 is prime.*use a composite dim, or SignedPerm"):
+        KroneckerRotationContexts(7, 2, seed=0)
+
+
+def test_blocks_must_fit():
+    with pytest.raises(ValueError, match="block_size=4 does not divide dim=6; use a divisor"):
+        BlockRotationContexts(6, 2, seed=0, block_size=4)
+    with pytest.raises(ValueError, match=r"dim=7 is prime.*use a composite dim, pass block_size"):
+        BlockRotationContexts(7, 2, seed=0)
+    assert (
+        BlockRotationContexts(7, 2, seed=0, block_size=1)
+        .matrix(0)
+        .abs()
+        .equal(torch.eye(7).double())
+    )
+
+
+def test_blocks_stay_apart():
+    matrix = BlockRotationContexts(12, 2, seed=0, block_size=3).matrix(1)
+    outside = torch.ones(12, 12, dtype=torch.bool)
+    for start in range(0, 12, 3):
+        outside[start : start + 3, start : start + 3] = False
+    assert (matrix[outside] == 0).all()
+    assert (matrix[~outside] != 0).all()
+
+
+def test_kronecker_contexts_are_two_rotations_and_signs():
+    contexts = KroneckerRotationContexts(6, 2, seed=0)
+    a, b, signs = contexts.draw(1)
+    assert (a.shape, b.shape) == ((2, 2), (3, 3))
+    torch.testing.assert_close(contexts.matrix(1), torch.kron(a, b) @ torch.diag(signs.double()))
+
+
+def test_large_powers_keep_their_phase():
+    # C^(i+j) = C^i C^j even where i φ in float32 would have lost every digit of the phase.
+    contexts = OnePowerContexts(32, 10**7, seed=0)
+    x = torch.randn(32, dtype=torch.complex64)
+    one_step = contexts.bind(contexts.bind(x, 9_999_000), 999)
+    torch.testing.assert_close(one_step, contexts.bind(x, 9_999_999), rtol=0, atol=1e-5)
+    assert contexts.bind(x, 0).equal(x)
+
+
+def test_mixed_phases_are_the_mean_of_their_neighbours():
+    contexts = LocalMixContexts(8, 6, seed=0, neighbours=1)
+    phases = contexts.draw(3)[0]
+    around = torch.stack([contexts._phases(position) for position in (3, 4, 5)])
+    torch.testing.assert_close(phases, around.mean(0))
+    # Three contexts apart nothing is shared; next to each other two thirds are.
+    assert contexts.draw(2)[0].sub(phases).abs().max() <= 2 * math.pi / 3
+
+
+def test_no_neighbours_means_independent_phases():
+    contexts = LocalMixContexts(10_000, 6, seed=0, neighbours=0)
+    x = torch.ones(10_000, dtype=torch.complex64)
+    overlap = contexts.bind(x, 1).vdot(contexts.bind(x, 2)) / 10_000
+    assert overlap.abs() < 5 / 100
+    with pytest.raises(ValueError, match="neighbours must be at least 0, but is -1"):
+        LocalMixContexts(4, 2, seed=0, neighbours=-1)
+
+
+def test_learned_phases_move_and_stay_on_the_circle():
+    contexts = ComplexContexts(4, 3, seed=0, learned=True)
+    optimiser = torch.optim.SGD(contexts.parameters(), lr=0.5)
+    before = contexts.matrix(1).clone()
+    contexts.bind(torch.ones(4), 1).real.sum().backward()
+    optimiser.step()
+    after = contexts.matrix(1)
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after.diagonal().abs(), torch.ones(4).double(), rtol=0, atol=1e-6)
+    fresh = ComplexContexts(4, 3, seed=0).matrix(2)  # a context that was not used is untouched
+    torch.testing.assert_close(contexts.matrix(2), fresh, rtol=0, atol=1e-6)
+
+
+def test_one_half_of_all_rotations_reflect():
+    determinants = [
+        torch.linalg.det(RotationContexts(3, 60, seed=0).matrix(index)).round().item()
+        for index in range(60)
+    ]
+    assert set(determinants) == {-1.0, 1.0}
+
+
+def test_a_module_shows_its_arguments():
+    text = repr(BlockRotationContexts(6, 2, seed=3, name="fc1", block_size=2))
+    assert text == (
+        "BlockRotationContexts(dim=6, num_contexts=2, seed=3, name='fc1', block_size=2)"
+    )
