@@ -1,7 +1,9 @@
 """From torchvision's files to tensors."""
 
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import URLError
 
 import torch
 import torchvision
@@ -9,6 +11,10 @@ from torch import Tensor
 
 from psp_data._cache_file import checksum
 from psp_data._sets import SETS
+
+# How a download fails for want of a network; RuntimeError is torchvision's "no mirror works".
+# Any other OSError is the disk's.
+NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, TimeoutError, RuntimeError)
 
 
 def convert(name: str, root: Path, download: bool) -> dict[str, Tensor]:
@@ -19,7 +25,7 @@ def convert(name: str, root: Path, download: bool) -> dict[str, Tensor]:
 
     Args:
         name: A set that has a torchvision class.
-        root: A folder that exists.
+        root: The folder of the image sets; made if a download needs it.
         download: Whether to fetch the files if they are not there.
 
     Returns:
@@ -40,12 +46,11 @@ def convert(name: str, root: Path, download: bool) -> dict[str, Tensor]:
         return tensors
     if not download:
         raise _not_there(name, root, "downloading was not allowed (download=False)")
+    root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-download-") as temporary:
         try:
             return _read(name, Path(temporary), download=True)
-        except (OSError, RuntimeError) as error:  # RuntimeError is torchvision's "no mirror works"
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk, not the network
+        except NETWORK_ERRORS as error:
             raise _not_there(name, root, f"downloading failed ({error})") from error
 
 

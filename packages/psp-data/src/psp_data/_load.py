@@ -55,7 +55,6 @@ def load(
     path = folder / f"{name}.safetensors"
     if rebuild or not path.exists():
         with naming_a_full_disk(name, folder):
-            folder.mkdir(parents=True, exist_ok=True)
             write_cache_file(path, convert(name, folder, download))
     return Images(name, **read_cache_file(path), mean=known.mean, std=known.std)
 

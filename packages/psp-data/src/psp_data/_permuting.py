@@ -65,7 +65,7 @@ class PermutingStream(Stream):
         self.device = self.images.device
         self._train = self.images.train_images.flatten(1)
         self._order = SampleOrder(
-            len(self._train), batch_size, "permuting samples", seed, device=self.device
+            len(self._train), batch_size, "permuting samples", self.seed, device=self.device
         )
         self._permutations: dict[int, Tensor] = {}
 

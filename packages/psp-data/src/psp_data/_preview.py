@@ -1,0 +1,56 @@
+"""A picture of what a stream shows when."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from psp_data._stream import Stream, checked_count
+
+MOST_COLUMNS = 10
+
+
+def preview(stream: Stream, steps: Sequence[int] | None = None, *, rows: int = 8) -> Tensor:
+    """Images that the stream shows, one column for each step, time running to the right.
+
+    Args:
+        stream: Any stream.
+        steps: The steps to look at; by default the first step of every task, or of ten tasks
+            spread evenly where there are more.
+        rows: How many images of each batch are drawn, at most a batch.
+
+    Returns:
+        Shape (3, height, width), uint8: a picture as `torchvision.io.write_png` takes it.
+
+    Raises:
+        ValueError: If there is no step to show, or a batch has fewer than `rows` images.
+        IndexError: If a step is not one of the stream's.
+
+    Source:
+        Cheung et al. 2019, figures 4a and 6a.
+
+    Example:
+        >>> from psp_data import RotatingStream, load, preview
+        >>> picture = preview(RotatingStream(load("digits")), rows=4)
+        >>> picture.shape, picture.dtype  # ten columns of 8 pixels with 2 between them
+        (torch.Size([3, 42, 102]), torch.uint8)
+
+        Save it with `torchvision.io.write_png(picture, "stream.png")`.
+    """
+    if checked_count("rows", rows) > stream.batch_size:
+        raise ValueError(
+            f"rows={rows} is more than the {stream.batch_size} images of a batch; use "
+            f"{stream.batch_size} or less."
+        )
+    if steps is None:
+        columns = min(stream.num_tasks, MOST_COLUMNS)
+        steps = [stream.first_step(i * stream.num_tasks // columns) for i in range(columns)]
+    if not steps:
+        raise ValueError("preview: steps is empty; name at least one step to show.")
+    columns_of_images = [
+        stream.grey(stream.train_batch(step)[0][:rows], stream.task(step)) for step in steps
+    ]
+    row_by_row = torch.stack(columns_of_images, 1).flatten(0, 1)
+    picture: Tensor = make_grid(row_by_row, nrow=len(steps), padding=2, pad_value=255)
+    return picture.cpu()
