@@ -1,0 +1,46 @@
+"""Command lines from dataclasses."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import tyro
+
+Config = TypeVar("Config")
+
+
+def parse(
+    config: type[Config],
+    presets: Mapping[str, Config],
+    description: str | None = None,
+    arguments: Sequence[str] | None = None,
+) -> Config:
+    """A config from the command line: `[PRESET] [--field value …]`.
+
+    Args:
+        config: A dataclass whose `__post_init__` raises ValueError for bad values.
+        presets: Configs by name; a first word that names one is where the fields start from.
+        description: What `--help` says first.
+        arguments: By default those of the process.
+
+    Returns:
+        The config. A bad value ends the process with status 2 and the error, before any work.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    start = None
+    if words and not words[0].startswith("-"):
+        name = words.pop(0)
+        if name not in presets:
+            sys.exit(f"unknown preset {name!r}: choose from {', '.join(presets)}, or give none.")
+        start = presets[name]
+    presets_help = "Presets, as a first word: " + ", ".join(presets) + "."
+    try:
+        return tyro.cli(
+            config,
+            args=words,
+            default=start,
+            description=f"{description or ''}\n\n{presets_help}",
+        )
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
