@@ -2,11 +2,11 @@
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from psp_data._class_task import ClassTask, refuse_absent_classes
 from psp_data._images import Images
 from psp_data._sample_order import SampleOrder
 from psp_data._stream import Stream, checked_count, checked_step
@@ -63,8 +63,9 @@ class IncrementalStream(Stream):
         self.num_tasks = self.num_contexts = len(tasks)
         self.num_steps = self.num_tasks * self.steps_per_task
         moved = {id(images): images if device is None else images.to(device) for images, _ in tasks}
+        refuse_absent_classes(tasks)
         self._tasks = [
-            _Task.of(f"task {number}", moved[id(images)], classes)
+            ClassTask.of(f"task {number}", moved[id(images)], classes)
             for number, (images, classes) in enumerate(tasks)
         ]
         first = self._tasks[0].images
@@ -122,84 +123,3 @@ class IncrementalStream(Stream):
     def grey(self, samples: Tensor, task: int) -> Tensor:
         """Samples of `task` as images again, (N, C, H, W) uint8."""
         return self._tasks[self._checked_task(task)].images.unscaled(samples)
-
-
-def split(images: Images, classes_per_task: int) -> list[tuple[Images, tuple[int, ...]]]:
-    """The classes of a set dealt out in order, as tasks for `IncrementalStream`.
-
-    Args:
-        images: Any image set.
-        classes_per_task: How many classes each task shows; must divide the number of classes
-            that the set holds.
-
-    Returns:
-        One (images, classes) for each task.
-
-    Raises:
-        ValueError: If the classes do not come out even.
-
-    Example:
-        >>> from psp_data import load, split
-        >>> [classes for _, classes in split(load("digits"), 5)]
-        [(0, 1, 2, 3, 4), (5, 6, 7, 8, 9)]
-    """
-    count = checked_count("classes_per_task", classes_per_task)
-    if len(images.classes) % count:
-        raise ValueError(
-            f"classes_per_task={count} does not divide the {len(images.classes)} classes of "
-            f"{images.name}; give IncrementalStream class lists of your own."
-        )
-    starts = range(0, len(images.classes), count)
-    return [(images, images.classes[start : start + count]) for start in starts]
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    images: Images
-    classes: tuple[int, ...]
-    train_rows: Tensor  # (n,) int64: where the samples of the task are in the whole train set
-    train_labels: Tensor  # (n,) int64: their labels on the head
-    test_rows: Tensor
-    test_labels: Tensor
-
-    @classmethod
-    def of(cls, where: str, images: Images, classes: Sequence[int]) -> "_Task":
-        wanted = tuple(operator.index(label) for label in classes)
-        if not wanted:
-            raise ValueError(f"{where}: the list of classes is empty; name at least one.")
-        if len(set(wanted)) < len(wanted):
-            repeated = sorted({label for label in wanted if wanted.count(label) > 1})
-            raise ValueError(f"{where}: the classes {_spans(repeated)} are listed repeatedly.")
-        held = set(images.classes) & set(images.test_labels.unique().tolist())
-        if missing := set(wanted) - held:
-            raise ValueError(
-                f"{where}: this copy of {images.name} has no images of the classes "
-                f"{_spans(missing)}; it holds {_spans(held)}. Use a whole copy, or list only "
-                "classes that are there."
-            )
-        return cls(
-            images,
-            wanted,
-            *_choose(images.train_labels, wanted),
-            *_choose(images.test_labels, wanted),
-        )
-
-
-def _choose(labels: Tensor, classes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The rows that have one of the classes, and for each its place in `classes`."""
-    on_head = labels.new_full((max(int(labels.max()), *classes) + 1,), -1)
-    on_head[list(classes)] = torch.arange(len(classes), device=labels.device)
-    new_labels = on_head[labels]
-    rows = (new_labels >= 0).nonzero().flatten()
-    return rows, new_labels[rows]
-
-
-def _spans(numbers: Sequence[int] | set[int]) -> str:
-    """Numbers as text, runs joined: 0–3, 7."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from psp_data._images import Images
-from psp_data._random import random_order
+from psp_data._random_order import random_order
 from psp_data._sample_order import SampleOrder
 from psp_data._stream import Stream, checked_count, checked_step
 

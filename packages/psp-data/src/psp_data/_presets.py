@@ -4,8 +4,39 @@ import os
 
 import torch
 
-from psp_data._incremental import IncrementalStream, split
+from psp_data._images import Images
+from psp_data._incremental import IncrementalStream
 from psp_data._load import load
+from psp_data._stream import checked_count
+
+
+def split(images: Images, classes_per_task: int) -> list[tuple[Images, tuple[int, ...]]]:
+    """The classes of a set dealt out in order, as tasks for `IncrementalStream`.
+
+    Args:
+        images: Any image set.
+        classes_per_task: How many classes each task shows; must divide the number of classes
+            that the set holds.
+
+    Returns:
+        One (images, classes) for each task.
+
+    Raises:
+        ValueError: If the classes do not come out even.
+
+    Example:
+        >>> from psp_data import load, split
+        >>> [classes for _, classes in split(load("digits"), 5)]
+        [(0, 1, 2, 3, 4), (5, 6, 7, 8, 9)]
+    """
+    count = checked_count("classes_per_task", classes_per_task)
+    if len(images.classes) % count:
+        raise ValueError(
+            f"classes_per_task={count} does not divide the {len(images.classes)} classes of "
+            f"{images.name}; give IncrementalStream class lists of your own."
+        )
+    starts = range(0, len(images.classes), count)
+    return [(images, images.classes[start : start + count]) for start in starts]
 
 
 def icifar(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from psp_data._random import random_order
+from psp_data._random_order import random_order
 from psp_data._stream import checked_count
 
 

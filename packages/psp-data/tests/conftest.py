@@ -1,0 +1,80 @@
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from hypothesis import HealthCheck, settings
+
+from psp_data import Images, load
+from psp_data._sets import SETS
+
+# No deadline: the machine may be busy with other tests. The examples are derandomized by the
+# profile, so that a failure is a failure of the change and not of the day.
+settings.register_profile(
+    "psp-data",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("psp-data")
+
+
+def numbered_images(count: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0) -> Images:
+    """Random pixels; the label of a train image is its number, so a batch tells what was drawn."""
+    generator = torch.Generator().manual_seed(seed)
+    train = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
+    test = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
+    return Images("numbered", train, torch.arange(count), test, torch.arange(count))
+
+
+@pytest.fixture(scope="session", name="numbered")
+def numbered_fixture() -> Callable[..., Images]:
+    return numbered_images
+
+
+class StandIn:
+    """A torchvision data set that keeps one file, and whose network can be down."""
+
+    downloads = 0
+    network_error: Exception | None = None
+
+    def __init__(self, root: Path, train: bool, download: bool) -> None:
+        file = Path(root) / "MNIST" / "raw" / "images"
+        if download and not file.exists():
+            type(self).downloads += 1
+            file.parent.mkdir(parents=True)
+            if self.network_error is not None:
+                file.write_bytes(b"the first ha")
+                raise self.network_error
+            file.write_bytes(b"whole")
+        if not file.exists() or file.read_bytes() != b"whole":
+            raise RuntimeError("Dataset not found. You can use download=True to download it")
+        images = numbered_images(12 if train else 5, seed=train)
+        self.data = images.train_images[:, 0]
+        self.targets = images.train_labels
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
+    """Puts a small stand-in where torchvision has MNIST."""
+    fresh = type("MNIST", (StandIn,), {})
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fresh)
+    monkeypatch.setitem(SETS, "mnist", replace(SETS["mnist"], checksum=""))
+    return fresh
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Callable[[str], Images]:
+    """Loads a real set from $PSP_DATA_DIR; the test is skipped where it is not there."""
+
+    def load_or_skip(name: str) -> Images:
+        root = Path(os.environ.get("PSP_DATA_DIR") or "no folder is named")
+        if not ((root / f"{name}.safetensors").exists() or (root / SETS[name].folder).is_dir()):
+            pytest.skip(f"$PSP_DATA_DIR does not hold {name}")
+        return load(name, root, download=False)
+
+    return load_or_skip
