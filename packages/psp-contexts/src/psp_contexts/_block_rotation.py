@@ -37,6 +37,8 @@ class BlockRotationContexts(Contexts):
         [0.0, 0.0, 0.0]
     """
 
+    gathers = False
+
     def __init__(
         self,
         dim: int,
@@ -72,13 +74,13 @@ class BlockRotationContexts(Contexts):
         """The blocks."""
         return (numbers[0].to(dtype),)
 
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
-        if isinstance(context, Tensor):
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
+        if isinstance(context, Tensor) and context.dim():
             return apply_grouped(x, context, self._bind)
         return self._multiply(x, self._lookup(x, context)[0])
 
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
-        if isinstance(context, Tensor):
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
+        if isinstance(context, Tensor) and context.dim():
             return apply_grouped(x, context, self._unbind)
         return self._multiply(x, self._lookup(x, context)[0].mT)
 

@@ -60,14 +60,17 @@ class OperandCache:
             if index in self._recent:
                 self._recent.move_to_end(index)
                 return self._recent[index]
-            made = self._make(index)
+            made = self._made(index)
             if _bytes(made) * self._num_contexts > self._max_bytes:
                 return self._remember(index, made)
-            self._table = tuple(part.new_empty(self._num_contexts, *part.shape) for part in made)
+            with torch.inference_mode(False):
+                self._table = tuple(
+                    part.new_empty(self._num_contexts, *part.shape) for part in made
+                )
             self._filled = bytearray(self._num_contexts)
             self._put(index, made)
         elif not self._filled[index]:
-            self._put(index, self._make(index))
+            self._put(index, self._made(index))
         return tuple(part[index] for part in self._table)
 
     def many(self, context: Tensor) -> Operands:
@@ -79,6 +82,11 @@ class OperandCache:
                 return tuple(torch.stack(part)[position] for part in zip(*rows, strict=True))
         assert self._table is not None
         return tuple(part[context] for part in self._table)
+
+    def _made(self, index: int) -> Operands:
+        # What is drawn while evaluating in inference mode must serve training, too.
+        with torch.inference_mode(False):
+            return self._make(index)
 
     def _put(self, index: int, made: Operands) -> None:
         assert self._table is not None

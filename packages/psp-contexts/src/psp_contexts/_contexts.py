@@ -47,6 +47,9 @@ class Contexts(nn.Module, ABC):
     cache_bytes: int = 2**27
     """How many bytes of drawn contexts to keep per dtype and device."""
 
+    gathers: ClassVar[bool] = True
+    """Whether `look_up` serves many contexts at once; else their operands are too large for it."""
+
     def __init__(self, dim: int, num_contexts: int, *, seed: int, name: str = "") -> None:
         """See the class."""
         super().__init__()
@@ -69,11 +72,11 @@ class Contexts(nn.Module, ABC):
         """What `_bind` needs, made once from the numbers of one context."""
 
     @abstractmethod
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         """`bind` on checked arguments."""
 
     @abstractmethod
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         """`unbind` on checked arguments."""
 
     @abstractmethod
@@ -82,12 +85,13 @@ class Contexts(nn.Module, ABC):
 
     # The public verbs.
 
-    def bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         """C_k x for every vector of x.
 
         Args:
             x: Vectors, shape (…, dim), floating (complex for complex families, too).
-            context: One index for all, or a LongTensor that broadcasts to x.shape[:-1].
+            context: One index for all, or a LongTensor that broadcasts to x.shape[:-1]; or what
+                `look_up` gave for it, which is taken unchecked.
 
         Returns:
             Shape and dtype of x; complex families promote a real x.
@@ -104,9 +108,11 @@ class Contexts(nn.Module, ABC):
             >>> contexts.bind(torch.ones(2, 4), torch.tensor([3, 7])).shape
             torch.Size([2, 4])
         """
+        if isinstance(context, tuple):
+            return self._bind(x, context)
         return self._bind(x, self._checked(x, context, "x"))
 
-    def unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         """C_k⁻¹ x for every vector of x; arguments and errors as for `bind`.
 
         Example:
@@ -117,14 +123,17 @@ class Contexts(nn.Module, ABC):
             >>> torch.allclose(contexts.unbind(contexts.bind(x, 4), 4), x, atol=1e-6)
             True
         """
+        if isinstance(context, tuple):
+            return self._unbind(x, context)
         return self._unbind(x, self._checked(x, context, "x"))
 
-    def store(self, weight: Tensor, context: int | Tensor) -> Tensor:
+    def store(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         """W C_k⁻¹: what model k adds to the superposition.
 
         Args:
             weight: The model's weights, shape (…, out, dim).
-            context: One index for all, or a LongTensor that broadcasts to weight.shape[:-2].
+            context: One index for all, or a LongTensor that broadcasts to weight.shape[:-2]; or
+                what `look_up` gave for it with a last dimension of 1, which is taken unchecked.
 
         Returns:
             Shape of `weight`; complex families promote a real weight.
@@ -141,11 +150,46 @@ class Contexts(nn.Module, ABC):
             >>> contexts.retrieve(superposition, 1)  # model 1, and model 0 as noise
             tensor([[0., 2., 2.]])
         """
+        if isinstance(context, tuple):
+            return self._store(weight, context)
         return self._store(weight, self._checked_rows(weight, context))
 
-    def retrieve(self, weight: Tensor, context: int | Tensor) -> Tensor:
+    def retrieve(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         """W C_k: model k read back; arguments and errors as for `store`."""
+        if isinstance(context, tuple):
+            return self._retrieve(weight, context)
         return self._retrieve(weight, self._checked_rows(weight, context))
+
+    def look_up(self, like: Tensor, context: int | Tensor, *, check: bool = True) -> Operands:
+        """What the verbs make of a context, to be passed in its place when it is used often.
+
+        The verbs then ask nothing: no bounds, no cache, which suits small layers and tracing.
+        Not kept up to date: of learned contexts it holds the values of now.
+
+        Args:
+            like: A tensor with the dtype and device of what will be bound.
+            context: An index, or, if the family `gathers`, a LongTensor that broadcasts to the
+                leading dimensions of what will be bound.
+            check: Whether to check the index; False if that has been done.
+
+        Raises:
+            IndexError: If an index is not in 0..num_contexts-1.
+            ValueError: If `context` has dimensions and the family does not gather.
+
+        Example:
+            >>> import torch
+            >>> from psp_contexts import BinaryContexts
+            >>> contexts = BinaryContexts(4, num_contexts=50, seed=0)
+            >>> x = torch.ones(4)
+            >>> torch.equal(contexts.bind(x, contexts.look_up(x, 3)), contexts.bind(x, 3))
+            True
+        """
+        if isinstance(context, Tensor) and context.dim() and not self.gathers:
+            raise ValueError(
+                f"{type(self).__name__} keeps operands too large to gather {tuple(context.shape)} "
+                "of them; pass the indices themselves to the verbs."
+            )
+        return self._lookup(like, self._checked_index(context) if check else context)
 
     def matrix(self, context: int | Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
         """The dense matrix of C_k: slow, for tests and for looking at.
@@ -233,17 +277,19 @@ class Contexts(nn.Module, ABC):
     def _dtype(self, dtype: torch.dtype) -> torch.dtype:
         return _COMPLEX.get(dtype, torch.complex64) if self.is_complex else dtype
 
-    def _lookup(self, like: Tensor, context: int | Tensor) -> Operands:
+    def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
+        if isinstance(context, tuple):
+            return context
         cache = self._cache(like)
         if isinstance(context, Tensor):
             return cache.many(context.to(like.device))
         return cache.one(context)
 
-    def _store(self, weight: Tensor, context: int | Tensor) -> Tensor:
+    def _store(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         # A row w of W C⁻¹ is (C⁻¹)ᵀ w, which is C w for the real orthogonal families.
         return self._bind(weight, context)
 
-    def _retrieve(self, weight: Tensor, context: int | Tensor) -> Tensor:
+    def _retrieve(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         return self._unbind(weight, context)
 
     def _checked_rows(self, weight: Tensor, context: int | Tensor) -> int | Tensor:

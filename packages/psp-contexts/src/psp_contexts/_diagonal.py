@@ -59,8 +59,8 @@ class DiagonalContexts(Contexts):
         """The diagonal."""
         return (self.diagonal(numbers[0], dtype),)
 
-    def _lookup(self, like: Tensor, context: int | Tensor) -> Operands:
-        if self.learned_numbers is None:
+    def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
+        if self.learned_numbers is None or isinstance(context, tuple):
             return super()._lookup(like, context)
         numbers = self._learned(self.learned_numbers, context).to(like.device)
         return (self.diagonal(numbers, self._dtype(like.dtype)),)
@@ -70,18 +70,18 @@ class DiagonalContexts(Contexts):
         if not self.learned:
             super().fill(like)
 
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         return x * self._lookup(x, context)[0]
 
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         diagonal = self._lookup(x, context)[0]
         # Unit entries are inverted by their conjugate; learned real ones need not be units.
         return x * diagonal.conj() if self.is_complex else x / diagonal
 
-    def _store(self, weight: Tensor, context: int | Tensor) -> Tensor:
+    def _store(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         return self._unbind(weight, context)  # a diagonal is its own transpose
 
-    def _retrieve(self, weight: Tensor, context: int | Tensor) -> Tensor:
+    def _retrieve(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         return self._bind(weight, context)
 
     def _matrix(self, operands: Operands) -> Tensor:

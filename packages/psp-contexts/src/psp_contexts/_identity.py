@@ -30,10 +30,10 @@ class IdentityContexts(Contexts):
         """Nothing."""
         return ()
 
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         return x
 
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         return x
 
     def _matrix(self, operands: Operands) -> Tensor:

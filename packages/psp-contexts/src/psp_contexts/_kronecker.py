@@ -54,12 +54,12 @@ class KroneckerRotationContexts(Contexts):
         """A, B and the signs."""
         return tuple(part.to(dtype) for part in numbers)
 
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         a, b, signs = self._lookup(x, context)
         square: Tensor = (x * signs).unflatten(-1, self.sizes)
         return (a @ square @ b.mT).reshape(x.shape)
 
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         a, b, signs = self._lookup(x, context)
         square: Tensor = x.unflatten(-1, self.sizes)
         return (a.mT @ square @ b).reshape(x.shape) * signs

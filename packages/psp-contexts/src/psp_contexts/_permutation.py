@@ -38,11 +38,11 @@ class PermutationContexts(Contexts):
         """p and its inverse."""
         return numbers[0], numbers[0].argsort()
 
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         forward, inverse = self._lookup(x, context)
         return permute(x, forward, inverse)
 
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         forward, inverse = self._lookup(x, context)
         return permute(x, inverse, forward)
 

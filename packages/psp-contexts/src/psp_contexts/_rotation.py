@@ -23,6 +23,8 @@ class RotationContexts(Contexts):
         True
     """
 
+    gathers = False
+
     def draw(self, index: int) -> tuple[Tensor, ...]:
         """The matrix, shape (dim, dim), float64."""
         return (self._source().haar(index, 1, self.dim)[0],)
@@ -36,13 +38,13 @@ class RotationContexts(Contexts):
         """The matrix."""
         return (numbers[0].to(dtype),)
 
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
-        if isinstance(context, Tensor):
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
+        if isinstance(context, Tensor) and context.dim():
             return apply_grouped(x, context, self._bind)
         return F.linear(x, self._lookup(x, context)[0])
 
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
-        if isinstance(context, Tensor):
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
+        if isinstance(context, Tensor) and context.dim():
             return apply_grouped(x, context, self._unbind)
         return F.linear(x, self._lookup(x, context)[0].T)
 

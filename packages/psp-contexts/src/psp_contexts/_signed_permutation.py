@@ -40,11 +40,11 @@ class SignedPermutationContexts(Contexts):
         forward = numbers[0].abs() - 1
         return forward, forward.argsort(), numbers[0].sign().to(dtype)
 
-    def _bind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         forward, inverse, signs = self._lookup(x, context)
         return permute(x, forward, inverse) * signs
 
-    def _unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
+    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         forward, inverse, signs = self._lookup(x, context)
         return permute(x * signs, inverse, forward)
 

@@ -157,6 +157,34 @@ def a_mixed_batch_equals_one_at_a_time(family: Family, dim: int, seed: int) -> N
     assert contexts.bind(x[:0], index[:0]).shape == (0, dim)
 
 
+def operands_looked_up_stand_for_their_context(family: Family, dim: int, seed: int) -> None:
+    """In every verb, for one context, one as a tensor, or, where they are gathered, many."""
+    contexts, x = _drawn(family, dim, seed)
+    with torch.inference_mode():
+        contexts.bind(x, 1)  # what evaluation draws must serve training, too
+    rows = x[:, None].requires_grad_()
+    indices: list[int | Tensor] = [1, torch.tensor(1)]
+    if contexts.gathers:
+        indices.append(_one_each(x))
+    for index in indices:
+        context = index[:, None] if isinstance(index, Tensor) and index.dim() else index
+        operands = contexts.look_up(x, context)
+        for verb, plain in (
+            (contexts.bind, context),
+            (contexts.unbind, context),
+            (contexts.store, index),
+            (contexts.retrieve, index),
+        ):
+            y = verb(rows, operands)
+            _close(y, verb(rows, plain))
+            assert not torch.autograd.grad(y.abs().sum(), rows, retain_graph=True)[0].isnan().any()
+    if not contexts.gathers:
+        with pytest.raises(ValueError, match="pass the indices themselves"):
+            contexts.look_up(x, _one_each(x))
+    with pytest.raises(IndexError, match=f"num_contexts={NUM_CONTEXTS + 1} or more"):
+        contexts.look_up(x, NUM_CONTEXTS)
+
+
 def gradients_flow_through_bind_and_unbind(family: Family, dim: int, seed: int) -> None:
     """The derivatives are those of a linear map, in x and in what is learned."""
     contexts, x = _drawn(family, dim, seed)
@@ -285,6 +313,7 @@ LAWS: tuple[Law, ...] = (
     store_and_retrieve_agree_with_the_dense_matrix,
     retrieving_equals_binding_the_input,
     a_mixed_batch_equals_one_at_a_time,
+    operands_looked_up_stand_for_their_context,
     gradients_flow_through_bind_and_unbind,
     every_dtype_is_served,
     contexts_depend_on_seed_name_and_index_alone,
