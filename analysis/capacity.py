@@ -1,0 +1,217 @@
+"""The capacity law: how many models fit at a target, and how that grows with dim."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The largest number of models that meets a target, as far as the curve shows it.
+
+    Attributes:
+        num_models: The largest tested K at which the target holds, and at every smaller tested
+            one, too. 0 if it fails at the smallest.
+        fails_at: The smallest tested K at which it fails. None if it never does: the capacity
+            is then at least `num_models`, and the curve ended too early to say more.
+        estimate: Where the curve crosses the target, interpolated in log K between those two;
+            `num_models` where there is nothing to interpolate.
+    """
+
+    num_models: int
+    fails_at: int | None
+    estimate: float
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the curve ended before the target failed: a lower bound, not a capacity."""
+        return self.fails_at is None
+
+    @property
+    def censored(self) -> bool:
+        """Whether the capacity lies outside the tested range, on either side."""
+        return self.at_limit or self.num_models == 0
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A power law, capacity ∝ dim^exponent, fitted by least squares in the logarithms.
+
+    Attributes:
+        exponent: The slope. None with fewer than two usable dims.
+        standard_error: Of the exponent. None with fewer than three points.
+        interval: Its confidence interval, by Student's t. None with fewer than three points.
+        factor: The capacity at dim 1 by the fitted line. None without an exponent.
+        dims_used: Which dims entered.
+        dims_excluded: Which did not, since a capacity there is censored.
+    """
+
+    exponent: float | None
+    standard_error: float | None
+    interval: tuple[float, float] | None
+    factor: float | None
+    dims_used: tuple[int, ...]
+    dims_excluded: tuple[int, ...]
+
+
+def capacity_at_snr(num_models: Sequence[int], snr: Sequence[float], target: float) -> Capacity:
+    """The largest K at which the signal-to-noise ratio is at least `target`.
+
+    Args:
+        num_models: The tested K, at least 1, strictly increasing.
+        snr: The ratio at each, of powers, positive.
+        target: The ratio asked for, positive.
+
+    Returns:
+        The capacity, interpolated in log K and log SNR.
+
+    Raises:
+        ValueError: If the lengths differ, K does not increase, or a ratio is not positive.
+
+    Example:
+        >>> from analysis.capacity import capacity_at_snr
+        >>> capacity_at_snr([2, 4, 16], [64.0, 16.0, 1.0], target=4.0)
+        Capacity(num_models=4, fails_at=16, estimate=8.0)
+    """
+    if not target > 0 or not all(ratio > 0 for ratio in snr):
+        raise ValueError(
+            f"capacity_at_snr needs positive ratios of powers, but target={target:g} and the "
+            f"smallest SNR is {min(snr, default=math.nan):g}; pass ratios, not decibels."
+        )
+    return _first_failure(num_models, [math.log(ratio / target) for ratio in snr])
+
+
+def capacity_at_tolerance(
+    num_models: Sequence[int],
+    accuracy: Sequence[float],
+    when_learned: float | Sequence[float],
+    tolerance: float,
+) -> Capacity:
+    """The largest K at which mean accuracy stays within a tolerance of that when just learned.
+
+    Args:
+        num_models: The tested K, at least 1, strictly increasing.
+        accuracy: Mean accuracy over the models stored, at each K.
+        when_learned: The same models' mean accuracy when each was just learned: one number, or
+            one per K.
+        tolerance: The drop allowed, in the unit of `accuracy`, at least 0.
+
+    Returns:
+        The capacity, interpolated in log K and accuracy.
+
+    Raises:
+        ValueError: If the lengths differ, K does not increase, or the tolerance is negative.
+
+    Example:
+        >>> from analysis.capacity import capacity_at_tolerance
+        >>> capacity_at_tolerance([1, 2, 4], [0.9, 0.9, 0.8], 0.9, tolerance=0.05)
+        Capacity(num_models=2, fails_at=4, estimate=2.828...)
+    """
+    if not tolerance >= 0:
+        raise ValueError(
+            f"tolerance={tolerance:g} must be at least 0; pass the drop allowed, 0.01 for a point."
+        )
+    fresh = (
+        [*when_learned] if isinstance(when_learned, Sequence) else [when_learned] * len(accuracy)
+    )
+    if len(fresh) != len(accuracy):
+        raise ValueError(
+            f"when_learned has {len(fresh)} entries for {len(accuracy)} accuracies; pass one "
+            "number, or one for each."
+        )
+    # Accuracies are sums of hundreds of fractions: a drop equal to the tolerance is within it.
+    slack = tolerance + 1e-9
+    margin = [now - then + slack for now, then in zip(accuracy, fresh, strict=True)]
+    return _first_failure(num_models, margin)
+
+
+def fit_growth(
+    dims: Sequence[int], capacities: Sequence[Capacity], confidence: float = 0.95
+) -> Growth:
+    """The exponent with which capacity grows with dim, by log-log least squares.
+
+    The points are the interpolated estimates. A dim at which any capacity is censored is left out
+    as a whole, and named in the result: the limit that was reached is no capacity, and the other
+    seeds at that dim, which stayed below it, would be a biased choice.
+
+    Args:
+        dims: One per capacity; a dim may occur several times, for example once per seed.
+        capacities: What was found there.
+        confidence: Of the interval, in (0, 1). It assumes independent errors of one size about a
+            straight line, and says nothing about a curve that bends.
+
+    Returns:
+        The fit; what cannot be said from the points that are left is None.
+
+    Raises:
+        ValueError: If the lengths differ, a dim is less than 1, or `confidence` is not in (0, 1).
+
+    Example:
+        >>> from analysis.capacity import Capacity, fit_growth
+        >>> limit = Capacity(512, None, 512.0)
+        >>> found = [Capacity(k, k + 1, float(k)) for k in (16, 33, 64)]
+        >>> growth = fit_growth([64, 128, 256, 1024], [*found, limit])
+        >>> round(growth.exponent, 3), round(growth.standard_error, 3), growth.dims_excluded
+        (1.0, 0.026, (1024,))
+    """
+    if len(dims) != len(capacities):
+        raise ValueError(
+            f"{len(dims)} dims for {len(capacities)} capacities; pass one dim for each."
+        )
+    if not all(dim >= 1 for dim in dims):
+        raise ValueError(f"dims must be at least 1, but the smallest is {min(dims)}.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence:g} must lie in (0, 1); pass 0.95 for 95 %.")
+    excluded = {dim for dim, found in zip(dims, capacities, strict=True) if found.censored}
+    points = [
+        (math.log(dim), math.log(found.estimate))
+        for dim, found in zip(dims, capacities, strict=True)
+        if dim not in excluded
+    ]
+    used = tuple(sorted(set(dims) - excluded))
+    if len(used) < 2:
+        return Growth(None, None, None, None, used, tuple(sorted(excluded)))
+    log_dim, log_capacity = np.array(points).T
+    centred = log_dim - log_dim.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ log_capacity) / spread
+    factor = math.exp(log_capacity.mean() - slope * log_dim.mean())
+    error = interval = None
+    if (freedom := len(points) - 2) > 0:
+        residual = log_capacity - log_capacity.mean() - slope * centred
+        error = math.sqrt(float(residual @ residual) / freedom / spread)
+        reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+        interval = (slope - reach, slope + reach)
+    return Growth(slope, error, interval, factor, used, tuple(sorted(excluded)))
+
+
+def _first_failure(num_models: Sequence[int], margin: Sequence[float]) -> Capacity:
+    """The capacity from margins over the target, which holds where they are at least 0."""
+    if not len(num_models) == len(margin) > 0:
+        raise ValueError(
+            f"the curve has {len(num_models)} numbers of models and {len(margin)} values; pass as "
+            "many of either, at least one."
+        )
+    if num_models[0] < 1 or any(
+        after <= before for before, after in itertools.pairwise(num_models)
+    ):
+        raise ValueError(
+            f"num_models must be at least 1 and increase strictly, but is {list(num_models)}; sort "
+            "the curve by K."
+        )
+    if any(math.isnan(value) for value in margin):
+        raise ValueError("the curve has a value that is NaN; leave that K out.")
+    failed = next((at for at, value in enumerate(margin) if value < 0), None)
+    if failed is None:
+        return Capacity(num_models[-1], None, float(num_models[-1]))
+    if failed == 0:
+        return Capacity(0, num_models[0], 0.0)
+    low, high = num_models[failed - 1], num_models[failed]
+    above, below = margin[failed - 1], margin[failed]
+    # From an infinite margin, one model without noise, there is no line to follow.
+    share = 0.0 if math.isinf(above) else above / (above - below)
+    return Capacity(low, high, low * (high / low) ** share)

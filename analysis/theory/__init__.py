@@ -1,0 +1,29 @@
+"""Closed forms of interference between models in superposition, as numbers."""
+
+from analysis.theory._law import leverage_scores as leverage_scores
+from analysis.theory._moments import expected_noise_power as expected_noise_power
+from analysis.theory._moments import fourth_moment as fourth_moment
+from analysis.theory._moments import mean as mean
+from analysis.theory._moments import pseudo_moment as pseudo_moment
+from analysis.theory._moments import real_covariance as real_covariance
+from analysis.theory._moments import real_second_moment as real_second_moment
+from analysis.theory._moments import second_moment as second_moment
+from analysis.theory._moments import tail_bound as tail_bound
+from analysis.theory._snr import largest_num_models as largest_num_models
+from analysis.theory._snr import snr as snr
+from analysis.theory._snr import squared_alignment as squared_alignment
+
+__all__ = [
+    "expected_noise_power",
+    "fourth_moment",
+    "largest_num_models",
+    "leverage_scores",
+    "mean",
+    "pseudo_moment",
+    "real_covariance",
+    "real_second_moment",
+    "second_moment",
+    "snr",
+    "squared_alignment",
+    "tail_bound",
+]

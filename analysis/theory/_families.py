@@ -1,0 +1,71 @@
+"""Which law holds for which family."""
+
+from collections.abc import Callable
+from typing import Any
+
+from analysis.theory._diagonal import BinaryLaw, ComplexLaw, LocalMixLaw, OnePowerLaw
+from analysis.theory._law import IdentityLaw, Law
+from analysis.theory._permutation import PermutationLaw, SignedPermutationLaw
+from analysis.theory._rotation import BlockRotationLaw, KroneckerRotationLaw, RotationLaw
+from psp_contexts import (
+    BinaryContexts,
+    BlockRotationContexts,
+    ComplexContexts,
+    Contexts,
+    IdentityContexts,
+    KroneckerRotationContexts,
+    LocalMixContexts,
+    OnePowerContexts,
+    PermutationContexts,
+    RotationContexts,
+    SignedPermutationContexts,
+)
+
+Family = Contexts | Callable[..., Contexts]
+"""Contexts, or what makes them when called with (dim, num_contexts, seed=…), such as a class."""
+
+# By exact class: a subclass draws other contexts, and may follow another law.
+_LAWS: dict[type[Contexts], Callable[[Any], Law]] = {
+    IdentityContexts: lambda contexts: IdentityLaw(),
+    RotationContexts: lambda contexts: RotationLaw(),
+    BlockRotationContexts: lambda contexts: BlockRotationLaw(contexts.block_size),
+    KroneckerRotationContexts: lambda contexts: KroneckerRotationLaw(contexts.sizes),
+    PermutationContexts: lambda contexts: PermutationLaw(),
+    SignedPermutationContexts: lambda contexts: SignedPermutationLaw(),
+    ComplexContexts: lambda contexts: ComplexLaw(),
+    OnePowerContexts: lambda contexts: OnePowerLaw(),
+    BinaryContexts: lambda contexts: BinaryLaw(),
+    LocalMixContexts: lambda contexts: LocalMixLaw(contexts.neighbours),
+}
+
+
+def law_of(family: Family, dim: int) -> Law:
+    """The law of interference between fixed contexts of a family.
+
+    Args:
+        family: Contexts, whose options count (block size, neighbours), or a class, whose
+            defaults do.
+        dim: Length of the vectors that the law is asked about.
+
+    Raises:
+        ValueError: If `family` is contexts of another length.
+        NotImplementedError: If no law is known: a family of your own, or learned contexts.
+    """
+    contexts = family if isinstance(family, Contexts) else family(dim, 2, seed=0)
+    name = type(contexts).__name__
+    if contexts.dim != dim:
+        raise ValueError(
+            f"{name} acts on vectors of length {contexts.dim}, but theory was asked about length "
+            f"{dim}; pass contexts of that length, or the class."
+        )
+    if getattr(contexts, "learned", False):
+        raise NotImplementedError(
+            f"theory was asked about learned {name}, which go where training takes them; measure "
+            "them with analysis.retrieval, or ask about the fixed family they start from."
+        )
+    if type(contexts) not in _LAWS:
+        raise NotImplementedError(
+            f"theory knows no law for {name}; measure it with analysis.retrieval, or ask about "
+            f"one of {', '.join(sorted(known.__name__ for known in _LAWS))}."
+        )
+    return _LAWS[type(contexts)](contexts)

@@ -1,0 +1,105 @@
+"""The law of retrieval: signal-to-noise ratio, alignment, and the capacity they allow."""
+
+import torch
+from torch import Tensor
+
+Number = float | Tensor
+
+
+def squared_alignment(weight: Tensor, x: Tensor) -> Tensor:
+    """ρ² = ‖W x‖² / (‖W‖_F² ‖x‖²): the share of a model's weights that its input uses.
+
+    1 for weights that are an outer product with x, 1/dim on average for weights that know nothing
+    of x: E ρ² = 1/dim if the direction of x is uniform, whatever W is.
+
+    Args:
+        weight: Weights, shape (…, out, dim).
+        x: Inputs, shape (…, n, dim).
+
+    Returns:
+        Shape (…, n), between 0 and 1; 0 where W or x is zero.
+
+    Raises:
+        ValueError: If the dims of `weight` and `x` differ.
+
+    Example:
+        >>> import torch
+        >>> from analysis.theory import squared_alignment
+        >>> x = torch.tensor([[3.0, 4.0]])
+        >>> squared_alignment(torch.tensor([[6.0, 8.0]]), x), squared_alignment(torch.eye(2), x)
+        (tensor([1.]), tensor([0.5000]))
+    """
+    if weight.dim() < 2 or x.dim() < 2 or weight.shape[-1] != x.shape[-1]:
+        raise ValueError(
+            f"squared_alignment got weight of shape {tuple(weight.shape)} and x of shape "
+            f"{tuple(x.shape)}; pass (…, out, dim) and (…, n, dim) with the same dim."
+        )
+    signal = (x @ weight.mT).abs().square().sum(-1)
+    full = weight.abs().square().sum((-2, -1)).unsqueeze(-1) * x.abs().square().sum(-1)
+    return torch.where(full > 0, signal / full, 0.0)
+
+
+def snr(dim: Number, num_models: Number, squared_alignment: Number = 1.0) -> Tensor:
+    """Signal-to-noise ratio of one of K models in superposition, ρ² M / (K − 1).
+
+    The ratio of powers, ‖W_s x‖² / E‖Σ_{k≠s} W_k C_k⁻¹ C_s x‖², for models of equal norm in a
+    family whose interference has Haar's second moment ‖W_k‖²‖x‖²/M: Rotation,
+    KroneckerRotation, SignedPermutation for any weights and inputs; Binary, Complex, OnePower,
+    BlockRotation where energy is spread evenly over the units (see `coherence_penalty`). Read
+    through the real part, a complex family has twice this. `expected_noise_power` is exact for
+    given weights, inputs and family.
+
+    Args:
+        dim: M, at least 1.
+        num_models: K, at least 1.
+        squared_alignment: ρ², from `squared_alignment`. The paper's √((K−1)/M) is ρ = 1.
+
+    Returns:
+        The ratio, float64, of the broadcast shape; infinite for one model.
+
+    Source:
+        Cheung et al. 2019, appendix A, for ρ = 1.
+
+    Example:
+        >>> import torch
+        >>> from analysis.theory import snr
+        >>> snr(1024, torch.tensor([2, 257]))
+        tensor([1024.,    4.], dtype=torch.float64)
+        >>> snr(1024, 257, squared_alignment=1 / 1024)  # weights that know nothing of x
+        tensor(0.0039, dtype=torch.float64)
+    """
+    return _double(squared_alignment) * _double(dim) / (_double(num_models) - 1)
+
+
+def largest_num_models(dim: Number, target_snr: Number, squared_alignment: Number = 1.0) -> Tensor:
+    """The largest K whose `snr` is at least the target: ⌊1 + ρ² M / target⌋.
+
+    Args:
+        dim: M, at least 1.
+        target_snr: A ratio of powers, positive.
+        squared_alignment: ρ², see `snr`.
+
+    Returns:
+        K, int64, of the broadcast shape; at least 1.
+
+    Raises:
+        ValueError: If a target is not positive.
+
+    Example:
+        >>> from analysis.theory import largest_num_models
+        >>> largest_num_models(1024, target_snr=4.0)
+        tensor(257)
+    """
+    target = _double(target_snr)
+    if not bool((target > 0).all()):
+        raise ValueError(
+            f"target_snr={target_snr} must be a positive ratio of powers; decibels are "
+            "10 ** (dB / 10)."
+        )
+    exact = 1 + _double(squared_alignment) * _double(dim) / target
+    # A quotient that is whole but for rounding is meant to be whole.
+    return (exact * (1 + 1e-12)).floor().long()
+
+
+def _double(number: Number) -> Tensor:
+    return torch.as_tensor(number).double()
