@@ -53,7 +53,7 @@ class StandIn:
             file.write_bytes(b"whole")
         if not file.exists() or file.read_bytes() != b"whole":
             raise RuntimeError("Dataset not found. You can use download=True to download it")
-        images = numbered_images(12 if train else 5, seed=train)
+        images = numbered_images(12 if train else 5, seed=int(train))
         self.data = images.train_images[:, 0]
         self.targets = images.train_labels
 

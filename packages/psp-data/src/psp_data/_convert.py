@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
-import torchvision
 from torch import Tensor
 
 from psp_data._cache_file import checksum
@@ -55,6 +54,8 @@ def convert(name: str, root: Path, download: bool) -> dict[str, Tensor]:
 
 
 def _read(name: str, root: Path, *, download: bool = False) -> dict[str, Tensor]:
+    import torchvision  # here, since it doubles the time that `import psp_data` takes
+
     dataset_class = getattr(torchvision.datasets, SETS[name].dataset)
     tensors = {}
     for part, train in (("train", True), ("test", False)):

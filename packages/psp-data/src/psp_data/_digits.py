@@ -22,7 +22,7 @@ def read_digits() -> dict[str, Tensor]:
     Source:
         E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
     """
-    from sklearn.datasets import load_digits  # takes a second to import
+    from sklearn.datasets import load_digits  # here, since importing it takes a second
 
     pixels, targets = load_digits(return_X_y=True)
     images = torch.from_numpy(pixels).mul(255 / 16).round().to(torch.uint8).view(-1, 1, 8, 8)

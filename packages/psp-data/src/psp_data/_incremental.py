@@ -62,10 +62,11 @@ class IncrementalStream(Stream):
         self.steps_per_task = checked_count("steps_per_task", steps_per_task)
         self.num_tasks = self.num_contexts = len(tasks)
         self.num_steps = self.num_tasks * self.steps_per_task
-        moved = {id(images): images if device is None else images.to(device) for images, _ in tasks}
         refuse_absent_classes(tasks)
+        given = dict.fromkeys(images for images, _ in tasks)
+        moved = {images: images if device is None else images.to(device) for images in given}
         self._tasks = [
-            ClassTask.of(f"task {number}", moved[id(images)], classes)
+            ClassTask.of(f"task {number}", moved[images], classes)
             for number, (images, classes) in enumerate(tasks)
         ]
         first = self._tasks[0].images

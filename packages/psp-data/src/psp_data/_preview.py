@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from psp_data._stream import Stream, checked_count
 
@@ -21,7 +20,7 @@ def preview(stream: Stream, steps: Sequence[int] | None = None, *, rows: int = 8
         rows: How many images of each batch are drawn, at most a batch.
 
     Returns:
-        Shape (3, height, width), uint8: a picture as `torchvision.io.write_png` takes it.
+        Shape (3, height, width), uint8.
 
     Raises:
         ValueError: If there is no step to show, or a batch has fewer than `rows` images.
@@ -36,7 +35,7 @@ def preview(stream: Stream, steps: Sequence[int] | None = None, *, rows: int = 8
         >>> picture.shape, picture.dtype  # ten columns of 8 pixels with 2 between them
         (torch.Size([3, 42, 102]), torch.uint8)
 
-        Save it with `torchvision.io.write_png(picture, "stream.png")`.
+        Save it with `torchvision.transforms.functional.to_pil_image(picture).save("stream.png")`.
     """
     if checked_count("rows", rows) > stream.batch_size:
         raise ValueError(
@@ -51,6 +50,8 @@ def preview(stream: Stream, steps: Sequence[int] | None = None, *, rows: int = 8
     columns_of_images = [
         stream.grey(stream.train_batch(step)[0][:rows], stream.task(step)) for step in steps
     ]
+    from torchvision.utils import make_grid  # here, since importing it takes seconds
+
     row_by_row = torch.stack(columns_of_images, 1).flatten(0, 1)
     picture: Tensor = make_grid(row_by_row, nrow=len(steps), padding=2, pad_value=255)
     return picture.cpu()

@@ -1,0 +1,68 @@
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from psp_data._convert import convert
+from psp_data._sets import SETS
+
+
+def write_idx(folder, numbered):
+    """MNIST's own format, for 6 train and 4 test images of 28×28 pixels."""
+    folder.mkdir(parents=True)
+    for stem, count in (("train", 6), ("t10k", 4)):
+        images = numbered(count, (1, 28, 28))
+        header = struct.pack(">IIII", 2051, count, 28, 28)
+        pixels = images.train_images.numpy().tobytes()
+        (folder / f"{stem}-images-idx3-ubyte").write_bytes(header + pixels)
+        labels = images.train_labels.to(torch.uint8).numpy().tobytes()
+        header = struct.pack(">II", 2049, count)
+        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(header + labels)
+
+
+def test_torchvisions_mnist_files_are_read_as_they_are(monkeypatch, tmp_path, numbered):
+    write_idx(tmp_path / "MNIST" / "raw", numbered)
+    monkeypatch.setitem(SETS, "mnist", replace(SETS["mnist"], checksum=""))
+    tensors = convert("mnist", tmp_path, download=False)
+    assert torch.equal(tensors["train_images"], numbered(6, (1, 28, 28)).train_images)
+    assert torch.equal(tensors["test_images"], numbered(4, (1, 28, 28)).train_images)
+    assert tensors["train_labels"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert tensors["train_labels"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_files_of_images_that_were_not_published_are_refused(tmp_path, numbered, name):
+    write_idx(tmp_path / SETS[name].folder, numbered)
+    with pytest.raises(ValueError, match=rf"load\('{name}'\).*not those that were published"):
+        convert(name, tmp_path, download=False)
+
+
+def test_cut_files_of_torchvision_are_refused(tmp_path, numbered):
+    write_idx(tmp_path / "MNIST" / "raw", numbered)
+    file = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=r"MNIST/raw cannot be used.*delete the folder"):
+        convert("mnist", tmp_path, download=False)
+
+
+def test_cifar_pixels_become_channels_first(monkeypatch, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+    class Cifar10:
+        data = pixels
+        targets = (3, 1, 4, 1, 5)
+
+        def __init__(self, root, train, download):
+            self.arguments = root, train, download
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", Cifar10)
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    tensors = convert("cifar10", tmp_path, download=False)
+    images = tensors["train_images"]
+    assert images.shape == (5, 3, 32, 32)
+    assert images.is_contiguous()
+    assert images[2, 1, 30, 7] == pixels[2, 30, 7, 1]
+    assert tensors["test_labels"].tolist() == [3, 1, 4, 1, 5]

@@ -1,0 +1,76 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from psp_data import PermutingStream
+
+
+@given(seed=st.integers(), task=st.integers(1, 30), side=st.integers(1, 6))
+def test_a_permutation_is_a_bijection(numbered, seed, task, side):
+    stream = PermutingStream(numbered(3, (2, side, side)), 31, seed, batch_size=2)
+    drawn = stream.permutation(task)
+    assert drawn.sort().values.tolist() == list(range(2 * side * side))
+
+
+@given(seed=st.integers())
+def test_task_0_is_not_permuted(numbered, seed):
+    images = numbered(4)
+    stream = PermutingStream(images, 2, seed, batch_size=2)
+    assert stream.permutation(0).tolist() == list(range(16))
+    samples, labels = stream.train_batch(0)
+    assert torch.equal(samples, images.scaled(images.train_images[labels].flatten(1)))
+
+
+@given(seed=st.integers(), step=st.integers(0, 8))
+def test_train_and_test_samples_of_a_task_have_the_pixels_in_its_order(numbered, seed, step):
+    images = numbered(4, (3, 4, 2))
+    stream = PermutingStream(images, 3, seed, batch_size=2, steps_per_task=3)
+    order = stream.permutation(stream.task(step))
+    samples, labels = stream.train_batch(step)
+    assert torch.equal(samples, images.scaled(images.train_images[labels]).flatten(1)[:, order])
+    test_samples, test_labels = stream.test_set(stream.task(step))
+    assert torch.equal(test_samples, images.scaled(images.test_images).flatten(1)[:, order])
+    assert torch.equal(test_labels, images.test_labels)
+
+
+@given(seed=st.integers())
+def test_tasks_and_seeds_have_permutations_of_their_own(numbered, seed):
+    images = numbered(3, (1, 8, 8))
+    stream = PermutingStream(images, 4, seed, batch_size=2)
+    other = PermutingStream(images, 4, seed + 1, batch_size=2)
+    drawn = [stream.permutation(task) for task in range(4)] + [other.permutation(1)]
+    assert len({tuple(order.tolist()) for order in drawn}) == 5
+
+
+def test_a_permutation_does_not_depend_on_how_many_tasks_there_are(numbered):
+    few, many = (PermutingStream(numbered(3), tasks, batch_size=2) for tasks in (3, 300))
+    assert torch.equal(few.permutation(2), many.permutation(2))
+
+
+def test_permutations_are_the_same_for_ever(numbered):
+    stream = PermutingStream(numbered(3, (1, 3, 3)), batch_size=2)
+    assert stream.permutation(7).tolist() == [1, 6, 4, 5, 2, 3, 0, 8, 7]
+
+
+def test_tasks_follow_each_other_and_are_their_own_contexts(numbered):
+    stream = PermutingStream(numbered(3), 3, batch_size=2, steps_per_task=2)
+    assert [stream.task(step) for step in range(6)] == [0, 0, 1, 1, 2, 2]
+    assert [stream.context(step) for step in range(6)] == [0, 0, 1, 1, 2, 2]
+    assert stream.num_contexts == 3
+
+
+def test_the_images_are_not_copied_for_the_tasks(numbered):
+    images = numbered(50)
+    stream = PermutingStream(images, 40, batch_size=2, steps_per_task=1)
+    for step in range(40):
+        stream.train_batch(step)
+    kept = [value for value in vars(stream).values() if isinstance(value, torch.Tensor)]
+    assert {tensor.data_ptr() for tensor in kept} == {images.train_images.data_ptr()}
+    assert sum(order.numel() for order in stream._permutations.values()) <= 40 * 16
+
+
+@pytest.mark.parametrize("num_tasks", [0, -2])
+def test_a_stream_of_no_tasks_is_refused(numbered, num_tasks):
+    with pytest.raises(ValueError, match=f"num_tasks={num_tasks} must be at least 1"):
+        PermutingStream(numbered(3), num_tasks, batch_size=2)
