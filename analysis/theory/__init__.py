@@ -1,5 +1,9 @@
 """Closed forms of interference between models in superposition, as numbers."""
 
+from analysis.theory._families import Family as Family
+from analysis.theory._gradient import step_mean as step_mean
+from analysis.theory._gradient import step_on_other as step_on_other
+from analysis.theory._gradient import step_second_moment as step_second_moment
 from analysis.theory._law import leverage_scores as leverage_scores
 from analysis.theory._moments import expected_noise_power as expected_noise_power
 from analysis.theory._moments import fourth_moment as fourth_moment
@@ -12,9 +16,14 @@ from analysis.theory._moments import tail_bound as tail_bound
 from analysis.theory._snr import largest_num_models as largest_num_models
 from analysis.theory._snr import snr as snr
 from analysis.theory._snr import squared_alignment as squared_alignment
+from analysis.theory._subspace import coherence_penalty as coherence_penalty
+from analysis.theory._subspace import expected_overlap as expected_overlap
 
 __all__ = [
+    "Family",
+    "coherence_penalty",
     "expected_noise_power",
+    "expected_overlap",
     "fourth_moment",
     "largest_num_models",
     "leverage_scores",
@@ -25,5 +34,8 @@ __all__ = [
     "second_moment",
     "snr",
     "squared_alignment",
+    "step_mean",
+    "step_on_other",
+    "step_second_moment",
     "tail_bound",
 ]

@@ -1,0 +1,19 @@
+"""The closed forms of `analysis.theory`, derived with sympy from what the families are."""
+
+from analysis.symbolic._moments import fourth_moment as fourth_moment
+from analysis.symbolic._moments import mean as mean
+from analysis.symbolic._moments import pseudo_moment as pseudo_moment
+from analysis.symbolic._moments import real_product_moment as real_product_moment
+from analysis.symbolic._moments import second_moment as second_moment
+from analysis.symbolic._moments import vectors as vectors
+from analysis.symbolic._sphere import sphere_moment as sphere_moment
+
+__all__ = [
+    "fourth_moment",
+    "mean",
+    "pseudo_moment",
+    "real_product_moment",
+    "second_moment",
+    "sphere_moment",
+    "vectors",
+]
