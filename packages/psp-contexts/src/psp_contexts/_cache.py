@@ -81,7 +81,12 @@ class OperandCache:
             if self._table is None:
                 return tuple(torch.stack(part)[position] for part in zip(*rows, strict=True))
         assert self._table is not None
-        return tuple(part[context] for part in self._table)
+        # Not `part[context]`, which asks an index without dimensions for its value.
+        flat = context.reshape(-1)
+        return tuple(
+            part.index_select(0, flat).reshape(*context.shape, *part.shape[1:])
+            for part in self._table
+        )
 
     def _made(self, index: int) -> Operands:
         # What is drawn while evaluating in inference mode must serve training, too.
