@@ -1,0 +1,100 @@
+"""Activations of complex networks: a real layer on the real and the imaginary part apart."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import activation, dropout, pooling
+from torch.utils._pytree import tree_map
+
+_ACROSS_UNITS = (
+    activation.GLU,
+    activation.LogSoftmax,
+    activation.MultiheadAttention,
+    activation.Softmax,
+    activation.Softmax2d,
+    activation.Softmin,
+)
+
+
+class Apart(nn.Module):
+    """A mixin that lets a layer of real numbers take complex ones; real input passes as before.
+
+    Source:
+        The paper's complex networks apply ReLU to the real and the imaginary part apart.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import ComplexContexts
+        >>> from psp_nn import superpose
+        >>> net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+        >>> net = superpose(net, contexts=ComplexContexts, num_contexts=5, seed=0)
+        >>> net[1](torch.tensor([1 - 2j, -3 + 4j])).tolist()
+        [(1+0j), 4j]
+        >>> net(torch.ones(3)).dtype
+        torch.float32
+    """
+
+
+class ApartElementwise(Apart):
+    """An activation that acts on every number alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activation of both parts."""
+        if not x.is_complex():
+            return self._plain(x)
+        return torch.view_as_complex(self._plain(torch.view_as_real(x.resolve_conj())))
+
+    def _plain(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x)
+        return y
+
+
+class ApartPooling(Apart):
+    """Pooling of both parts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The pooled parts."""
+        if not x.is_complex():
+            return self._plain(x)
+        return torch.complex(self._plain(x.real), self._plain(x.imag))
+
+    def _plain(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x)
+        return y
+
+
+class ApartDropout(Apart):
+    """Dropout that leaves out both parts of a unit together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Some units, scaled up."""
+        mask: Tensor = super().forward(torch.ones_like(x.real) if x.is_complex() else x)
+        return x * mask if x.is_complex() else mask
+
+
+def apart_class(plain: type[nn.Module]) -> type[nn.Module] | None:
+    """The class that takes complex input in place of `plain`, or None if there is none."""
+    if plain.__module__ == activation.__name__ and not issubclass(plain, _ACROSS_UNITS):
+        return _mixed_in(ApartElementwise, plain)
+    if plain.__module__ == pooling.__name__:
+        return _mixed_in(ApartPooling, plain)
+    if plain.__module__ == dropout.__name__:
+        return _mixed_in(ApartDropout, plain)
+    return None
+
+
+_made: dict[type[nn.Module], type[nn.Module]] = {}
+
+
+def _mixed_in(mixin: type[Apart], plain: type[nn.Module]) -> type[nn.Module]:
+    if plain not in _made:
+        _made[plain] = type(f"Apart{plain.__name__}", (mixin, plain), {})
+    return _made[plain]
+
+
+def real_part(module: nn.Module, inputs: Any, output: Any) -> Any:
+    """A forward hook for whole networks: the real part of what is complex in the output."""
+    if isinstance(output, Tensor):
+        return output.real if output.is_complex() else output
+    return tree_map(lambda y: y.real if isinstance(y, Tensor) and y.is_complex() else y, output)

@@ -1,0 +1,95 @@
+"""The superposed linear layer: y = W (C_k x) + b."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psp_nn._selection import One, PerSample
+from psp_nn._superposed import Superposed, base_name, entry_per_context, superposed_parameter
+
+
+class SuperposedLinear(Superposed, nn.Linear):
+    """A linear layer that holds K models: y = W (C_k x) + b.
+
+    The context acts on the input, one vector of `in_features` numbers per sample, or, where the
+    input has more vectors than the weight has rows, on the weight: the same by associativity.
+
+    Source:
+        Cheung et al. 2019, equations 3 and 4.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import superpose, use_context
+        >>> layer = superpose(
+        ...     torch.nn.Linear(4, 2), contexts=BinaryContexts, num_contexts=3, seed=0
+        ... )
+        >>> x = torch.ones(3, 4)
+        >>> with use_context(layer, torch.tensor([2, 0, 1])):
+        ...     mixed = layer(x)
+        >>> with use_context(layer, 2):
+        ...     torch.allclose(mixed[0], layer(x)[0])
+        True
+    """
+
+    weight: Any = superposed_parameter("weight")
+    bias: Any = entry_per_context("bias")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The model in use, applied to x.
+
+        Args:
+            x: Shape (…, in_features).
+
+        Returns:
+            Shape (…, out_features), complex if the contexts are.
+
+        Raises:
+            ValueError: If the batch mixes contexts and x has not one sample per context along
+                the stated dimension.
+        """
+        self.note_use()
+        selected = self.selected
+        if isinstance(selected, PerSample):
+            return self._per_sample(x, selected)
+        if isinstance(selected, One) and self._binds_input(x):
+            bound = self.family().bind(x, self.context())
+            return F.linear(bound, self._stored("weight"), self.bias)
+        weight = self.retrieved()
+        if weight.is_complex() and not x.is_complex():
+            return _real_by_complex(x, weight, self.bias)
+        return F.linear(x, weight, self.bias)
+
+    def _binds_input(self, x: Tensor) -> bool:
+        if base_name("weight") in self._buffers:
+            return False
+        if self.family().is_complex and not x.is_complex():
+            return False  # a real input times a complex weight is two products, not four
+        # A traced batch size must not decide.
+        return torch.compiler.is_compiling() or x.numel() <= self.in_features * self.out_features
+
+    def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
+        contexts, weight = self.family(), self._stored("weight")
+        index = selected.aligned(x, self.layer_name, trailing=1)
+        bound = contexts.bind(
+            x, contexts.look_up(x, index, check=False) if contexts.gathers else index
+        )
+        shared = "bias" not in self.per_context
+        y = F.linear(bound, weight, self._parameters["bias"] if shared else None)
+        base = self._buffers.get(base_name("weight"))
+        if base is not None:
+            y = y + F.linear(x, base)
+        if not shared:
+            table = self._parameters["bias"]
+            assert table is not None
+            y = y + table[index]
+        return y
+
+
+def _real_by_complex(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x Wᵀ + b with a real x: one real product with real and imaginary rows in turn."""
+    parts = torch.view_as_real(weight).transpose(1, 2).reshape(-1, weight.shape[1])
+    y = torch.view_as_complex(F.linear(x, parts).unflatten(-1, (-1, 2)))
+    return y if bias is None else y + bias

@@ -1,0 +1,92 @@
+"""Which of the stored models a layer uses."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class One:
+    """One model for the whole batch.
+
+    Args:
+        index: Which, an int; or a tensor without dimensions whose value a transform hides.
+        tensor: The same as a LongTensor without dimensions, which compiled code reads: its value
+            may change from call to call without another compilation.
+    """
+
+    index: int | Tensor
+    tensor: Tensor
+
+    @property
+    def current(self) -> int | Tensor:
+        """The index in the form that suits what runs: compiled code must not see the int."""
+        return self.tensor if torch.compiler.is_compiling() else self.index
+
+    def row(self, table: Tensor) -> Tensor:
+        """The entry of a table (K, …) that belongs to the model, shape (…)."""
+        index = self.current
+        if isinstance(index, int):
+            return table[index]
+        return table.index_select(0, index.reshape(1)).squeeze(0)
+
+
+@dataclass(frozen=True, eq=False)
+class PerSample:
+    """One model for each sample.
+
+    Args:
+        index: Which, a LongTensor of shape (batch,).
+        batch_dim: Which dimension of every layer's input the samples lie along.
+    """
+
+    index: Tensor
+    batch_dim: int
+
+    def aligned(self, x: Tensor, layer: str, *, trailing: int) -> Tensor:
+        """The indices, shaped to broadcast to x without its last `trailing` dimensions.
+
+        Raises:
+            ValueError: If x has not one sample per index along the batch dimension.
+        """
+        leading = x.dim() - trailing
+        if not (self.batch_dim < leading and x.shape[self.batch_dim] == len(self.index)):
+            raise ValueError(
+                f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts, "
+                f"{len(self.index)} of them along dimension batch_dim={self.batch_dim}; state the "
+                "dimension that holds the samples in use_context(…, batch_dim=…), or, if the "
+                "network folds them into another one, call it once per context."
+            )
+        shape = [1] * leading
+        shape[self.batch_dim] = -1
+        return self.index.to(x.device).view(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A weighted sum of all models, to ask how the output depends on the weights of the sum.
+
+    Args:
+        coefficients: Shape (K,), real.
+    """
+
+    coefficients: Tensor
+
+    def row(self, table: Tensor) -> Tensor:
+        """The sum of the entries of a table (K, …), shape (…)."""
+        total: Tensor = torch.tensordot(self.coefficients.to(table.dtype), table, dims=1)
+        return total
+
+
+Selection: TypeAlias = One | PerSample | Mixture
+
+
+def same_selection(first: Selection, second: Selection) -> bool:
+    """Whether both select the same, as far as can be told without waiting for a device."""
+    if isinstance(first, One) and isinstance(second, One):
+        return first.index is second.index or (
+            isinstance(first.index, int) and first.index == second.index
+        )
+    return first is second

@@ -1,0 +1,221 @@
+"""What every superposed layer shares: a weight that holds all models and reads as one of them."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from psp_contexts import Contexts
+from psp_nn._selection import Mixture, One, PerSample, Selection, same_selection
+
+
+class Superposed(nn.Module):
+    """A layer that holds K models: superposed weights, and tables with an entry per model.
+
+    A mixin before a layer's own class. The stored tensors keep their names in `parameters()` and
+    `state_dict()`; read as attributes they are those of the model in use, so that code which
+    reads `layer.weight` (the layer's own class, a fused kernel, another module) computes with the
+    right model. What is read is a copy: to change a model use `store`.
+
+    Attributes:
+        layer_name: The dotted name that the layer's contexts are drawn for.
+        num_contexts: K.
+        superposed: Names of the parameters Σ_k W_k C_k⁻¹, each with its own contexts.
+        per_context: Names of the parameters and buffers with an entry per model, shape (K, …).
+        selected: Which model is in use.
+    """
+
+    weights: ClassVar[tuple[str, ...]] = ("weight",)
+    """Names of the parameters that this kind of layer superposes, where it has them."""
+
+    tables: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters and buffers that always have an entry per model."""
+
+    layer_name: str
+    num_contexts: int
+    superposed: tuple[str, ...]
+    per_context: tuple[str, ...]
+    selected: Selection
+    _operands: dict[str, Any]
+    _used: Selection
+
+    # How a kind of layer sees its weights as rows; the default is a matrix (out, dim).
+
+    def rows(self, name: str, weight: Tensor) -> Tensor:
+        """A weight as matrices (out, dim), or (groups, out, dim) with contexts for each group."""
+        return weight
+
+    def unrows(self, name: str, rows: Tensor) -> Tensor:
+        """Undoes `rows`."""
+        return rows
+
+    def family(self, name: str = "weight") -> Contexts:
+        """The contexts of one of the superposed parameters."""
+        contexts = self._modules[contexts_name(name)]
+        assert isinstance(contexts, Contexts)
+        return contexts
+
+    # Reading the model in use.
+
+    def retrieved(self, name: str = "weight") -> Tensor:
+        """The weight of the model in use, W C_k, plus the base if there is one.
+
+        Raises:
+            RuntimeError: If the batch mixes contexts, so that there is no one weight.
+        """
+        self.note_use()
+        selected = self.selected
+        if isinstance(selected, PerSample):
+            raise RuntimeError(
+                f"'{name}' of layer '{self.layer_name}' is read as one weight, but the batch mixes "
+                "contexts; the module around it cannot serve a context per sample: call the "
+                "network once per context, or leave the layer out with exclude."
+            )
+        rows = self.rows(name, self._stored(name))
+        if isinstance(selected, Mixture):
+            every = self._each_group(name, torch.arange(self.num_contexts, device=rows.device))
+            models = self.family(name).retrieve(rows.expand(self.num_contexts, *rows.shape), every)
+            weight = self.unrows(name, selected.row(models))
+        else:
+            weight = self.unrows(name, self.family(name).retrieve(rows, self.context(name)))
+        base = self._buffers.get(base_name(name))
+        return weight if base is None else base + weight
+
+    def entry(self, name: str) -> Tensor | None:
+        """A parameter or buffer that is not superposed: shared, or the entry of the model in use.
+
+        Raises:
+            RuntimeError: If it has an entry per model and the batch mixes contexts.
+        """
+        table = self._parameters[name] if name in self._parameters else self._buffers[name]
+        if table is None or name not in self.per_context:
+            return table
+        self.note_use()
+        if isinstance(self.selected, PerSample):
+            raise RuntimeError(
+                f"'{name}' of layer '{self.layer_name}' is read as one tensor, but the batch mixes "
+                "contexts; call the network once per context."
+            )
+        return self.selected.row(table)
+
+    def context(self, name: str = "weight") -> Any:
+        """The one model in use, in the form that `bind` and `retrieve` take fastest."""
+        if name in self._operands:
+            return self._operands[name]
+        assert isinstance(self.selected, One)
+        return self._each_group(name, self.selected.current)
+
+    def by_context(self, x: Tensor, apply: Callable[[Tensor], Tensor], *, trailing: int) -> Tensor:
+        """`apply` to the samples of each context that occurs, put back in order.
+
+        For layers whose contexts act on the weights: as much arithmetic as one context.
+        """
+        selected = self.selected
+        assert isinstance(selected, PerSample)
+        selected.aligned(x, self.layer_name, trailing=trailing)  # refuses what does not fit
+        dim, index = selected.batch_dim, selected.index
+        order = index.argsort(stable=True)
+        present, counts = torch.unique_consecutive(index[order], return_counts=True)
+        parts = x.index_select(dim, order.to(x.device)).split(counts.tolist(), dim)
+        done = []
+        try:
+            for k, part in zip(present.tolist(), parts, strict=True):
+                self.select(one(k))
+                done.append(apply(part))
+        finally:
+            self.select(selected)
+            self.__dict__["_used"] = selected
+        if not done:
+            raise ValueError(f"layer '{self.layer_name}' got a batch without samples.")
+        return torch.cat(done, dim).index_select(dim, order.argsort().to(x.device))
+
+    # Changing what is in use.
+
+    def select(self, selection: Selection) -> None:
+        """Use another model from now on."""
+        operands = {}
+        if isinstance(selection, One):
+            for name in self.superposed:
+                contexts, index = self.family(name), self._each_group(name, selection.index)
+                many = isinstance(index, Tensor) and index.dim() > 0
+                if next(contexts.parameters(), None) is not None or (many and not contexts.gathers):
+                    continue  # learned contexts change, and large ones are not gathered
+                if isinstance(index, Tensor) and many:
+                    index = index.unsqueeze(-1)
+                with torch.inference_mode(False):
+                    like = self._stored(name).detach()
+                    operands[name] = contexts.look_up(like, index, check=False)
+        self.__dict__["selected"] = selection
+        self.__dict__["_operands"] = operands
+
+    def note_use(self) -> None:
+        """Remember which model a forward pass used, and refuse to recompute with another.
+
+        Raises:
+            RuntimeError: If this runs inside a backward pass, as checkpointing does, and the
+                context has changed since the forward pass.
+        """
+        if torch.compiler.is_compiling():
+            return
+        recomputing = torch._C._current_graph_task_id() != -1
+        if recomputing and not same_selection(self._used, self.selected):
+            raise RuntimeError(
+                f"layer '{self.layer_name}' is recomputed in the backward pass with another "
+                "context than its forward pass used; call backward before the context changes, "
+                "inside the `with use_context` block if there is one."
+            )
+        self.__dict__["_used"] = self.selected
+
+    def extra_repr(self) -> str:
+        """The layer's own, with how many models it holds."""
+        own = super().extra_repr()
+        return f"{own}, num_contexts={self.num_contexts}" if own else f"{self.num_contexts=}"
+
+    def _stored(self, name: str) -> Tensor:
+        weight = self._parameters[name]
+        assert weight is not None
+        return weight
+
+    def _each_group(self, name: str, index: int | Tensor) -> int | Tensor:
+        """Context `index` of every group, which the family holds one group after the other.
+
+        A tensor of indices of shape (…) becomes one of shape (…, groups) if there are groups.
+        """
+        groups = self.family(name).num_contexts // self.num_contexts
+        if groups == 1:
+            return index
+        first = torch.arange(groups, device=self._stored(name).device) * self.num_contexts
+        if isinstance(index, Tensor):
+            index = index.to(first.device).unsqueeze(-1)
+        return first + index
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.select(self.selected)  # for the new dtype and device
+        return self
+
+
+def contexts_name(name: str) -> str:
+    """The attribute that holds the contexts of a parameter: `contexts` for `weight`."""
+    return "contexts" if name == "weight" else f"{name}_contexts"
+
+
+def base_name(name: str) -> str:
+    """The buffer that is added to a parameter when it is read."""
+    return f"{name}_base"
+
+
+def one(index: int | Tensor) -> One:
+    """A selection of one model."""
+    return One(index, index if isinstance(index, Tensor) else torch.tensor(index))
+
+
+def superposed_parameter(name: str) -> Any:
+    """An attribute of a layer class that reads as the model in use; see `Superposed`."""
+    return property(lambda layer: layer.retrieved(name))
+
+
+def entry_per_context(name: str) -> Any:
+    """An attribute of a layer class that is shared, or has an entry per model."""
+    return property(lambda layer: layer.entry(name))

@@ -1,0 +1,154 @@
+"""Selecting which of the stored models a network is."""
+
+import operator
+from types import TracebackType
+
+import torch
+from torch import Tensor, nn
+
+from psp_nn._selection import PerSample, Selection
+from psp_nn._superposed import Superposed, one
+
+
+def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) -> "ContextInUse":
+    """Let a superposed network be one of its models, or another one for each sample.
+
+    It takes effect at once and stays, or, in a `with` statement, until the end of that.
+
+    Args:
+        net: A network that `superpose` made, or a part of one.
+        context: Which model: an int for the whole batch, or a LongTensor of shape (batch,) with
+            one index per sample.
+        batch_dim: For one index per sample, the dimension along which the samples lie in the
+            input of every layer, for example 1 for a Transformer that takes (length, batch,
+            features). It is never guessed: a layer whose input has another length there, and an
+            attention layer that declares another dimension, refuse the batch by name.
+
+    Returns:
+        A context manager that, on exit, brings back what was in use before.
+
+    Raises:
+        IndexError: If an index is not in 0..num_contexts-1.
+        TypeError: If `context` is neither an int nor a LongTensor.
+        ValueError: If nothing in `net` is superposed, or a tensor has more than one dimension.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import superpose, use_context
+        >>> net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
+        >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> x = torch.randn(4, 3)
+        >>> with use_context(net, torch.tensor([7, 0, 49, 7])):
+        ...     mixed = net(x)
+        >>> _ = use_context(net, 49)
+        >>> torch.allclose(mixed[2], net(x)[2])
+        True
+    """
+    layers = superposed_layers(net)
+    if not layers:
+        raise ValueError(
+            f"use_context: nothing in this {type(net).__name__} is superposed; call superpose "
+            "first and pass what it returns."
+        )
+    selection = _selection(context, layers, batch_dim)
+    before = [(layer, layer.selected) for layer in layers]
+    for layer in layers:
+        layer.select(selection)
+    return ContextInUse(net, before)
+
+
+def superposed_layers(net: nn.Module) -> list[Superposed]:
+    """All superposed layers of a network, in its order."""
+    return [module for module in net.modules() if isinstance(module, Superposed)]
+
+
+class ContextInUse:
+    """What `use_context` returns: `with` brings back, on exit, what was in use before."""
+
+    def __init__(self, net: nn.Module, before: list[tuple[Superposed, Selection]]) -> None:
+        """Remember what to bring back."""
+        self._net = net
+        self._before = before
+
+    def __enter__(self) -> nn.Module:
+        """The network."""
+        return self._net
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Bring back what was in use before."""
+        for layer, selection in self._before:
+            layer.select(selection)
+
+
+def _selection(context: int | Tensor, layers: list[Superposed], batch_dim: int) -> Selection:
+    num_contexts = min(layer.num_contexts for layer in layers)
+    if not isinstance(context, Tensor):
+        try:
+            index = operator.index(context)
+        except TypeError:
+            index = None
+        if index is None or isinstance(context, bool):
+            raise TypeError(
+                f"context must be an int or a LongTensor, but {context!r} is a "
+                f"{type(context).__name__}."
+            )
+        _check_range(index, index, num_contexts)
+        return one(index)
+    if context.dtype != torch.int64:
+        raise TypeError(
+            f"context must be an int or a LongTensor, but is a tensor of {context.dtype}; "
+            "convert it with .long()."
+        )
+    if context.dim() > 1:
+        raise ValueError(
+            f"context has shape {tuple(context.shape)}; pass an int, or a LongTensor with one "
+            "index per sample, shape (batch,)."
+        )
+    if isinstance(batch_dim, bool) or batch_dim < 0:
+        raise ValueError(
+            f"batch_dim must be 0 or more, counted from the front, but is {batch_dim}."
+        )
+    values = _innermost(context)
+    if values.numel() and _readable(values):
+        low, high = (int(bound) for bound in values.aminmax())
+        _check_range(low, high, num_contexts)
+    if context.dim():
+        device = next(layers[0].parameters()).device
+        return PerSample(context.to(device), batch_dim)
+    if values is context and _readable(context):
+        return one(int(context))
+    for layer in layers:  # a transform hides the value, and a lookup must not ask for it
+        for name in layer.superposed:
+            layer.family(name).fill(layer._stored(name).detach())
+    return one(context)
+
+
+def _check_range(low: int, high: int, num_contexts: int) -> None:
+    if low >= 0 and high < num_contexts:
+        return
+    index = low if low < 0 else high
+    remedy = (
+        "negative indices do not count from the end."
+        if index < 0
+        else f"superpose the network with num_contexts={index + 1} or more to use it."
+    )
+    raise IndexError(
+        f"context={index} is not one of the {num_contexts} contexts 0..{num_contexts - 1}; {remedy}"
+    )
+
+
+def _innermost(context: Tensor) -> Tensor:
+    """The tensor inside functorch's wrappers, whose values can be read."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(context):
+        context = torch._C._functorch.get_unwrapped(context)
+    return context
+
+
+def _readable(context: Tensor) -> bool:
+    return type(context) is Tensor and not context.is_meta and not torch.compiler.is_compiling()
