@@ -70,8 +70,9 @@ def _read(name: str, root: Path, *, download: bool = False) -> dict[str, Tensor]
 def _not_there(name: str, root: Path, reason: str) -> FileNotFoundError:
     return FileNotFoundError(
         f"load({name!r}): neither {name}.safetensors nor {SETS[name].folder} is in {root}, and "
-        f"{' '.join(reason.split())}. Either let it download once on a machine with a network (download=True), or "
-        f"put one of these two there; root= and $PSP_DATA_DIR choose another folder."
+        f"{' '.join(reason.split())}. Either let it download once on a machine with a network "
+        "(download=True), or put one of these two there; root= and $PSP_DATA_DIR choose another "
+        "folder."
     )
 
 
