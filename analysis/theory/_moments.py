@@ -190,7 +190,9 @@ def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: float | Tensor) 
             f"tail_bound holds for BinaryContexts, not for {type(law).__name__[:-3]}; estimate "
             "tails of other families with analysis.retrieval.interference."
         )
-    exponent = torch.as_tensor(threshold).double().square() / (2 * dot(power(w), power(x)))
+    exponent = torch.as_tensor(threshold, dtype=torch.float64).square() / (
+        2 * dot(power(w), power(x))
+    )
     return (2 * (-exponent).exp()).clamp(max=1)
 
 

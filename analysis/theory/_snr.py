@@ -102,4 +102,4 @@ def largest_num_models(dim: Number, target_snr: Number, squared_alignment: Numbe
 
 
 def _double(number: Number) -> Tensor:
-    return torch.as_tensor(number).double()
+    return torch.as_tensor(number, dtype=torch.float64)

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.theory import largest_num_models, snr, squared_alignment
+
+exact = settings(deadline=None, derandomize=True, database=None, max_examples=50)
+
+
+@exact
+@given(dim=st.integers(1, 4096), target=st.floats(0.01, 100), rho2=st.floats(0.001, 1))
+def test_capacity_is_the_largest_number_of_models_that_keeps_the_target(dim, target, rho2):
+    num_models = largest_num_models(dim, target, rho2)
+    assert num_models >= 1
+    assert snr(dim, num_models, rho2) >= target * (1 - 1e-9)
+    assert snr(dim, num_models + 1, rho2) < target
+
+
+def test_capacity_is_whole_where_the_quotient_is():
+    assert largest_num_models(3, 0.1).item() == 31  # 1 + 3 / 0.1 falls short of 31 in floats
+    assert largest_num_models(torch.tensor([64, 128]), 4.0).tolist() == [17, 33]
+
+
+def test_the_papers_noise_is_the_case_of_full_alignment():
+    noise_to_signal = ((torch.tensor([2.0, 17.0]) - 1) / 64).sqrt()
+    torch.testing.assert_close(snr(64, torch.tensor([2, 17])).rsqrt().float(), noise_to_signal)
+
+
+@exact
+@given(seed=st.integers(0, 2**31))
+def test_alignment_is_full_for_outer_products_and_a_share_otherwise(seed):
+    generator = torch.Generator().manual_seed(seed)
+    u, x = torch.randn(3, 1, generator=generator), torch.randn(2, 5, generator=generator)
+    weight = u * x[:1]
+    both = squared_alignment(weight, x)
+    cosine = torch.cosine_similarity(x[0], x[1], dim=0)
+    torch.testing.assert_close(both, torch.stack((torch.ones(()), cosine**2)))
+    complex_both = squared_alignment(weight * 1j, x.to(torch.complex64))
+    torch.testing.assert_close(complex_both, both)
+
+
+def test_weights_that_know_nothing_of_their_input_have_one_part_in_dim():
+    # For a uniform direction x, E ρ² = Σ σ² E u² / Σ σ² = 1/dim for any singular values σ.
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 32, generator=generator) * torch.logspace(-2, 2, 32)
+    shares = squared_alignment(weight, torch.randn(4000, 32, generator=generator))
+    error = shares.std() / 4000**0.5
+    assert abs(shares.mean() - 1 / 32) < 5 * error  # five standard errors of the sample
+    assert squared_alignment(torch.zeros(2, 3), torch.ones(1, 3)).item() == 0
+
+
+def test_bad_questions_are_refused():
+    with pytest.raises(ValueError, match="must be a positive ratio of powers"):
+        largest_num_models(64, 0.0)
+    with pytest.raises(ValueError, match="with the same dim"):
+        squared_alignment(torch.ones(2, 3), torch.ones(1, 4))
