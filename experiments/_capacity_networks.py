@@ -3,80 +3,105 @@
 from dataclasses import dataclass, replace
 
 import torch
-from psp_data import Images, PermutingStream, load
-from psp_nn import superpose, use_context
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.runner import FAMILIES
+from psp_data import PermutingStream, load
+from psp_nn import superpose, use_context
 
 ROWS_AT_ONCE = 8192
 """How many test samples, of all tasks mixed, go through the net in one batch."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class Training:
+    """How every network of a study is trained on a task."""
+
+    dataset: str
+    steps: int
+    batch: int
+    learning_rate: float
+    device: str
+
+    def stream(self, tasks: int, seed: int, test_images: int | None = None) -> PermutingStream:
+        """The permuted images, tested on the first `test_images` of the test set."""
+        images = load(self.dataset)
+        images = replace(
+            images,
+            test_images=images.test_images[:test_images],
+            test_labels=images.test_labels[:test_images],
+        )
+        return PermutingStream(
+            images.to(self.device),
+            num_tasks=tasks,
+            seed=seed,
+            batch_size=self.batch,
+            steps_per_task=self.steps,
+        )
+
+    def optimiser(self, net: nn.Module) -> torch.optim.Optimizer:
+        """The paper's: plain RMSprop."""
+        return torch.optim.RMSprop(net.parameters(), lr=self.learning_rate)
+
+    def learn(
+        self, net: nn.Module, optimiser: torch.optim.Optimizer, stream: PermutingStream, task: int
+    ) -> None:
+        """Train on one task of the stream."""
+        for step in range(task * self.steps, (task + 1) * self.steps):
+            samples, labels = stream.train_batch(step)
+            loss = F.cross_entropy(net(samples), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+
+@dataclass(frozen=True)
+class NetworkCell:
     """One run: a net of one width, superposed with one family, from one seed."""
 
     family: str
     width: int
     seed: int
-    dataset: str
     tasks: int
-    steps: int
-    batch: int
-    learning_rate: float
     test_images: int
-    device: str
+    training: Training
 
     def cost(self) -> float:
         """A guess of the run's time, in arbitrary units: a step's overhead and its products."""
-        products = (64 if self.dataset == "digits" else 784) * self.width + self.width**2
+        inputs = 64 if self.training.dataset == "digits" else 784
+        products = (inputs + self.width) * self.width * self.training.batch
         arithmetic = 4 if FAMILIES[self.family].is_complex else 1
-        return self.tasks * self.steps * (1 + arithmetic * products * self.batch / 2e7)
+        return self.tasks * self.training.steps * (1 + arithmetic * products / 2e7)
 
 
-def train_and_test(cell: Cell) -> list[list[int]]:
+def train_and_test(cell: NetworkCell) -> dict[str, object]:
     """Train on every task in turn; after each, test on all tasks so far.
 
     Args:
         cell: What to run.
 
     Returns:
-        Row i has i + 1 entries: how many of the `test_images` of task j were right after task i.
+        `correct`, whose row i has i + 1 entries: how many of the `test_images` of task j were
+        right after task i.
     """
-    images = load(cell.dataset)
-    images = replace(
-        images,
-        test_images=images.test_images[: cell.test_images],
-        test_labels=images.test_labels[: cell.test_images],
-    ).to(cell.device)
-    stream = PermutingStream(
-        images,
-        num_tasks=cell.tasks,
-        seed=cell.seed,
-        batch_size=cell.batch,
-        steps_per_task=cell.steps,
-    )
-    net = build_net(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed)
+    stream = cell.training.stream(cell.tasks, cell.seed, cell.test_images)
     net = superpose(
-        net, contexts=FAMILIES[cell.family], num_contexts=cell.tasks, seed=cell.seed
-    ).to(cell.device)
-    optimiser = torch.optim.RMSprop(net.parameters(), lr=cell.learning_rate)
+        build_net(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed),
+        contexts=FAMILIES[cell.family],
+        num_contexts=cell.tasks,
+        seed=cell.seed,
+    ).to(cell.training.device)
+    optimiser = cell.training.optimiser(net)
     correct = []
     for task in range(cell.tasks):
         use_context(net, task)
-        for step in range(task * cell.steps, (task + 1) * cell.steps):
-            samples, labels = stream.train_batch(step)
-            loss = F.cross_entropy(net(samples), labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+        cell.training.learn(net, optimiser, stream, task)
         correct.append(count_correct(net, stream, task + 1))
-    return correct
+    return {"test_images": len(stream.images.test_labels), "correct": correct}
 
 
-def build_net(inputs: int, width: int, classes: int, seed: int) -> nn.Module:
+def build_net(inputs: int, width: int, classes: int, seed: int) -> nn.Sequential:
     """The paper's net: two hidden layers, ReLU, Xavier-normal weights, zero biases."""
     net = nn.Sequential(
         nn.Linear(inputs, width),
@@ -86,9 +111,10 @@ def build_net(inputs: int, width: int, classes: int, seed: int) -> nn.Module:
         nn.Linear(width, classes),
     )
     generator = torch.Generator().manual_seed(seed)
-    for layer in net[::2]:
-        nn.init.xavier_normal_(layer.weight, generator=generator)
-        nn.init.zeros_(layer.bias)
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_normal_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
     return net
 
 
@@ -100,7 +126,9 @@ def count_correct(net: nn.Module, stream: PermutingStream, tasks: int) -> list[i
     counts: list[Tensor] = []
     for first in range(0, tasks, together):
         group = range(first, min(first + together, tasks))
-        samples, labels = (torch.cat(part) for part in zip(*map(stream.test_set, group)))
+        samples, labels = (
+            torch.cat(part) for part in zip(*map(stream.test_set, group), strict=True)
+        )
         context = torch.tensor(group, device=samples.device).repeat_interleave(per_task)
         with use_context(net, context):
             right = net(samples).argmax(-1) == labels

@@ -14,12 +14,22 @@ Measures, on the handwritten digits that ship with scikit-learn unless told othe
 It prints the tables and leaves one record (JSON) and the figures (PNG and SVG).
 """
 
-from dataclasses import dataclass, replace
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Literal
 
-import tyro
-
+from experiments._capacity_figures import draw
+from experiments._capacity_networks import NetworkCell, Training, train_and_test
+from experiments._capacity_retrieval import (
+    AlignedCell,
+    TrainedCell,
+    retrieve_aligned,
+    retrieve_trained,
+)
+from experiments._capacity_summary import report
 from experiments.runner import (
     FAMILIES,
     parse,
@@ -71,8 +81,8 @@ class Config:
     test_images: int = 1000
     """How many test images at the most each task is tested on after every task."""
 
-    seeds: int = 2
-    """How many seeds, 0, 1, …, to run everything from."""
+    seeds: tuple[int, ...] = (2,)
+    """How many seeds, 0, 1, …, to run from: one number, or one for every width."""
 
     tolerance: tuple[float, ...] = (1.0, 5.0)
     """Points of mean accuracy that may be lost to the other models."""
@@ -110,7 +120,7 @@ class Config:
         for field in ("widths", "dims", "tolerance"):
             if min(getattr(self, field)) <= 0:
                 raise ValueError(f"{field} must be positive, not {getattr(self, field)}.")
-        for field in ("tasks", "steps", "batch", "test_images", "seeds", "jobs"):
+        for field in ("tasks", "steps", "batch", "test_images", "jobs"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}.")
         for field in ("models", "trained_models"):
@@ -119,7 +129,113 @@ class Config:
         for field in ("learning_rate", "target_snr"):
             if not 0 < getattr(self, field) < float("inf"):
                 raise ValueError(f"{field} must be positive, not {getattr(self, field)}.")
+        if len(self.seeds) not in (1, len(self.widths)) or min(self.seeds) < 1:
+            raise ValueError(
+                f"seeds must be one number or one for each of the {len(self.widths)} widths, all "
+                f"at least 1, not {self.seeds}."
+            )
         resolve_device(self.device)
         for name in self.families:
             for dim in {*self.widths, *self.dims}:
                 FAMILIES[name](dim, 1, seed=0)  # some have no map for some lengths
+
+    @property
+    def name(self) -> str:
+        """What the files are called."""
+        return f"capacity-{self.dataset}"
+
+
+SMOKE = Config(
+    widths=(8, 16), tasks=3, steps=5, seeds=(1,), dims=(16, 32), models=8, trained_models=3, jobs=1
+)
+"""Every family, every part, nothing to be learned from the numbers."""
+
+MNIST = Config(
+    dataset="mnist",
+    families=(
+        "Identity",
+        "Binary",
+        "Rotation",
+        "KroneckerRotation",
+        "Permutation",
+        "SignedPermutation",
+    ),
+    widths=(128, 256, 512, 1024),
+    steps=200,
+    batch=128,
+    learning_rate=3e-4,
+    seeds=(3, 3, 3, 1),
+)
+"""The study at the paper's size of images."""
+
+PRESETS = {"smoke": SMOKE, "mnist": MNIST}
+
+
+def run(config: Config) -> Record:
+    """Measure everything, in `config.jobs` processes.
+
+    Args:
+        config: What to measure.
+
+    Returns:
+        The record, to be written.
+    """
+    record = start_record("capacity", config)
+    device = str(resolve_device(config.device))
+    training = Training(config.dataset, config.steps, config.batch, config.learning_rate, device)
+    seeds = dict(zip(config.widths, cycle(config.seeds), strict=False))
+    grid = partial(run_grid, jobs=config.jobs, parts=config.out / f"{config.name}.parts")
+
+    aligned = [
+        AlignedCell(family, dim, config.models, seed, device)
+        for family in config.families
+        for dim in config.dims
+        for seed in range(max(config.seeds))
+    ]
+    curves = grid(retrieve_aligned, aligned, title="retrieval", cost=AlignedCell.cost)
+    record["aligned"] = [
+        {"family": cell.family, "dim": cell.dim, "seed": cell.seed, "points": curve}
+        for cell, curve in zip(aligned, curves, strict=True)
+    ]
+
+    trained = [
+        TrainedCell(config.families, width, config.trained_models, seed, training)
+        for width in config.widths
+        for seed in range(seeds[width])
+    ]
+    layers = grid(retrieve_trained, trained, title="layers", cost=TrainedCell.cost)
+    record["trained"] = [
+        {"width": cell.width, "seed": cell.seed, "families": by_family}
+        for cell, by_family in zip(trained, layers, strict=True)
+    ]
+
+    nets = [
+        NetworkCell(family, width, seed, config.tasks, config.test_images, training)
+        for family in config.families
+        for width in config.widths
+        for seed in range(seeds[width])
+    ]
+    results = grid(train_and_test, nets, title="networks", cost=NetworkCell.cost)
+    record["networks"] = [
+        {"family": cell.family, "width": cell.width, "seed": cell.seed, **result}
+        for cell, result in zip(nets, results, strict=True)
+    ]
+    return record
+
+
+def main() -> None:
+    """The command."""
+    config = parse(Config, PRESETS, __doc__)
+    path = config.out / config.name
+    record = write_record(path.with_suffix(".json"), run(config))
+    shutil.rmtree(path.with_suffix(".parts"))
+    figures = draw(record, path)
+    print(f"\n{report(record)}\n")
+    print(f"{record['seconds']:.0f} s. Written:", path.with_suffix(".json"), *figures, sep="\n  ")
+
+
+if __name__ == "__main__":
+    # By its full name, so that other processes find the same classes.
+    from experiments import capacity
+
+    capacity.main()

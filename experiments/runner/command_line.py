@@ -27,20 +27,25 @@ def parse(
         The config. A bad value ends the process with status 2 and the error, before any work.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    start = None
-    if words and not words[0].startswith("-"):
-        name = words.pop(0)
-        if name not in presets:
-            sys.exit(f"unknown preset {name!r}: choose from {', '.join(presets)}, or give none.")
-        start = presets[name]
     presets_help = "Presets, as a first word: " + ", ".join(presets) + "."
     try:
+        start = None
+        if words and not words[0].startswith("-"):
+            start = _preset(words.pop(0), presets)
         return tyro.cli(
             config,
             args=words,
-            default=start,
+            default=config() if start is None else start,
             description=f"{description or ''}\n\n{presets_help}",
         )
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _preset(name: str, presets: Mapping[str, Config]) -> Config:
+    if name not in presets:
+        raise ValueError(
+            f"unknown preset {name!r}: choose from {', '.join(presets)}, or give none."
+        )
+    return presets[name]

@@ -1,55 +1,71 @@
 """Many independent runs in a few processes of one thread, under one progress bar."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from experiments.runner.files import write_whole
+
 Cell = TypeVar("Cell")
-Result = TypeVar("Result")
 
 
 def run_grid(
-    function: Callable[[Cell], Result],
+    function: Callable[[Cell], Any],
     cells: Sequence[Cell],
     *,
     jobs: int,
     title: str,
+    parts: Path,
     cost: Callable[[Cell], float] = lambda cell: 1.0,
-) -> list[Result]:
+) -> list[Any]:
     """`function` of every cell, the dearest first, so that no process ends long after the others.
 
+    Every result is written as soon as it is there, and is read instead of computed again when a
+    grid that was interrupted is started once more.
+
     Args:
-        function: Defined at the top of a module, so that other processes can import it.
-        cells: What to run it on.
+        function: Defined at the top of a module, so that other processes can import it. Its
+            results are plain JSON values.
+        cells: What to run it on: dataclasses, whose text says all that the result depends on.
         jobs: How many processes. Each computes with one thread: more would fight over the cores.
         title: What the progress bar says.
+        parts: The folder for the results of single cells.
         cost: A guess of each cell's time, in any unit, for the bar and the order.
 
     Returns:
         The results in the order of `cells`.
     """
-    order = sorted(range(len(cells)), key=lambda position: -cost(cells[position]))
-    results: dict[int, Result] = {}
+    order = sorted(range(len(cells)), key=lambda place: -cost(cells[place]))
+    paths = [_part(parts, function, cell) for cell in cells]
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    tasks = (delayed(_with_one_thread)(function, cells[place], place) for place in order)
-    total = sum(map(cost, cells))
+    missing = [place for place in order if not paths[place].exists()]
+    tasks = (delayed(_run)(function, cells[place], paths[place], place) for place in missing)
+    done = sum(cost(cells[place]) for place in set(order) - set(missing))
     layout = "{l_bar}{bar}| {elapsed} so far, {remaining} left"
-    with tqdm(total=total, desc=title, bar_format=layout) as bar:
-        for place, result in parallel(tasks):
-            results[place] = result
+    total = sum(map(cost, cells))
+    with tqdm(total=total, initial=done, desc=title, bar_format=layout) as bar:
+        for place in parallel(tasks):
             bar.update(cost(cells[place]))
-    return [results[place] for place in range(len(cells))]
+    return [json.loads(path.read_text()) for path in paths]
 
 
-def _with_one_thread(
-    function: Callable[[Cell], Result], cell: Cell, place: int
-) -> tuple[int, Result]:
+def _run(function: Callable[[Cell], Any], cell: Cell, path: Path, place: int) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return place, function(cell)
+        write_whole(path, json.dumps(function(cell), allow_nan=False))
     finally:
         torch.set_num_threads(threads)
+    return place
+
+
+def _part(parts: Path, function: Callable[[Cell], Any], cell: Cell) -> Path:
+    name = f"{function.__module__}.{function.__qualname__}({cell!r})"
+    digest = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+    return parts / f"{function.__name__}-{digest}.json"

@@ -14,6 +14,8 @@ from typing import Any
 import numpy
 import torch
 
+from experiments.runner.files import write_whole
+
 Record = dict[str, Any]
 
 FORMAT = 1
@@ -43,22 +45,20 @@ def start_record(experiment: str, config: object) -> Record:
     }
 
 
-def write_record(path: Path, record: Record) -> None:
+def write_record(path: Path, record: Record) -> Record:
     """Complete a record and write it whole or not at all.
 
     Args:
         path: The file; its folder is made.
         record: From `start_record`, with results added.
+
+    Returns:
+        The record as written.
     """
     seconds = round(time.perf_counter() - record["seconds"], 1)
     record = {**record, "status": "complete", "seconds": seconds}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(_dumps(record) + "\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, _dumps(record) + "\n")
+    return record
 
 
 def read_record(path: Path) -> Record:
@@ -71,7 +71,9 @@ def read_record(path: Path) -> Record:
     try:
         record = json.loads(path.read_text())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a whole record ({error}); run the experiment again.")
+        raise ValueError(
+            f"{path} is not a whole record ({error}); run the experiment again."
+        ) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else type(record).__name__
         raise ValueError(f"{path} is not a record of format {FORMAT} but of {found!r}.")
@@ -104,19 +106,20 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """The commit of the code, with a plus where the working tree differs from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.check_output(
-            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
-        ).strip()
-        changed = subprocess.check_output(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            text=True,
-            stderr=subprocess.DEVNULL,
-        )
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+" if changed else "")
+
+
+def _git(*command: str) -> str:
+    here = str(Path(__file__).parent)
+    output = subprocess.check_output(
+        ["git", "-C", here, *command], text=True, stderr=subprocess.DEVNULL
+    )
+    return output.strip()
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,113 @@
+"""The figures of a capacity study, drawn from its record alone."""
+
+from pathlib import Path
+from statistics import mean
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from analysis.capacity import Capacity
+from experiments._capacity_retrieval import mean_curve
+from experiments._capacity_summary import accuracy_curves, network_capacities
+from experiments.runner.figure import colour_of, save_figure
+from experiments.runner.record import Record
+
+
+def draw(record: Record, path: Path) -> list[Path]:
+    """Draw both figures beside each other's names: `<path>-networks` and `<path>-retrieval`.
+
+    Args:
+        record: Of a capacity study.
+        path: Where, without an ending.
+
+    Returns:
+        The files written.
+    """
+    return [*_draw_networks(record, path), *_draw_retrieval(record, path)]
+
+
+def _draw_networks(record: Record, path: Path) -> list[Path]:
+    config = record["config"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    width = config["widths"][-1]
+    for family in config["families"]:
+        runs = [run for run in record["networks"] if run["family"] == family]
+        shown = [accuracy_curves(run)[1] for run in runs if run["width"] == width]
+        curve = [100 * mean(points) for points in zip(*shown, strict=True)]
+        left.plot(range(1, len(curve) + 1), curve, color=colour_of(family), label=family)
+        found = network_capacities(record, family, config["tolerance"][-1])
+        _plot_capacities(right, found, family)
+    left.set(
+        xlabel="networks stored, K",
+        ylabel="mean accuracy of all K (%)",
+        title=f"Accuracy at {width} units",
+        ylim=(0, 100),
+    )
+    left.legend(fontsize=8, loc="lower left")
+    right.set(
+        xscale="log",
+        yscale="log",
+        xlabel="units per hidden layer",
+        ylabel="largest K",
+        title=f"Networks that fit at {config['tolerance'][-1]:g} points lost",
+    )
+    right.set_xticks(config["widths"], [str(width) for width in config["widths"]], minor=False)
+    right.set_xticks([], minor=True)
+    right.axhline(config["tasks"], color="grey", linestyle=":", linewidth=1)
+    right.annotate(
+        "all that were trained",
+        (config["widths"][0], config["tasks"]),
+        fontsize=8,
+        color="grey",
+        va="bottom",
+    )
+    figure.suptitle(f"Networks in one set of weights: permuted {config['dataset']}")
+    return save_figure(figure, path.with_name(f"{path.name}-networks"))
+
+
+def _plot_capacities(axes: Axes, found: dict[int, list[Capacity]], family: str) -> None:
+    """Mean over seeds with the range as a bar; an arrow where the curve ended too early."""
+    counts = {
+        size: [max(each.estimate, 0.8) for each in each_seed] for size, each_seed in found.items()
+    }
+    centre = [mean(values) for values in counts.values()]
+    low = [mean(values) - min(values) for values in counts.values()]
+    high = [max(values) - mean(values) for values in counts.values()]
+    colour = colour_of(family)
+    axes.errorbar(
+        list(counts), centre, yerr=(low, high), color=colour, marker="o", ms=4, label=family
+    )
+    for size, each_seed in found.items():
+        if any(each.at_limit for each in each_seed):
+            axes.plot(size, mean(counts[size]), marker="^", color=colour, ms=9)
+
+
+def _draw_retrieval(record: Record, path: Path) -> list[Path]:
+    config = record["config"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    dim, width = config["dims"][-1], config["widths"][-1]
+    for family in config["families"]:
+        curves = [
+            run["points"]
+            for run in record["aligned"]
+            if (run["family"], run["dim"]) == (family, dim)
+        ]
+        models = [point["models"] for point in curves[0]]
+        colour = colour_of(family)
+        left.plot(models, mean_curve(curves, "expected"), color=colour, linewidth=1)
+        left.plot(models, mean_curve(curves, "snr"), "o", color=colour, ms=4, label=family)
+        for kind, style in (("difference", "-"), ("whole", "--")):
+            curves = [
+                run["families"][family][kind] for run in record["trained"] if run["width"] == width
+            ]
+            models = [point["models"] for point in curves[0]]
+            right.plot(models, mean_curve(curves, "expected"), style, color=colour, linewidth=1)
+            right.plot(models, mean_curve(curves, "snr"), "o", color=colour, ms=4)
+    left.axhline(config["target_snr"], color="grey", linestyle=":", linewidth=1)
+    left.set(title=f"Aligned models of one input, dim {dim}", ylabel="signal / noise power")
+    left.legend(fontsize=8)
+    right.set(title=f"Layers trained apart, {width} units: differences —, whole weights - -")
+    for axes in (left, right):
+        axes.set(xscale="log", yscale="log", xlabel="models stored, K")
+    figure.suptitle("Retrieval: measured (points) and the closed form (lines)")
+    return save_figure(figure, path.with_name(f"{path.name}-retrieval"))

@@ -1,0 +1,170 @@
+"""From the record of a capacity study to its answer: how many models fit, as tables."""
+
+import math
+from collections.abc import Callable, Iterable
+from statistics import mean, stdev
+
+from analysis.capacity import (
+    Capacity,
+    Growth,
+    capacity_at_snr,
+    capacity_at_tolerance,
+    fit_growth,
+)
+from experiments.runner.record import Record
+
+
+def aligned_capacities(
+    record: Record, family: str, field: str = "snr"
+) -> dict[int, list[Capacity]]:
+    """By dim, for each seed: the largest K of aligned models at the target SNR.
+
+    Args:
+        record: Of a capacity study.
+        family: One of its families.
+        field: "snr" for what was measured, "expected" for the closed form.
+    """
+    found: dict[int, list[Capacity]] = {dim: [] for dim in record["config"]["dims"]}
+    for run in record["aligned"]:
+        if run["family"] == family:
+            models = [1, *(point["models"] for point in run["points"])]
+            ratios = [math.inf, *(point[field] for point in run["points"])]  # alone, no noise
+            target = record["config"]["target_snr"]
+            found[run["dim"]].append(capacity_at_snr(models, ratios, target))
+    return found
+
+
+def network_capacities(record: Record, family: str, points: float) -> dict[int, list[Capacity]]:
+    """By width, for each seed: the largest K of networks that lose at most so many points."""
+    found: dict[int, list[Capacity]] = {width: [] for width in record["config"]["widths"]}
+    for run in record["networks"]:
+        if run["family"] == family:
+            learned, now = accuracy_curves(run)
+            models = range(1, len(now) + 1)
+            found[run["width"]].append(capacity_at_tolerance(models, now, learned, points / 100))
+    return found
+
+
+def accuracy_curves(run: Record) -> tuple[list[float], list[float]]:
+    """Mean accuracy of the first K tasks when each was just learned, and after task K; per K."""
+    share = 1 / run["test_images"]
+    rows = run["correct"]
+    learned = [mean(row[-1] for row in rows[: count + 1]) * share for count in range(len(rows))]
+    return learned, [mean(row) * share for row in rows]
+
+
+def growth(capacities: dict[int, list[Capacity]]) -> Growth:
+    """The exponent with which K grows with the dim or width, over all seeds."""
+    sizes = [size for size, found in capacities.items() for _ in found]
+    return fit_growth(sizes, [each for found in capacities.values() for each in found])
+
+
+def network_table(record: Record, points: float) -> str:
+    """How many networks fit: families × widths, and the exponent."""
+    widths = record["config"]["widths"]
+    rows = []
+    for family in record["config"]["families"]:
+        found = network_capacities(record, family, points)
+        rows.append([family, *(_count(found[width]) for width in widths), _exponent(found)])
+    return _table(["family", *(f"{width} units" for width in widths), "exponent"], rows)
+
+
+def accuracy_table(record: Record) -> str:
+    """Accuracy when just learned, and of all tasks after the last, in percent."""
+    widths = record["config"]["widths"]
+    rows = []
+    for family in record["config"]["families"]:
+        row = [family]
+        for width in widths:
+            curves = [
+                accuracy_curves(run)
+                for run in record["networks"]
+                if (run["family"], run["width"]) == (family, width)
+            ]
+            learned, now = (100 * mean(curve[which][-1] for curve in curves) for which in (0, 1))
+            row.append(f"{learned:.1f} → {now:.1f}")
+        rows.append(row)
+    return _table(["family", *(f"{width} units" for width in widths)], rows)
+
+
+def aligned_table(record: Record) -> str:
+    """How many aligned models keep the target SNR: families × dims, measured (closed form)."""
+    dims = record["config"]["dims"]
+    rows = []
+    for family in record["config"]["families"]:
+        found = aligned_capacities(record, family)
+        exact = aligned_capacities(record, family, "expected")
+        cells = [f"{_count(found[dim])} ({_count(exact[dim])})" for dim in dims]
+        rows.append([family, *cells, _exponent(found)])
+    return _table(["family", *(f"dim {dim}" for dim in dims), "exponent"], rows)
+
+
+def trained_table(record: Record) -> str:
+    """SNR of trained layers at the largest K, whole and as differences: measured (closed form)."""
+    widths = record["config"]["widths"]
+    rows = []
+    for family in record["config"]["families"]:
+        row = [family]
+        for width in widths:
+            for kind in ("whole", "difference"):
+                last = [
+                    run["families"][family][kind][-1]
+                    for run in record["trained"]
+                    if run["width"] == width
+                ]
+                measured, exact = (
+                    1 / mean(1 / point[field] for point in last) for field in ("snr", "expected")
+                )
+                row.append(f"{measured:.2g} ({exact:.2g})")
+        rows.append(row)
+    head = [f"{width}, {kind}" for width in widths for kind in ("whole", "difference")]
+    return _table(["family", *head], rows)
+
+
+def report(record: Record) -> str:
+    """All tables with a heading each: what the command prints."""
+    config = record["config"]
+    sections = [
+        f"Networks on {config['dataset']}: largest K with at most {points:g} points of mean "
+        f"accuracy lost (of {config['tasks']}; ± standard deviation over seeds)"
+        f"\n\n{network_table(record, points)}"
+        for points in config["tolerance"]
+    ]
+    sections += [
+        "Networks: mean accuracy in percent, when just learned → after all "
+        f"{config['tasks']} tasks\n\n{accuracy_table(record)}",
+        f"Aligned models of one input: largest K with SNR ≥ {config['target_snr']:g}, measured "
+        f"(closed form)\n\n{aligned_table(record)}",
+        f"Layers of {config['trained_models']} networks trained apart, stored afterwards: SNR, "
+        f"measured (closed form); whole weights, or differences from a common start"
+        f"\n\n{trained_table(record)}",
+    ]
+    return "\n\n".join(sections)
+
+
+def _count(found: Iterable[Capacity]) -> str:
+    """Mean ± standard deviation over seeds; a bound where a curve ended before the target."""
+    found = list(found)
+    counts = [each.num_models for each in found]
+    if any(each.at_limit for each in found):
+        return f"≥ {mean(counts):.3g}"
+    spread = f" ± {stdev(counts):.1f}" if len(counts) > 1 else ""
+    return f"{mean(counts):.3g}{spread}"
+
+
+def _exponent(capacities: dict[int, list[Capacity]]) -> str:
+    fit = growth(capacities)
+    if fit.exponent is None or not any(fit.exponent for _ in fit.dims_used):
+        return "–"
+    error = "" if fit.standard_error is None else f" ± {fit.standard_error:.2f}"
+    return f"{fit.exponent:.2f}{error}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown, with the columns aligned for a terminal."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    pad: Callable[[list[str]], str] = lambda row: (  # noqa: E731
+        "| " + " | ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)) + " |"
+    )
+    rule = "|" + "|".join("-" * (size + 2) for size in widths) + "|"
+    return "\n".join([pad(head), rule, *map(pad, rows)])

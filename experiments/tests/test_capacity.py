@@ -1,0 +1,168 @@
+"""The study of capacity: its parts on small cases, and the whole in its smallest form."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import capacity
+from experiments._capacity_networks import NetworkCell, Training, train_and_test
+from experiments._capacity_retrieval import (
+    AlignedCell,
+    TrainedCell,
+    doubling,
+    retrieve_aligned,
+    retrieve_trained,
+)
+from experiments._capacity_summary import (
+    accuracy_curves,
+    aligned_capacities,
+    growth,
+    network_capacities,
+    network_table,
+    report,
+)
+from experiments.capacity import PRESETS, SMOKE, Config
+from experiments.runner import FAMILIES, read_record
+
+TRAINING = Training("digits", steps=40, batch=64, learning_rate=1e-3, device="cpu")
+
+
+def test_the_smallest_study_leaves_a_record_and_figures_and_prints_its_tables(tmp_path):
+    command = [sys.executable, "experiments/capacity.py", "smoke", "--out", str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    record = read_record(tmp_path / "capacity-digits.json")
+    assert record["status"] == "complete"
+    assert report(record) in done.stdout
+    assert {run["family"] for run in record["networks"]} == set(SMOKE.families)
+    for part in ("networks", "retrieval"):
+        for ending in ("png", "svg"):
+            path = tmp_path / f"capacity-digits-{part}.{ending}"
+            assert path.stat().st_size > 5000
+            assert str(path) in done.stdout
+
+
+def test_the_same_config_gives_the_same_results_in_any_number_of_processes(tmp_path):
+    config = dataclasses.replace(SMOKE, families=("Binary", "Rotation"), widths=(8,))
+    one, two = (
+        capacity.run(dataclasses.replace(config, jobs=jobs, out=tmp_path / str(jobs)))
+        for jobs in (1, 2)
+    )
+    for part in ("aligned", "trained", "networks"):
+        assert one[part] == two[part]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"families": ("binary",)}, r"families: 'binary' is none; choose from .*Binary"),
+        ({"families": ()}, "families must be different values, at least one"),
+        ({"widths": (64, 64)}, "widths must be different values"),
+        ({"widths": (0,)}, r"widths must be positive, not \(0,\)"),
+        ({"seeds": (2, 2)}, "seeds must be one number or one for each of the 4 widths"),
+        ({"tasks": 0}, "tasks must be at least 1, not 0"),
+        ({"models": 1}, "models must be at least 2, not 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
+        ({"tolerance": (-1.0,)}, "tolerance must be positive"),
+        ({"families": ("KroneckerRotation",), "widths": (31,)}, "dim=31 is prime"),
+    ],
+)
+def test_bad_values_are_refused_before_any_work(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(Config(), **change)
+
+
+def test_every_preset_can_be_run():
+    assert set(PRESETS) == {"smoke", "mnist"}
+    assert set(Config().families) <= set(FAMILIES)
+
+
+def test_networks_are_kept_with_contexts_and_lost_without():
+    def last_row(family):
+        cell = NetworkCell(family, 64, 0, tasks=5, test_images=200, training=TRAINING)
+        result = train_and_test(cell)
+        assert [len(row) for row in result["correct"]] == [1, 2, 3, 4, 5]
+        return [right / result["test_images"] for right in result["correct"][-1]]
+
+    kept, lost = last_row("Binary"), last_row("Identity")
+    assert min(kept) > 0.7
+    assert lost[-1] > 0.7 > 0.5 > lost[0]
+
+
+def test_aligned_models_follow_the_closed_form():
+    for family in ("Rotation", "Binary", "Permutation", "OnePower"):
+        points = retrieve_aligned(AlignedCell(family, 64, 32, seed=0, device="cpu"))
+        assert [point["models"] for point in points] == doubling(32)
+        for point in points[2:]:
+            assert 0.5 < point["snr"] / point["expected"] < 2
+            assert point["rho2"] == pytest.approx(1, abs=1e-4)
+
+
+def test_differences_from_a_start_are_read_back_far_better_than_whole_weights():
+    # Design: full weights trained apart cannot be superposed afterwards, differences can.
+    cell = TrainedCell(("Binary",), width=64, models=6, seed=0, training=TRAINING)
+    curves = retrieve_trained(cell)["Binary"]
+    assert curves["whole"][-1]["snr"] < 2
+    assert curves["difference"][-1]["snr"] > 2 * curves["whole"][-1]["snr"]
+
+
+def test_counts_double_with_a_step_between():
+    assert doubling(2) == [2]
+    assert doubling(10) == [2, 3, 4, 6, 8, 10]
+
+
+def a_record():
+    """Two seeds, two widths: 10 of 10 right when learned, one more wrong with every two tasks."""
+
+    def run(width, seed, patience):
+        rows = [[10 - (i - j) // patience for j in range(i + 1)] for i in range(8)]
+        return {"family": "Binary", "width": width, "seed": seed, "test_images": 10} | {
+            "correct": rows
+        }
+
+    return {
+        "config": {
+            "families": ["Binary"],
+            "widths": [64, 128],
+            "dims": [16],
+            "tasks": 8,
+            "seeds": [2],
+            "target_snr": 4.0,
+        },
+        "networks": [
+            run(w, s, p) for w, s, p in [(64, 0, 2), (64, 1, 2), (128, 0, 4), (128, 1, 4)]
+        ],
+        "aligned": [
+            {
+                "family": "Binary",
+                "dim": 16,
+                "seed": 0,
+                "points": [
+                    {"models": 2, "snr": 16.0, "expected": 15.0, "rho2": 1.0},
+                    {"models": 4, "snr": 5.0, "expected": 5.0, "rho2": 1.0},
+                    {"models": 8, "snr": 2.0, "expected": 2.5, "rho2": 1.0},
+                ],
+            }
+        ],
+    }
+
+
+def test_the_largest_number_of_networks_is_read_off_the_curves():
+    record = a_record()
+    learned, now = accuracy_curves(record["networks"][0])
+    assert learned == [1.0] * 8
+    assert now[:5] == pytest.approx([1.0, 1.0, 29 / 30, 0.95, 0.92])
+    found = network_capacities(record, "Binary", points=5.0)
+    assert [each.num_models for each in found[64]] == [4, 4]
+    assert [each.num_models for each in found[128]] == [8, 8]
+    assert all(each.at_limit for each in found[128])
+    assert growth(found).exponent is None  # the wider net was never filled
+    assert "| Binary | 4 ± 0.0 | ≥ 8" in network_table(record, 5.0).replace("  ", " ")
+
+
+def test_the_largest_number_of_aligned_models_is_read_off_the_curves():
+    ((each,),) = aligned_capacities(a_record(), "Binary").values()
+    assert (each.num_models, each.fails_at) == (4, 8)

@@ -1,0 +1,113 @@
+"""What the experiments share."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from experiments.runner import (
+    parse,
+    read_record,
+    resolve_device,
+    run_grid,
+    start_record,
+    write_record,
+)
+from experiments.runner.record import _dumps
+
+
+@dataclass(frozen=True)
+class Config:
+    size: int = 3
+    names: tuple[str, ...] = ("a", "b")
+
+    def __post_init__(self):
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, not {self.size}.")
+
+
+PRESETS = {"large": Config(size=100)}
+
+
+def test_fields_start_from_the_defaults_or_from_a_preset():
+    assert parse(Config, PRESETS, arguments=[]) == Config()
+    assert parse(Config, PRESETS, arguments=["--names", "c"]) == Config(names=("c",))
+    assert parse(Config, PRESETS, arguments=["large", "--names", "c"]) == Config(100, ("c",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "0"], "size must be at least 1, not 0"),
+        (["--size", "many"], "many"),
+        (["huge"], "unknown preset 'huge': choose from large"),
+        (["--sise", "4"], "sise"),
+    ],
+)
+def test_bad_command_lines_end_with_a_message_and_status_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(Config, PRESETS, arguments=arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    record = start_record("test", Config())
+    path = tmp_path / "deeper" / "test.json"
+    written = write_record(path, {**record, "curve": [0.5, 0.25]})
+    assert read_record(path) == written
+    assert written["status"] == "complete"
+    assert written["config"] == {"size": 3, "names": ["a", "b"]}
+    assert {"torch", "commit", "cores", "threads_per_process"} <= set(written["environment"])
+    assert [each.name for each in path.parent.iterdir()] == ["test.json"]
+
+
+def test_a_record_that_cannot_be_written_leaves_the_last_one(tmp_path):
+    path = tmp_path / "test.json"
+    first = write_record(path, start_record("test", Config()))
+    with pytest.raises(ValueError, match="JSON"):
+        write_record(path, {**start_record("test", Config()), "loss": float("nan")})
+    assert read_record(path) == first
+    assert [each.name for each in tmp_path.iterdir()] == ["test.json"]
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", '{"format": 99}', "\x00\xff"])
+def test_what_is_no_record_is_refused(tmp_path, text):
+    path = tmp_path / "bad.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"bad\.json is not"):
+        read_record(path)
+
+
+def test_a_record_is_laid_out_for_comparison_by_line():
+    text = _dumps({"a": list(range(40)), "b": [[1, 2], [3, 4]] * 10})
+    assert text.splitlines()[1].startswith(' "a": [0, 1, 2,')
+    assert text.count("\n") == 4 + 20
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_grid_gives_results_in_the_order_of_its_cells(jobs, tmp_path):
+    options = {"jobs": jobs, "title": "test", "parts": tmp_path, "cost": abs}
+    assert run_grid(abs, [-3, 1, -2], **options) == [3, 1, 2]
+
+
+def test_a_grid_that_was_interrupted_goes_on_where_it_was(tmp_path):
+    calls = []
+
+    def flaky(cell):
+        calls.append(cell)
+        if cell == 1 and calls.count(1) == 1:
+            raise KeyboardInterrupt
+        return 10 * cell
+
+    options = {"jobs": 1, "title": "test", "parts": tmp_path, "cost": abs}
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(flaky, [1, 3, 2], **options)
+    assert run_grid(flaky, [1, 3, 2], **options) == [10, 30, 20]
+    assert calls == [3, 2, 1, 1]
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert resolve_device("auto").type == "cpu"
+    with pytest.raises(ValueError, match=r"device='cuda' is not on this machine.*use auto"):
+        resolve_device("cuda")
