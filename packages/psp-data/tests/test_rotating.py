@@ -50,6 +50,9 @@ def test_parts_of_a_turn_are_all_used_and_even(numbered, period, data):
         counts = [asked.count(part) for part in range(parts)]
         assert max(counts) - min(counts) <= 1
         assert min(counts) >= 1
+        assert [stream.first_step(part) for part in range(parts)] == [
+            asked.index(part) for part in range(parts)
+        ]
 
 
 @given(degrees=st.floats(-400, 400))
