@@ -1,0 +1,304 @@
+"""Interference and retrieval measured on real contexts, against the closed forms.
+
+Sampled values are held to five standard errors, computed from the samples themselves. Seeds are
+fixed, so that a test that passes always passes.
+"""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from analysis import theory
+from analysis.retrieval import (
+    Retrieval,
+    aligned_models,
+    estimate,
+    generic_models,
+    interference,
+    measure_retrieval,
+)
+from psp_contexts import (
+    BinaryContexts,
+    BlockRotationContexts,
+    ComplexContexts,
+    IdentityContexts,
+    KroneckerRotationContexts,
+    LocalMixContexts,
+    OnePowerContexts,
+    PermutationContexts,
+    RotationContexts,
+    SignedPermutationContexts,
+)
+
+SAMPLES = 2000
+GROUPS = [
+    BinaryContexts,
+    BlockRotationContexts,
+    ComplexContexts,
+    KroneckerRotationContexts,
+    PermutationContexts,
+    RotationContexts,
+    SignedPermutationContexts,
+]
+FAMILIES = [IdentityContexts, LocalMixContexts, OnePowerContexts, *GROUPS]
+
+
+def not_centred(dim, seed):
+    """A row of weights and an input as after a ReLU, uneven and biased."""
+    generator = torch.Generator().manual_seed(seed)
+    w, x = torch.randn(2, dim, generator=generator, dtype=torch.float64)
+    return w + 0.3, x.relu() + torch.eye(dim)[0]
+
+
+def agrees(samples, family, w, x, offset=None, fourth=True):
+    """Whether all moments of the samples are those of theory."""
+    of = partial(estimate)
+    checks = [
+        (of(samples.real), theory.mean(family, w, x, offset=offset).real),
+        (of(samples.abs() ** 2), theory.second_moment(family, w, x, offset=offset)),
+        (of((samples**2).real), theory.pseudo_moment(family, w, x, offset=offset).real),
+        (of(samples.real**2), theory.real_second_moment(family, w, x, offset=offset)),
+    ]
+    if fourth:
+        checks.append((of(samples.abs() ** 4), theory.fourth_moment(family, w, x)))
+    return all(found.agrees(truth.item()) for found, truth in checks)
+
+
+@pytest.mark.parametrize("family", GROUPS)
+def test_moments_of_sampled_interference_are_those_of_theory(family):
+    contexts = family(6, 2 * SAMPLES, seed=0)
+    pairs = torch.arange(2 * SAMPLES).view(-1, 2)
+    fourth = family is not PermutationContexts
+    for seed in range(2):
+        w, x = not_centred(6, seed)
+        z = interference(contexts, w, x, stored=pairs[:, 0], read=pairs[:, 1])
+        assert agrees(z, family, w, x, fourth=fourth)
+        assert not agrees(1.3 * z, family, w, x, fourth=fourth)  # the intervals are not idle
+
+
+@pytest.mark.parametrize("offset", [-3, 1, 8])
+def test_moments_of_one_power_over_seeds_are_those_of_theory(offset):
+    w, x = not_centred(6, seed=0)
+    z = torch.stack(
+        [
+            interference(OnePowerContexts(6, 9, seed=seed), w, x, max(offset, 0), max(-offset, 0))
+            for seed in range(1000)
+        ]
+    )
+    assert agrees(z, OnePowerContexts, w, x, offset)
+
+
+@pytest.mark.parametrize(("neighbours", "offset"), [(0, 1), (1, 1), (1, 2), (1, 5), (2, -3)])
+def test_moments_of_mixed_phases_are_those_of_theory(neighbours, offset):
+    # Pairs so far from each other that no phase is in two of them.
+    apart = 2 * neighbours + 1 + abs(offset)
+    contexts = LocalMixContexts(6, apart * SAMPLES, seed=0, neighbours=neighbours)
+    read = torch.arange(SAMPLES) * apart + max(-offset, 0)
+    w, x = not_centred(6, seed=1)
+    z = interference(contexts, w, x, stored=read + offset, read=read)
+    assert agrees(z, contexts, w, x, offset, fourth=False)
+
+
+def test_real_parts_at_opposite_offsets_of_one_power_are_coherent():
+    generator = torch.Generator().manual_seed(0)
+    w, other, x = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    for family, stored in (
+        (OnePowerContexts, (4, 0)),
+        (OnePowerContexts, (4, 1)),
+        (ComplexContexts, (4, 0)),
+    ):
+        products = []
+        for seed in range(500):
+            contexts = family(6, 5, seed=seed)
+            ahead, behind = (
+                interference(contexts, row, x, k, 2).real
+                for row, k in zip((w, other), stored, strict=True)
+            )
+            products.append(ahead * behind)
+        expected = theory.real_covariance(
+            family, w, x, offset=stored[0] - 2, other=other, other_offset=stored[1] - 2
+        )
+        assert estimate(torch.stack(products)).agrees(expected.item())
+        assert bool(expected != 0) == (family is OnePowerContexts and stored == (4, 0))
+
+
+def test_interference_broadcasts_over_rows_inputs_and_pairs():
+    w, x = torch.randn(3, 1, 1, 4), torch.randn(5, 1, 4)
+    stored, read = torch.tensor([0, 1]), torch.tensor([2, 3])
+    for family in FAMILIES:
+        contexts = family(4, 4, seed=0)
+        z = interference(contexts, w, x, stored, read)
+        assert z.shape == (3, 5, 2)
+        relative = contexts.matrix(1, dtype=torch.float32).mH @ contexts.matrix(3).to(z.dtype)
+        torch.testing.assert_close(
+            z[2, 4, 1], w[2, 0, 0].to(z.dtype) @ relative @ x[4, 0].to(z.dtype)
+        )
+        assert interference(contexts, w[0, 0, 0], x[0, 0], 1, 3).shape == ()
+
+
+@pytest.mark.parametrize("real_part", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_measured_noise_is_that_of_dense_matrices(family, real_part):
+    contexts = family(4, 7, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(7, 3, 4, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(7, 2, 4, generator=generator, dtype=torch.float64)
+    points = measure_retrieval(
+        contexts, (weights, inputs), [2, 7], reads=7, real_part=real_part, expected=True
+    )
+    for point, count in zip(points, (2, 7), strict=True):
+        matrices = contexts.matrix(torch.arange(count))
+        stored = weights[:count].to(matrices.dtype) @ matrices.mH
+        signal, noise, exact = [], [], []
+        for s in range(count):
+            x = inputs[s].to(matrices.dtype)
+            own = x @ weights[s].to(matrices.dtype).mT
+            error = x @ (stored.sum(0) @ matrices[s]).mT - own
+            signal.append(own.abs().square().sum(-1).mean())
+            noise.append((error.real if real_part else error).abs().square().sum(-1).mean())
+            exact.append(
+                theory.expected_noise_power(
+                    contexts, weights[:count], inputs[s], read=s, real_part=real_part
+                ).mean()
+            )
+        assert (point.num_models, point.reads) == (count, count)
+        assert point.signal == pytest.approx(torch.stack(signal).mean().item())
+        assert point.noise == pytest.approx(torch.stack(noise).mean().item())
+        assert point.expected_noise == pytest.approx(torch.stack(exact).mean().item())
+        spread = torch.stack(noise).std().item() / math.sqrt(count)
+        assert point.noise_error == pytest.approx(spread)
+        assert point.snr == pytest.approx(point.signal / point.noise)
+        assert point.expected_snr == pytest.approx(point.signal / point.expected_noise)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("family", "real_part"),
+    [*((family, False) for family in FAMILIES)]
+    + [(family, True) for family in (ComplexContexts, LocalMixContexts, OnePowerContexts)],
+)
+def test_noise_of_whole_superpositions_is_that_of_theory(family, shared, real_part):
+    models = aligned_models(6, 2, 12, seed=3, shared=shared, dtype=torch.float64)
+    differences = []
+    for seed in range(200):
+        contexts = family(12, 6, seed=seed)
+        (point,) = measure_retrieval(
+            contexts, models, [6], reads=3, real_part=real_part, expected=seed == 0
+        )
+        if seed == 0:
+            expected = point.expected_noise
+        differences.append(point.noise - expected)
+    assert estimate(torch.tensor(differences)).agrees(0.0)
+
+
+@pytest.mark.parametrize("family", [RotationContexts, SignedPermutationContexts])
+def test_snr_of_aligned_models_falls_by_the_papers_law(family):
+    models = aligned_models(17, 4, 48, seed=0)
+    counts = [2, 5, 17]
+    ratios = {count: [] for count in counts}
+    for seed in range(60):
+        for point in measure_retrieval(family(48, 17, seed=seed), models, counts):
+            assert point.squared_alignment == pytest.approx(1)
+            assert point.law_snr == pytest.approx(48 / (point.num_models - 1))
+            ratios[point.num_models].append(point.law_snr / point.snr)
+    for count in counts:
+        assert estimate(torch.tensor(ratios[count])).agrees(1.0)
+
+
+def test_generic_models_cannot_be_told_from_one_another_whatever_the_family():
+    models = generic_models(9, 8, 64, seed=0, num_inputs=50)
+    for family in (IdentityContexts, BinaryContexts, KroneckerRotationContexts):
+        (point,) = measure_retrieval(family(64, 9, seed=0), models, [9], reads=9)
+        assert point.squared_alignment == pytest.approx(1 / 64, rel=0.1)
+        assert point.law_snr == pytest.approx(1 / 8, rel=0.1)
+        assert point.snr == pytest.approx(1 / 8, rel=0.2)
+
+
+def test_a_shared_input_shows_what_contexts_are_for():
+    models = aligned_models(33, 400, 256, seed=0, shared=True)
+    snr = {
+        family: measure_retrieval(family(256, 33, seed=0), models, [33], reads=33)[0].snr
+        for family in (IdentityContexts, BinaryContexts, RotationContexts)
+    }
+    assert snr[IdentityContexts] == pytest.approx(1 / 32, rel=0.2)
+    assert snr[RotationContexts] == pytest.approx(256 / 32, rel=0.3)
+    # A Gaussian input has κ = M Σx⁴ / (Σx²)² = 3 as a subspace of its own.
+    assert snr[BinaryContexts] == pytest.approx(256 / 32 / 3, rel=0.3)
+
+
+def test_large_superpositions_are_measured_in_chunks():
+    weights, inputs = aligned_models(1000, 2, 1024, seed=0)
+    asked = []
+
+    def give(index):
+        asked.append(len(index))
+        return weights[index], inputs[index]
+
+    contexts = SignedPermutationContexts(1024, 1000, seed=0)
+    counts = [2, 33, 1000]
+    by_function = measure_retrieval(contexts, give, counts, chunk_bytes=2**20)
+    assert max(asked) == 2**20 // (2 * 1024 * 4)
+    whole = measure_retrieval(contexts, (weights, inputs), counts)
+    for chunked, point in zip(by_function, whole, strict=True):
+        assert chunked.noise == pytest.approx(point.noise, rel=1e-4)
+        assert point.expected_noise is point.expected_snr is None
+    # Eight reads of two outputs: a chi-square of 16 degrees of freedom, within five of its errors.
+    assert whole[-1].snr == pytest.approx(1024 / 999, rel=5 * math.sqrt(2 / 16))
+
+
+def test_bias_and_kurtosis_of_the_noise():
+    dim, count = 64, 401
+    ones = torch.ones(count, 1, dim) / dim
+    contexts = PermutationContexts(dim, count, seed=0)
+    (point,) = measure_retrieval(contexts, (ones, ones), [count])
+    assert point.bias == pytest.approx((count - 1) / dim)  # (Σw)(Σx)/M for every model, no less
+    models = aligned_models(count, 50, dim, seed=0)
+    for family, kurtosis in ((RotationContexts, 3), (ComplexContexts, 2)):
+        (point,) = measure_retrieval(family(dim, count, seed=0), models, [count], reads=100)
+        assert abs(point.bias) < 5 * math.sqrt(point.noise / 50 / (100 * 50))
+        assert point.kurtosis == pytest.approx(kurtosis, rel=0.15)
+
+
+def test_a_single_read_has_no_standard_error():
+    models = aligned_models(2, 1, 4, seed=0)
+    (point,) = measure_retrieval(BinaryContexts(4, 2, seed=0), models, [2], reads=1)
+    assert math.isnan(point.noise_error)
+    quiet = Retrieval(2, 1, 1.0, 0.0, math.nan, 0.0, math.nan, 1.0, 4.0, 0.0)
+    assert quiet.snr == quiet.expected_snr == math.inf
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_curves_are_the_same_on_every_device():
+    models = aligned_models(9, 2, 16, seed=0)
+    for family in FAMILIES:
+        curves = [
+            measure_retrieval(family(16, 9, seed=0), models, [3, 9], expected=True, device=device)
+            for device in ("cpu", "cuda")
+        ]
+        for here, there in zip(*curves, strict=True):
+            assert there.noise == pytest.approx(here.noise, rel=1e-4)
+            assert there.expected_noise == pytest.approx(here.expected_noise)
+
+
+def test_bad_arguments_are_refused():
+    contexts = BinaryContexts(4, 3, seed=0)
+    weights, inputs = aligned_models(5, 2, 4, seed=0)
+    with pytest.raises(IndexError, match="build it with num_contexts=5 or more"):
+        measure_retrieval(contexts, (weights, inputs), [5])
+    with pytest.raises(ValueError, match=r"asks for 3 models, but there are 2; pass more"):
+        measure_retrieval(contexts, (weights[:2], inputs[:2]), [3])
+    for counts in ([], [1, 2], [3, 2], [2, 2]):
+        with pytest.raises(ValueError, match="num_models must increase from 2 or more"):
+            measure_retrieval(contexts, (weights, inputs), counts)
+    with pytest.raises(ValueError, match=r"pass \(models, out, dim\) and \(models, n, dim\)"):
+        measure_retrieval(contexts, (weights, inputs[:3]), [2])
+    with pytest.raises(ValueError, match="reads=0 must be at least 1"):
+        measure_retrieval(contexts, (weights, inputs), [2], reads=0)
+    with pytest.raises(ValueError, match="expected=True needs all weights at once"):
+        measure_retrieval(
+            contexts, lambda index: (weights[index], inputs[index]), [2], expected=True
+        )
+    with pytest.raises(ValueError, match="vector of at least two real samples"):
+        estimate(torch.ones(1))
