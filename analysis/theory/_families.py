@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from analysis.theory._diagonal import BinaryLaw, ComplexLaw, LocalMixLaw, OnePowerLaw
 from analysis.theory._law import IdentityLaw, Law
 from analysis.theory._permutation import PermutationLaw, SignedPermutationLaw
@@ -68,4 +71,39 @@ def law_of(family: Family, dim: int) -> Law:
             f"theory knows no law for {name}; measure it with analysis.retrieval, or ask about "
             f"one of {', '.join(sorted(known.__name__ for known in _LAWS))}."
         )
-    return _LAWS[type(contexts)](contexts)
+    law = _LAWS[type(contexts)](contexts)
+    law.name = name
+    return law
+
+
+def checked_law(
+    family: Family, w: Tensor, x: Tensor, offset: int | None
+) -> tuple[Law, Tensor, Tensor]:
+    """The family's law, and both vectors in double precision and one dtype.
+
+    Raises:
+        NotImplementedError: As `law_of`.
+        TypeError: If a vector is complex and the family real.
+        ValueError: If the lengths do not fit, or `offset` is 0.
+    """
+    if not (w.dim() and x.dim() and w.shape[-1] == x.shape[-1]):
+        raise ValueError(
+            f"theory got w of shape {tuple(w.shape)} and x of shape {tuple(x.shape)}; pass "
+            "(…, dim) and (…, dim) with the same dim."
+        )
+    if offset == 0:
+        raise ValueError("offset=0 means one and the same context, where U = I; pass another.")
+    law = law_of(family, w.shape[-1])
+    if (w.is_complex() or x.is_complex()) and not law.is_complex:
+        raise TypeError(
+            f"{law.name} is real, but w is {w.dtype} and x is {x.dtype}; pass real and imaginary "
+            "part one after the other."
+        )
+    w, x = double(w), double(x)
+    dtype = torch.promote_types(w.dtype, x.dtype)
+    return law, w.to(dtype), x.to(dtype)
+
+
+def double(x: Tensor) -> Tensor:
+    """In double precision, real or complex as it is."""
+    return x.to(torch.complex128 if x.is_complex() else torch.float64)

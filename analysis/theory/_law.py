@@ -15,6 +15,8 @@ class Law(ABC):
     """
 
     is_complex = False
+    name = ""
+    """The family whose law it is, for messages."""
 
     @abstractmethod
     def second_moment(self, w: Tensor, x: Tensor, offset: int | None) -> Tensor:
@@ -34,7 +36,10 @@ class Law(ABC):
 
     def fourth_moment(self, w: Tensor, x: Tensor) -> Tensor:
         """E|z|⁴, for contexts at any offset."""
-        raise NotImplementedError("no closed form; estimate it with analysis.retrieval")
+        raise NotImplementedError(
+            f"no closed form is known for the fourth moment of {self.name}; estimate it from "
+            "samples of analysis.retrieval.interference."
+        )
 
     def covariance(
         self, w: Tensor, x: Tensor, offset: int, other: Tensor, other_offset: int

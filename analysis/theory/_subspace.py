@@ -5,7 +5,6 @@ from torch import Tensor
 
 from analysis.theory._families import Family, law_of
 from analysis.theory._law import leverage_scores, power
-from psp_contexts import Contexts
 
 
 def expected_overlap(family: Family, basis: Tensor, *, offset: int | None = None) -> Tensor:
@@ -46,8 +45,7 @@ def expected_overlap(family: Family, basis: Tensor, *, offset: int | None = None
         )
     law = law_of(family, len(basis))
     if basis.is_complex() and not law.is_complex:
-        name = type(family).__name__ if isinstance(family, Contexts) else str(family)
-        raise TypeError(f"{name} is real, but the basis is {basis.dtype}; pass a real one.")
+        raise TypeError(f"{law.name} is real, but the basis is {basis.dtype}; pass a real one.")
     return law.overlap(basis, offset).real
 
 

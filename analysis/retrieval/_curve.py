@@ -1,4 +1,4 @@
-"""Retrieval measured: models stored in real contexts, read back, and the noise looked at."""
+"""Whole superpositions measured: models stored in real contexts, read back, and the noise."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,7 +28,8 @@ class Retrieval:
         reads: How many models were read.
         signal: ‖W_s x‖².
         noise: ‖W C_s x − W_s x‖², W the superposition; of real parts, if they were asked for.
-        noise_error: Standard error of `noise` over the models read; NaN for a single one.
+        noise_error: Standard error of `noise` over the models read, NaN for a single one. Reads of
+            one superposition share its weights; runs with other seeds are the better judge.
         bias: Mean of the noise over outputs, inputs and models (its real part): 0 when unbiased.
         kurtosis: Mean fourth power of the noise at an output over the squared mean second one: 3
             for real Gaussian noise, 2 for complex, more where a few outputs carry it.
@@ -127,152 +128,6 @@ def measure_retrieval(
         exact = weights[:count] if expected and weights is not None else None
         points.append(_read(contexts, give, index, superposition, count, exact, real_part, device))
     return points
-
-
-def aligned_models(
-    num_models: int,
-    out_features: int,
-    dim: int,
-    *,
-    seed: int,
-    shared: bool = False,
-    dtype: torch.dtype = torch.float32,
-) -> tuple[Tensor, Tensor]:
-    """Models that use all of their weights on their input: W_k = u_k x_kᵀ, so that ρ = 1.
-
-    Args:
-        num_models: K.
-        out_features: Rows of a model.
-        dim: M.
-        seed: Of the Gaussian u_k and x_k.
-        shared: Whether all models have one input. Otherwise the inputs are independent, and even
-            Identity contexts look as good as a rotation: it is the models that differ.
-        dtype: A real dtype.
-
-    Returns:
-        Weights (K, out, dim) and inputs (K, 1, dim) of unit norms ‖W_k‖_F and ‖x_k‖.
-
-    Example:
-        >>> from analysis.retrieval import aligned_models
-        >>> from analysis.theory import squared_alignment
-        >>> weights, inputs = aligned_models(2, out_features=3, dim=5, seed=0)
-        >>> squared_alignment(weights, inputs).flatten().round(decimals=5)
-        tensor([1., 1.])
-    """
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(1 if shared else num_models, 1, dim, generator=generator, dtype=dtype)
-    outputs = torch.randn(num_models, out_features, 1, generator=generator, dtype=dtype)
-    inputs = (inputs / inputs.norm(dim=-1, keepdim=True)).expand(num_models, 1, dim)
-    return outputs / outputs.norm(dim=-2, keepdim=True) * inputs, inputs
-
-
-def generic_models(
-    num_models: int,
-    out_features: int,
-    dim: int,
-    *,
-    seed: int,
-    num_inputs: int = 1,
-    dtype: torch.dtype = torch.float32,
-) -> tuple[Tensor, Tensor]:
-    """Models that know nothing of their inputs: Gaussian weights and inputs, ρ² = 1/dim on average.
-
-    Args:
-        num_models: K.
-        out_features: Rows of a model.
-        dim: M.
-        seed: Of the weights and inputs.
-        num_inputs: Inputs per model, n.
-        dtype: A real dtype.
-
-    Returns:
-        Weights (K, out, dim) and inputs (K, n, dim) of unit norms ‖W_k‖_F and ‖x‖.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    weights = torch.randn(num_models, out_features, dim, generator=generator, dtype=dtype)
-    inputs = torch.randn(num_models, num_inputs, dim, generator=generator, dtype=dtype)
-    weights = weights / weights.norm(dim=(-2, -1), keepdim=True)
-    return weights, inputs / inputs.norm(dim=-1, keepdim=True)
-
-
-def interference(
-    contexts: Contexts, w: Tensor, x: Tensor, stored: int | Tensor, read: int | Tensor
-) -> Tensor:
-    """wᵀUx, U = C_k⁻¹ C_s: what a row w of model k adds when model s is read with input x.
-
-    For independent samples, let no context occur in two pairs. The contexts of OnePower share
-    their phases, so that no two pairs are independent; there, take families of other seeds.
-
-    Args:
-        contexts: The family.
-        w: Rows of weights, shape (…, dim).
-        x: Inputs, shape (…, dim).
-        stored: k, an index or a LongTensor (…).
-        read: s, an index or a LongTensor (…).
-
-    Returns:
-        All arguments broadcast against each other, shape (…); complex for complex families.
-
-    Raises:
-        IndexError, TypeError, ValueError: As `Contexts.bind`.
-
-    Example:
-        >>> import torch
-        >>> from analysis.retrieval import interference
-        >>> from psp_contexts import RotationContexts
-        >>> contexts = RotationContexts(16, num_contexts=2000, seed=0)
-        >>> pairs = torch.arange(2000).view(-1, 2)
-        >>> w, x = torch.ones(16), torch.eye(16)[0]
-        >>> samples = interference(contexts, w, x, stored=pairs[:, 0], read=pairs[:, 1])
-        >>> samples.shape, samples.square().mean().round()  # ‖w‖²‖x‖² / 16 = 1
-        (torch.Size([1000]), tensor(1.))
-    """
-    pair = [index for index in (stored, read) if isinstance(index, Tensor)]
-    shape = torch.broadcast_shapes(w.shape[:-1], x.shape[:-1], *(index.shape for index in pair))
-    bound = contexts.bind(x.expand(*shape, -1), read)
-    kept = contexts.store(w.expand(*shape, -1).unsqueeze(-2), stored).squeeze(-2)
-    return (kept * bound).sum(-1)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over independent samples, with its standard error.
-
-    Attributes:
-        value: The mean.
-        error: Its standard error, from the samples' own spread.
-    """
-
-    value: float
-    error: float
-
-    def agrees(self, truth: float, errors: float = 5.0, rounding: float = 1e-9) -> bool:
-        """Whether `truth` lies within so many standard errors (and the rounding) of the mean."""
-        return abs(self.value - truth) <= errors * self.error + rounding * max(1.0, abs(truth))
-
-
-def estimate(samples: Tensor) -> Estimate:
-    """Mean and standard error of independent samples.
-
-    Args:
-        samples: Real, shape (n,), n at least 2.
-
-    Raises:
-        ValueError: If there are fewer than two samples, or they are complex.
-
-    Example:
-        >>> import torch
-        >>> from analysis.retrieval import estimate
-        >>> estimate(torch.tensor([1.0, 3.0]))
-        Estimate(value=2.0, error=1.0)
-    """
-    if samples.dim() != 1 or len(samples) < 2 or samples.is_complex():
-        raise ValueError(
-            f"estimate needs a vector of at least two real samples, but got {samples.dtype} of "
-            f"shape {tuple(samples.shape)}; flatten it, or pass real and imaginary part in turn."
-        )
-    samples = samples.double()
-    return Estimate(samples.mean().item(), samples.std().item() / math.sqrt(len(samples)))
 
 
 def _as_function(

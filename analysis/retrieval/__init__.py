@@ -1,0 +1,21 @@
+"""Retrieval measured: models stored in real contexts, read back, and the noise looked at."""
+
+from analysis.retrieval._curve import Models as Models
+from analysis.retrieval._curve import Retrieval as Retrieval
+from analysis.retrieval._curve import measure_retrieval as measure_retrieval
+from analysis.retrieval._estimate import Estimate as Estimate
+from analysis.retrieval._estimate import estimate as estimate
+from analysis.retrieval._interference import interference as interference
+from analysis.retrieval._models import aligned_models as aligned_models
+from analysis.retrieval._models import generic_models as generic_models
+
+__all__ = [
+    "Estimate",
+    "Models",
+    "Retrieval",
+    "aligned_models",
+    "estimate",
+    "generic_models",
+    "interference",
+    "measure_retrieval",
+]

@@ -1,0 +1,70 @@
+"""Models to store: ones that use all of their weights on their input, and ones that use none."""
+
+import torch
+from torch import Tensor
+
+
+def aligned_models(
+    num_models: int,
+    out_features: int,
+    dim: int,
+    *,
+    seed: int,
+    shared: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
+    """Models that use all of their weights on their input: W_k = u_k x_kᵀ, so that ρ = 1.
+
+    Args:
+        num_models: K.
+        out_features: Rows of a model.
+        dim: M.
+        seed: Of the Gaussian u_k and x_k.
+        shared: Whether all models have one input. Otherwise the inputs are independent, and even
+            Identity contexts look as good as a rotation: it is the models that differ.
+        dtype: A real dtype.
+
+    Returns:
+        Weights (K, out, dim) and inputs (K, 1, dim) of unit norms ‖W_k‖_F and ‖x_k‖.
+
+    Example:
+        >>> from analysis.retrieval import aligned_models
+        >>> from analysis.theory import squared_alignment
+        >>> weights, inputs = aligned_models(2, out_features=3, dim=5, seed=0)
+        >>> squared_alignment(weights, inputs).flatten().round(decimals=5)
+        tensor([1., 1.])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(1 if shared else num_models, 1, dim, generator=generator, dtype=dtype)
+    outputs = torch.randn(num_models, out_features, 1, generator=generator, dtype=dtype)
+    inputs = (inputs / inputs.norm(dim=-1, keepdim=True)).expand(num_models, 1, dim)
+    return outputs / outputs.norm(dim=-2, keepdim=True) * inputs, inputs
+
+
+def generic_models(
+    num_models: int,
+    out_features: int,
+    dim: int,
+    *,
+    seed: int,
+    num_inputs: int = 1,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
+    """Models that know nothing of their inputs: Gaussian weights and inputs, ρ² = 1/dim on average.
+
+    Args:
+        num_models: K.
+        out_features: Rows of a model.
+        dim: M.
+        seed: Of the weights and inputs.
+        num_inputs: Inputs per model, n.
+        dtype: A real dtype.
+
+    Returns:
+        Weights (K, out, dim) and inputs (K, n, dim) of unit norms ‖W_k‖_F and ‖x‖.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.randn(num_models, out_features, dim, generator=generator, dtype=dtype)
+    inputs = torch.randn(num_models, num_inputs, dim, generator=generator, dtype=dtype)
+    weights = weights / weights.norm(dim=(-2, -1), keepdim=True)
+    return weights, inputs / inputs.norm(dim=-1, keepdim=True)

@@ -1,0 +1,45 @@
+"""How improbable large interference is."""
+
+import torch
+from torch import Tensor
+
+from analysis.theory._diagonal import BinaryLaw
+from analysis.theory._families import Family, checked_law
+from analysis.theory._law import dot, power
+
+
+def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: float | Tensor) -> Tensor:
+    """Hoeffding's bound on P(|wᵀUx| ≥ t) under sign contexts: 2 exp(−t² / 2 Σ a²).
+
+    Args:
+        family: `BinaryContexts`, or such contexts.
+        w: Rows of weights, shape (…, dim).
+        x: Inputs, shape (…, dim).
+        threshold: t ≥ 0, broadcasts.
+
+    Returns:
+        Shape (…), at most 1.
+
+    Raises:
+        NotImplementedError: If the family is another.
+
+    Source:
+        Hoeffding 1963, theorem 2.
+
+    Example:
+        >>> import torch
+        >>> from analysis.theory import tail_bound
+        >>> from psp_contexts import BinaryContexts
+        >>> tail_bound(BinaryContexts, torch.ones(100), torch.ones(100), 40.0)
+        tensor(0.0007, dtype=torch.float64)
+    """
+    law, w, x = checked_law(family, w, x, None)
+    if not isinstance(law, BinaryLaw):
+        raise NotImplementedError(
+            f"tail_bound holds for BinaryContexts, not for {law.name}; estimate tails of other "
+            "families from samples of analysis.retrieval.interference."
+        )
+    exponent = torch.as_tensor(threshold, dtype=torch.float64).square() / (
+        2 * dot(power(w), power(x))
+    )
+    return (2 * (-exponent).exp()).clamp(max=1)
