@@ -5,11 +5,30 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from psp_nn import _convolution as convolution
+from psp_nn import _norm as norm
+from psp_nn._attention import SuperposedMultiheadAttention
+from psp_nn._embedding import SuperposedEmbedding
 from psp_nn._linear import SuperposedLinear
 from psp_nn._selection import PerSample
 from psp_nn._superposed import Superposed
 
-KINDS: tuple[tuple[type[nn.Module], type[Superposed]], ...] = ((nn.Linear, SuperposedLinear),)
+KINDS: tuple[tuple[type[nn.Module], type[Superposed]], ...] = (
+    (nn.Linear, SuperposedLinear),
+    (nn.Conv1d, convolution.SuperposedConv1d),
+    (nn.Conv2d, convolution.SuperposedConv2d),
+    (nn.Conv3d, convolution.SuperposedConv3d),
+    (nn.ConvTranspose1d, convolution.SuperposedConvTranspose1d),
+    (nn.ConvTranspose2d, convolution.SuperposedConvTranspose2d),
+    (nn.ConvTranspose3d, convolution.SuperposedConvTranspose3d),
+    (nn.MultiheadAttention, SuperposedMultiheadAttention),
+    (nn.Embedding, SuperposedEmbedding),
+    (nn.modules.batchnorm._BatchNorm, norm.SuperposedBatchNorm),
+    (nn.modules.instancenorm._InstanceNorm, norm.SuperposedInstanceNorm),
+    (nn.GroupNorm, norm.SuperposedGroupNorm),
+    (nn.LayerNorm, norm.SuperposedLayerNorm),
+    (nn.RMSNorm, norm.SuperposedRMSNorm),
+)
 """A layer class of torch, and the class of its superposed form."""
 
 

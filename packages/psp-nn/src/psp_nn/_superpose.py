@@ -4,6 +4,7 @@ import copy
 import hashlib
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from psp_contexts import Contexts
 from psp_nn._apart import apart_class, real_part
 from psp_nn._kinds import superposed_class
+from psp_nn._norm import Norms, freeze_norm, use_batch_statistics
 from psp_nn._superposed import Superposed, contexts_name, one
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -26,7 +28,9 @@ def superpose(
     seed: int,
     include: str | Iterable[str] = "*",
     exclude: str | Iterable[str] = (),
+    norms: Norms = Norms.PER_CONTEXT,
     bias_per_context: bool = False,
+    per_channel: bool = False,
     random_phases: bool = True,
 ) -> Net:
     """A network that holds `num_contexts` models in one set of weights.
@@ -49,7 +53,11 @@ def superpose(
         seed: Of the contexts.
         include: Patterns of dotted names, as for `fnmatch`, of layers to turn; by default all.
         exclude: Patterns of those to leave as they are.
+        norms: What becomes of norm layers. By default each model has its own affine and running
+            statistics.
         bias_per_context: Whether each model has its own biases; the paper shares them.
+        per_channel: Whether the contexts of convolutions have one number for each input channel,
+            rather than for each input channel and kernel position.
         random_phases: Whether complex weights start with uniform phases, drawn from `seed`, and
             the magnitudes of the weights of `net`; otherwise they start real.
 
@@ -83,10 +91,22 @@ def superpose(
         if superposed_class(type(module)) is not None
     }
     _check_candidates(net, candidates, include, exclude)
-    turn = _Turn(contexts, num_contexts, seed, bias_per_context, random_phases)
-    for name, module in candidates.items():
-        if _matches(name, include) and not _matches(name, exclude):
+    chosen = {
+        name: module
+        for name, module in candidates.items()
+        if _matches(name, include) and not _matches(name, exclude)
+    }
+    options = _Options(
+        contexts, num_contexts, seed, norms, bias_per_context, per_channel, random_phases
+    )
+    turn = _Turn(options)
+    # Norm layers last: what they keep depends on whether the network is complex.
+    for name, module in chosen.items():
+        if not _is_norm(module):
             turn.layer(module, name)
+    for name, module in chosen.items():
+        if _is_norm(module):
+            turn.norm(module, name)
     if turn.is_complex:
         for module in superposition.modules():
             apart = apart_class(type(module))
@@ -96,48 +116,74 @@ def superpose(
     return superposition
 
 
+@dataclass(frozen=True)
+class _Options:
+    contexts: Callable[..., Contexts]
+    num_contexts: int
+    seed: int
+    norms: Norms
+    bias_per_context: bool
+    per_channel: bool
+    random_phases: bool
+
+
 class _Turn:
     """Turns one layer after the other."""
 
-    def __init__(
-        self,
-        contexts: Callable[..., Contexts],
-        num_contexts: int,
-        seed: int,
-        bias_per_context: bool,
-        random_phases: bool,
-    ) -> None:
-        self._contexts = contexts
-        self._num_contexts = num_contexts
-        self._seed = seed
-        self._bias_per_context = bias_per_context
-        self._random_phases = random_phases
+    def __init__(self, options: _Options) -> None:
+        self._options = options
         # Tied parameters stay tied, with the same contexts.
         self._done: dict[int, tuple[nn.Parameter, Contexts]] = {}
         self.is_complex = False
 
     def layer(self, module: nn.Module, name: str) -> None:
+        """Superpose the weights of a layer."""
         superposed = superposed_class(type(module))
         assert superposed is not None
         weights = tuple(key for key in superposed.weights if _tensor(module, key) is not None)
-        tables = [key for key in superposed.tables if _tensor(module, key) is not None]
-        if self._bias_per_context and isinstance(module._parameters.get("bias"), Tensor):
-            tables.append("bias")
+        biases = [key for key in superposed.biases if _tensor(module, key) is not None]
         module.__class__ = superposed
         assert isinstance(module, Superposed)
         module.layer_name = name
-        module.num_contexts = self._num_contexts
+        module.num_contexts = self._options.num_contexts
         module.superposed = weights
+        module.per_context = tuple(biases) if self._options.bias_per_context else ()
+        if hasattr(module, "per_channel"):
+            module.__dict__["per_channel"] = self._options.per_channel
         for key in weights:
             parameter, contexts = self._superposed(module, name, key)
             module._parameters[key] = parameter
             module.add_module(contexts_name(key), contexts)
-        bias = module._parameters.get("bias")
-        if weights and module.family(weights[0]).is_complex and bias is not None:
-            module._parameters["bias"] = _parameter(bias.to(_complex(bias.dtype)), bias)
-        for key in tables:
-            _give_each_model_its_own(module, key, self._num_contexts)
-        module.per_context = tuple(dict.fromkeys(tables))
+        for key in biases:
+            bias = module._parameters[key]
+            if bias is not None and module.family(weights[0]).is_complex:
+                module._parameters[key] = _parameter(bias.to(_complex(bias.dtype)), bias)
+            if self._options.bias_per_context:
+                _make_table(module, key, (self._options.num_contexts,))
+        module.select(one(0))
+        module.__dict__["_used"] = module.selected
+
+    def norm(self, module: nn.Module, name: str) -> None:
+        """Give a norm layer what the options say."""
+        norms = self._options.norms
+        if norms is Norms.FROZEN:
+            freeze_norm(module)
+        if norms is Norms.BATCH:
+            use_batch_statistics(module)
+        superposed = superposed_class(type(module))
+        assert superposed is not None
+        tables = [key for key in superposed.tables if _tensor(module, key) is not None]
+        module.__class__ = superposed
+        assert isinstance(module, Superposed)
+        module.layer_name = name
+        module.num_contexts = self._options.num_contexts
+        module.superposed = ()
+        module.per_context = tuple(tables) if norms is Norms.PER_CONTEXT else ()
+        each_model = (self._options.num_contexts,) if norms is Norms.PER_CONTEXT else ()
+        each_part = (2,) if self.is_complex else ()
+        for key in tables if each_model + each_part else ():
+            _make_table(module, key, each_model + each_part)
+        module.parts = 2 if self.is_complex else 1
         module.select(one(0))
         module.__dict__["_used"] = module.selected
 
@@ -149,14 +195,22 @@ class _Turn:
             groups = rows.shape[0] if rows.dim() == 3 else 1
             label = name if key == "weight" else f"{name}.{key}".lstrip(".")
             try:
-                contexts = self._contexts(
-                    rows.shape[-1], self._num_contexts * groups, seed=self._seed, name=label
+                contexts = self._options.contexts(
+                    rows.shape[-1],
+                    self._options.num_contexts * groups,
+                    seed=self._options.seed,
+                    name=label,
                 )
             except ValueError as error:
                 raise ValueError(
                     f"superpose: no contexts for '{key}' of layer '{name}', whose rows have "
                     f"{rows.shape[-1]} numbers: {error} Or leave the layer out with exclude."
                 ) from error
+            if contexts.is_complex and not module.has_complex_form:
+                raise ValueError(
+                    f"superpose: layer '{name}' has no complex form, which "
+                    f"{type(contexts).__name__} asks for; use a real family."
+                )
             self.is_complex = self.is_complex or contexts.is_complex
             parameter = self._complex(weight, label) if contexts.is_complex else weight
             self._done[id(weight)] = self._done[id(parameter)] = (parameter, contexts)
@@ -164,8 +218,10 @@ class _Turn:
 
     def _complex(self, weight: nn.Parameter, label: str) -> nn.Parameter:
         value = weight.detach().to(_complex(weight.dtype))
-        if self._random_phases:
-            digest = hashlib.blake2b(f"{self._seed}\0{label}".encode(), digest_size=7).digest()
+        if self._options.random_phases:
+            digest = hashlib.blake2b(
+                f"{self._options.seed}\0{label}".encode(), digest_size=7
+            ).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
             phases = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
             turns = torch.polar(torch.ones_like(phases), phases * (2 * math.pi))
@@ -173,10 +229,15 @@ class _Turn:
         return _parameter(value, weight)
 
 
-def _give_each_model_its_own(module: nn.Module, key: str, num_contexts: int) -> None:
+def _is_norm(module: nn.Module) -> bool:
+    superposed = superposed_class(type(module))
+    return superposed is not None and not superposed.weights
+
+
+def _make_table(module: nn.Module, key: str, sizes: tuple[int, ...]) -> None:
     value = _tensor(module, key)
     assert value is not None
-    table = value.detach().expand(num_contexts, *value.shape).clone()
+    table = value.detach().expand((*sizes, *value.shape)).clone()
     if isinstance(value, nn.Parameter):
         module._parameters[key] = _parameter(table, value)
     else:

@@ -1,6 +1,7 @@
 """What every superposed layer shares: a weight that holds all models and reads as one of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -32,6 +33,18 @@ class Superposed(nn.Module):
     tables: ClassVar[tuple[str, ...]] = ()
     """Names of the parameters and buffers that always have an entry per model."""
 
+    biases: ClassVar[tuple[str, ...]] = ("bias",)
+    """Names of the parameters that each model may have its own of."""
+
+    has_complex_form: ClassVar[bool] = True
+    """Whether the layer can be part of a complex network."""
+
+    parts: int = 1
+    """How many numbers make one entry of a table: 2, real and imaginary, if complex."""
+
+    part: int = 0
+    """Which of them is read."""
+
     layer_name: str
     num_contexts: int
     superposed: tuple[str, ...]
@@ -39,6 +52,7 @@ class Superposed(nn.Module):
     selected: Selection
     _operands: dict[str, Any]
     _used: Selection
+    _read: dict[str, Any] | None = None
 
     # How a kind of layer sees its weights as rows; the default is a matrix (out, dim).
 
@@ -58,12 +72,21 @@ class Superposed(nn.Module):
 
     # Reading the model in use.
 
-    def retrieved(self, name: str = "weight") -> Tensor:
-        """The weight of the model in use, W C_k, plus the base if there is one.
+    def retrieved(self, name: str = "weight") -> Any:
+        """The weight of the model in use, W C_k, plus the base if there is one; None if none.
 
         Raises:
             RuntimeError: If the batch mixes contexts, so that there is no one weight.
         """
+        if self._parameters[name] is None:
+            return None
+        if self._read is not None:
+            if name not in self._read:
+                self._read[name] = self._retrieved(name)
+            return self._read[name]
+        return self._retrieved(name)
+
+    def _retrieved(self, name: str) -> Tensor:
         self.note_use()
         selected = self.selected
         if isinstance(selected, PerSample):
@@ -82,15 +105,26 @@ class Superposed(nn.Module):
         base = self._buffers.get(base_name(name))
         return weight if base is None else base + weight
 
-    def entry(self, name: str) -> Tensor | None:
+    def entry(self, name: str) -> Any:
         """A parameter or buffer that is not superposed: shared, or the entry of the model in use.
 
         Raises:
             RuntimeError: If it has an entry per model and the batch mixes contexts.
         """
         table = self._parameters[name] if name in self._parameters else self._buffers[name]
-        if table is None or name not in self.per_context:
+        if self._read is not None:
+            if name not in self._read:
+                self._read[name] = self._entry(name, table)
+            return self._read[name]
+        return self._entry(name, table)
+
+    def _entry(self, name: str, table: Tensor | None) -> Tensor | None:
+        if table is None or (name not in self.per_context and self.parts == 1):
             return table
+        entry = self._of_model(name, table) if name in self.per_context else table
+        return entry if self.parts == 1 else entry[self.part]
+
+    def _of_model(self, name: str, table: Tensor) -> Tensor:
         self.note_use()
         if isinstance(self.selected, PerSample):
             raise RuntimeError(
@@ -98,6 +132,16 @@ class Superposed(nn.Module):
                 "contexts; call the network once per context."
             )
         return self.selected.row(table)
+
+    @contextmanager
+    def read_once(self, **instead: Any) -> Iterator[dict[str, Any]]:
+        """Within this, what is read of the model in use is read once, or is what is given."""
+        read = dict(instead)
+        self.__dict__["_read"] = read
+        try:
+            yield read
+        finally:
+            self.__dict__["_read"] = None
 
     def context(self, name: str = "weight") -> Any:
         """The one model in use, in the form that `bind` and `retrieve` take fastest."""
@@ -119,16 +163,33 @@ class Superposed(nn.Module):
         present, counts = torch.unique_consecutive(index[order], return_counts=True)
         parts = x.index_select(dim, order.to(x.device)).split(counts.tolist(), dim)
         done = []
-        try:
+        with self.each_alone() as select:
             for k, part in zip(present.tolist(), parts, strict=True):
-                self.select(one(k))
+                select(k)
                 done.append(apply(part))
-        finally:
-            self.select(selected)
-            self.__dict__["_used"] = selected
         if not done:
             raise ValueError(f"layer '{self.layer_name}' got a batch without samples.")
         return torch.cat(done, dim).index_select(dim, order.argsort().to(x.device))
+
+    @contextmanager
+    def each_alone(self) -> Iterator[Callable[[int], None]]:
+        """Within this, one model after the other can be selected, here and in what is inside."""
+        layers = [module for module in self.modules() if isinstance(module, Superposed)]
+        before = [layer.selected for layer in layers]
+
+        def select(index: int) -> None:
+            selection = one(index)
+            for layer in layers:
+                layer.select(selection)
+                layer.__dict__["_used"] = selection
+
+        self.note_use()
+        try:
+            yield select
+        finally:
+            for layer, selection in zip(layers, before, strict=True):
+                layer.select(selection)
+                layer.__dict__["_used"] = selection
 
     # Changing what is in use.
 

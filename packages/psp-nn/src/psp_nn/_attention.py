@@ -1,0 +1,108 @@
+"""Superposed multi-head attention: its packed projections hold all models."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from psp_nn._selection import PerSample
+from psp_nn._superposed import Superposed, superposed_parameter
+
+
+class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
+    """Attention whose projections of query, key, value and output hold K models.
+
+    The layer's own code runs, fused kernels included, on the weights of the model in use. A batch
+    that mixes contexts runs it once for each context that occurs.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import superpose, use_context
+        >>> layer = torch.nn.TransformerEncoderLayer(8, nhead=2, batch_first=True)
+        >>> layer = superpose(layer, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> with use_context(layer, torch.tensor([3, 7])):
+        ...     layer(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
+    """
+
+    weights: ClassVar[tuple[str, ...]] = (
+        "in_proj_weight",
+        "q_proj_weight",
+        "k_proj_weight",
+        "v_proj_weight",
+    )
+    biases: ClassVar[tuple[str, ...]] = ("in_proj_bias",)
+    has_complex_form: ClassVar[bool] = False
+
+    in_proj_weight: Any = superposed_parameter("in_proj_weight")
+    q_proj_weight: Any = superposed_parameter("q_proj_weight")
+    k_proj_weight: Any = superposed_parameter("k_proj_weight")
+    v_proj_weight: Any = superposed_parameter("v_proj_weight")
+
+    @property
+    def in_proj_bias(self) -> Any:  # type: ignore[override]
+        """The bias of the model in use, and None while the batch mixes contexts.
+
+        An encoder layer that finds a bias goes on to read the weights for its fused kernel, which
+        cannot serve a batch that mixes contexts; without one it calls this layer.
+        """
+        return None if isinstance(self.selected, PerSample) else self.entry("in_proj_bias")
+
+    def forward(  # type: ignore[override]
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As the plain layer, with the model in use.
+
+        Raises:
+            ValueError: If the batch mixes contexts, and the stated batch dimension is not the one
+                that this layer declares with `batch_first`, or has not one sample per context.
+        """
+        if not isinstance(self.selected, PerSample):
+            with self.read_once():
+                return super().forward(
+                    query, key, value, key_padding_mask, need_weights, attn_mask, **options
+                )
+        selected = self.selected
+        dim = 0 if self.batch_first else 1
+        if selected.batch_dim != dim:
+            raise ValueError(
+                f"layer '{self.layer_name}' has batch_first={self.batch_first}, so that its "
+                f"samples lie along dimension {dim}, but the batch mixes contexts along "
+                f"batch_dim={selected.batch_dim}; pass batch_dim={dim} to use_context."
+            )
+        for x in (query, key, value):
+            selected.aligned(x, self.layer_name, trailing=1)
+        outputs, weights, positions = [], [], []
+        with self.each_alone() as select:
+            for k in selected.index.unique().tolist():
+                at = (selected.index == k).nonzero().squeeze(1).to(query.device)
+                positions.append(at)
+                # Self-attention passes one tensor thrice, and the layer looks whether it does.
+                parts = {id(x): x.index_select(dim, at) for x in (query, key, value)}
+                select(k)
+                y, w = self(
+                    *(parts[id(x)] for x in (query, key, value)),
+                    None if key_padding_mask is None else key_padding_mask.index_select(0, at),
+                    need_weights,
+                    self._mask_of(attn_mask, at),
+                    **options,
+                )
+                outputs.append(y)
+                weights.append(w)
+        back = torch.cat(positions).argsort()
+        output = torch.cat(outputs, dim).index_select(dim, back)
+        return output, torch.cat(weights).index_select(0, back) if need_weights else None
+
+    def _mask_of(self, attn_mask: Tensor | None, at: Tensor) -> Tensor | None:
+        if attn_mask is None or attn_mask.dim() == 2:
+            return attn_mask
+        per_sample: Tensor = attn_mask.unflatten(0, (-1, self.num_heads))
+        return per_sample.index_select(0, at).flatten(0, 1)

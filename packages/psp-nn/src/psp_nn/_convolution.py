@@ -1,0 +1,194 @@
+"""Superposed convolutions, plain and transposed: the context acts on the kernel."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psp_nn._selection import PerSample
+from psp_nn._superposed import Superposed, base_name, entry_per_context, superposed_parameter
+
+
+class _SuperposedConvolution(Superposed):
+    """Kernels as rows, with a context for each group of channels.
+
+    A kernel's row is what one output channel multiplies: its input channels times the kernel's
+    positions or, with `per_channel`, its input channels alone.
+    """
+
+    per_channel: bool = False
+    transposed_kernel: ClassVar[bool] = False
+    in_channels: int
+    out_channels: int
+    groups: int
+    bias: Any
+
+    def rows(self, name: str, weight: Tensor) -> Tensor:
+        """The kernel as (groups, out, numbers of a row), without groups if there is one."""
+        kernel: Tensor = weight.unflatten(0, (self.groups, -1))
+        if self.transposed_kernel:
+            kernel = kernel.transpose(1, 2)
+        if self.per_channel:
+            kernel = kernel.movedim(2, -1).flatten(1, -2)
+        else:
+            kernel = kernel.flatten(2)
+        return kernel.squeeze(0) if self.groups == 1 else kernel
+
+    def unrows(self, name: str, rows: Tensor) -> Tensor:
+        """Undoes `rows`."""
+        size = self._stored(name).shape
+        grouped = rows.unsqueeze(0) if self.groups == 1 else rows
+        if self.per_channel:
+            out = size[1] if self.transposed_kernel else size[0] // self.groups
+            kernel = grouped.unflatten(1, (out, *size[2:])).movedim(-1, 2)
+        else:
+            kernel = grouped.unflatten(2, (-1, *size[2:]))
+        if self.transposed_kernel:
+            kernel = kernel.transpose(1, 2)
+        whole: Tensor = kernel.reshape(size)
+        return whole
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """The model in use, applied to x.
+
+        Args:
+            x: Shape (batch, channels, …), as for the plain layer.
+            output_size: As for the plain transposed layer.
+
+        Returns:
+            As the plain layer, complex if the contexts are.
+
+        Raises:
+            ValueError: If the batch mixes contexts and x has not one sample per context along
+                the stated dimension.
+        """
+        if not isinstance(self.selected, PerSample):
+            return self._convolved(x, self.retrieved(), output_size)
+        if not (self.per_channel and self.family().gathers) or base_name("weight") in self._buffers:
+            return self.by_context(
+                x,
+                lambda part: self._convolved(part, self.retrieved(), output_size),
+                trailing=x.dim() - 1,
+            )
+        self.note_use()
+        contexts, index = self.family(), self.selected.index.to(x.device)
+        self.selected.aligned(x, self.layer_name, trailing=x.dim() - 1)  # refuses what misfits
+        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
+        each = self._each_group("weight", index)
+        assert isinstance(each, Tensor)
+        each = each.view(len(x), self.groups, *[1] * (x.dim() - 2))
+        bound = contexts.bind(channels, contexts.look_up(channels, each, check=False))
+        bound = bound.movedim(-1, 2).flatten(1, 2)
+        if "bias" not in self.per_context:
+            return self._convolved(bound, self._stored("weight"), output_size)
+        with self.read_once(bias=None):
+            y = self._convolved(bound, self._stored("weight"), output_size)
+        table = self._parameters["bias"]
+        assert table is not None
+        return y + table.index_select(0, index).view(len(x), -1, *[1] * (x.dim() - 2))
+
+    def _convolved(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
+        if not weight.is_complex() or x.is_complex():
+            return self._product(x, weight, self.bias, output_size)
+        # A real input costs two real convolutions: real and imaginary kernels in turn.
+        out_dim = 1 if self.transposed_kernel else 0
+        parts = torch.view_as_real(weight).movedim(-1, out_dim + 1).flatten(out_dim, out_dim + 1)
+        y = self._product(x, parts, None, output_size)
+        channels = y.dim() - weight.dim() + 1
+        y = y.unflatten(channels, (-1, 2)).movedim(channels + 1, -1).contiguous()
+        y = torch.view_as_complex(y)
+        if self.bias is None:
+            return y
+        biased: Tensor = y + self.bias.view(-1, *[1] * (weight.dim() - 2))
+        return biased
+
+    def _product(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: list[int] | None
+    ) -> Tensor:
+        raise NotImplementedError
+
+
+class _Plain(_SuperposedConvolution):
+    def _product(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: list[int] | None
+    ) -> Tensor:
+        layer: Any = self
+        y: Tensor = layer._conv_forward(x, weight, bias)
+        return y
+
+
+class _Transposed(_SuperposedConvolution):
+    transposed_kernel = True
+
+    def _product(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: list[int] | None
+    ) -> Tensor:
+        layer: Any = self
+        dims = weight.dim() - 2
+        padding = layer._output_padding(
+            x, output_size, layer.stride, layer.padding, layer.kernel_size, dims, layer.dilation
+        )
+        convolve: Any = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[dims - 1]
+        y: Tensor = convolve(
+            x, weight, bias, layer.stride, layer.padding, padding, self.groups, layer.dilation
+        )
+        return y
+
+
+class SuperposedConv1d(_Plain, nn.Conv1d):
+    """A 1d convolution that holds K models; see `SuperposedConv2d`."""
+
+    weight: Any = superposed_parameter("weight")
+    bias: Any = entry_per_context("bias")
+
+
+class SuperposedConv2d(_Plain, nn.Conv2d):
+    """A convolution that holds K models: y_n = (w_n ⊙ c(k)) * x.
+
+    The context has a number for each input channel and kernel position or, with
+    `superpose(…, per_channel=True)`, for each input channel. Each group has its own.
+
+    Source:
+        Cheung et al. 2019, equation 8.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import superpose
+        >>> layer = torch.nn.Conv2d(3, 8, kernel_size=5)
+        >>> layer = superpose(layer, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer.contexts.dim, layer(torch.randn(2, 3, 9, 9)).shape
+        (75, torch.Size([2, 8, 5, 5]))
+    """
+
+    weight: Any = superposed_parameter("weight")
+    bias: Any = entry_per_context("bias")
+
+
+class SuperposedConv3d(_Plain, nn.Conv3d):
+    """A 3d convolution that holds K models; see `SuperposedConv2d`."""
+
+    weight: Any = superposed_parameter("weight")
+    bias: Any = entry_per_context("bias")
+
+
+class SuperposedConvTranspose1d(_Transposed, nn.ConvTranspose1d):
+    """A transposed 1d convolution that holds K models; see `SuperposedConv2d`."""
+
+    weight: Any = superposed_parameter("weight")
+    bias: Any = entry_per_context("bias")
+
+
+class SuperposedConvTranspose2d(_Transposed, nn.ConvTranspose2d):
+    """A transposed convolution that holds K models; see `SuperposedConv2d`."""
+
+    weight: Any = superposed_parameter("weight")
+    bias: Any = entry_per_context("bias")
+
+
+class SuperposedConvTranspose3d(_Transposed, nn.ConvTranspose3d):
+    """A transposed 3d convolution that holds K models; see `SuperposedConv2d`."""
+
+    weight: Any = superposed_parameter("weight")
+    bias: Any = entry_per_context("bias")

@@ -1,0 +1,70 @@
+"""The superposed embedding: one table of vectors for all models."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psp_nn._selection import One, PerSample
+from psp_nn._superposed import Superposed, base_name, superposed_parameter
+
+
+class SuperposedEmbedding(Superposed, nn.Embedding):
+    """An embedding that holds K models: vector e of model k is row e of W C_k.
+
+    The context acts on the vectors, after they have been looked up.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import superpose, use_context
+        >>> words = torch.nn.Embedding(1000, 16)
+        >>> words = superpose(words, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> with use_context(words, torch.tensor([3, 7])):
+        ...     words(torch.tensor([[1, 2, 3], [4, 5, 6]])).shape
+        torch.Size([2, 3, 16])
+    """
+
+    weight: Any = superposed_parameter("weight")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The vectors of the model in use.
+
+        Args:
+            x: Indices of vectors, shape (…).
+
+        Returns:
+            Shape (…, embedding_dim), complex if the contexts are.
+        """
+        self.note_use()
+        selected, contexts = self.selected, self.family()
+        if not isinstance(selected, One | PerSample):
+            return self._rows(x, self.retrieved())
+        rows = self._rows(x, self._stored("weight")).unsqueeze(-2)
+        if isinstance(selected, One):
+            y = contexts.retrieve(rows, self.context())
+        else:
+            index = selected.aligned(rows, self.layer_name, trailing=2)
+            y = contexts.retrieve(
+                rows,
+                contexts.look_up(rows, index.unsqueeze(-1), check=False)
+                if contexts.gathers
+                else index,
+            )
+        base = self._buffers.get(base_name("weight"))
+        return y.squeeze(-2) if base is None else y.squeeze(-2) + self._rows(x, base)
+
+    def _rows(self, x: Tensor, weight: Tensor) -> Tensor:
+        if weight.is_complex():  # torch looks up no complex rows with gradients
+            parts = self._rows(x, torch.view_as_real(weight).flatten(1))
+            return torch.view_as_complex(parts.unflatten(-1, (-1, 2)))
+        return F.embedding(
+            x,
+            weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
+        )

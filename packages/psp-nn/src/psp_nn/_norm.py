@@ -1,0 +1,230 @@
+"""Norm layers of superposed networks: affine and running statistics for each model."""
+
+from enum import Enum
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from psp_nn._selection import One, PerSample
+from psp_nn._superposed import Superposed, entry_per_context
+
+
+class Norms(Enum):
+    """What becomes of the norm layers of a superposed network.
+
+    Shared running statistics are those of the model trained last, and destroy the others.
+    """
+
+    PER_CONTEXT = "affine and running statistics for each model"
+    SHARED = "one affine and one set of running statistics, as in the original network"
+    FROZEN = "the affine and the running statistics of the original network, never changed"
+    BATCH = "BatchNorm without affine or running statistics, as in the paper; others shared"
+
+
+class _SuperposedNorm(Superposed):
+    """A norm layer with tables; complex input is normalised in both parts apart."""
+
+    weights: ClassVar[tuple[str, ...]] = ()
+    tables: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
+    weight: Any = entry_per_context("weight")
+    bias: Any = entry_per_context("bias")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The norm with the affine of the model in use.
+
+        Args:
+            x: As for the plain layer; complex in a complex network.
+
+        Returns:
+            Shape and dtype of x.
+
+        Raises:
+            ValueError: If the batch mixes contexts and x has not one sample per context along
+                the stated dimension.
+        """
+        self.note_use()
+        if not x.is_complex():
+            return self._normed(x)
+        try:
+            self.__dict__["part"] = 0
+            real = self._normed(x.real)
+            self.__dict__["part"] = 1
+            return torch.complex(real, self._normed(x.imag))
+        finally:
+            self.__dict__["part"] = 0
+
+    def _normed(self, x: Tensor) -> Tensor:
+        if isinstance(self.selected, PerSample):
+            return self._per_sample(x, self.selected)
+        y: Tensor = super().forward(x)
+        return y
+
+    def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
+        channels = self._channels(x)
+        selected.aligned(x, self.layer_name, trailing=x.dim() - channels.start)
+        with self.read_once(weight=None, bias=None):
+            y: Tensor = super().forward(x)
+        scale, shift = (self._entries(name, x, selected) for name in ("weight", "bias"))
+        if scale is not None:
+            y = y * scale
+        return y if shift is None else y + shift
+
+    def _entries(self, name: str, x: Tensor, selected: PerSample) -> Tensor | None:
+        """The entries of the models of all samples, shaped to broadcast to x."""
+        table: Tensor | None = self._parameters.get(name)
+        if table is None:
+            table = self._buffers.get(name)
+        if table is None:
+            return None
+        shape = [1] * x.dim()
+        channels = self._channels(x)
+        shape[channels] = x.shape[channels]
+        if name in self.per_context:
+            shape[selected.batch_dim] = len(selected.index)
+            table = table.index_select(0, selected.index.to(table.device))
+        if self.parts == 2:
+            table = table.select(1 if name in self.per_context else 0, self.part)
+        return table.reshape(shape)
+
+    def _channels(self, x: Tensor) -> slice:
+        """The dimensions of x that the affine has numbers for."""
+        return slice(1, 2)
+
+
+class _WithStatistics(_SuperposedNorm):
+    """A norm layer that may keep running statistics."""
+
+    eps: float
+    track_running_stats: bool
+
+    tables: ClassVar[tuple[str, ...]] = (
+        "weight",
+        "bias",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    )
+
+    running_mean: Any = entry_per_context("running_mean")
+    running_var: Any = entry_per_context("running_var")
+    num_batches_tracked: Any = entry_per_context("num_batches_tracked")
+
+    def _normed(self, x: Tensor) -> Tensor:
+        selected = self.selected
+        updates = self.training and self.track_running_stats
+        if isinstance(selected, PerSample) or (
+            isinstance(selected, One) and isinstance(selected.current, int)
+        ):
+            return super()._normed(x)  # entries read by an int are views, and updated in place
+        with self.read_once() as read:
+            y = super()._normed(x)
+        if updates:
+            if not isinstance(selected, One):
+                raise RuntimeError("statistics of a mixture of models cannot be updated; use eval.")
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                if name in self.per_context:
+                    self._write(name, selected.tensor, read[name])
+        return y
+
+    def _write(self, name: str, index: Tensor, entry: Tensor) -> None:
+        table = self._buffers[name]
+        assert table is not None
+        if self.parts == 2:
+            table = table[:, self.part]
+        table.index_copy_(0, index.reshape(1).to(table.device), entry.unsqueeze(0))
+
+    def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
+        trailing = x.dim() - 1
+        mean, var = self._buffers["running_mean"], self._buffers["running_var"]
+        if self.training or mean is None or var is None:
+            part = self.part
+            return self.by_context(
+                x, lambda samples: self._of_part(samples, part), trailing=trailing
+            )
+        selected.aligned(x, self.layer_name, trailing=trailing)
+        mean, var, scale, shift = (
+            self._entries(name, x, selected)
+            for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        assert mean is not None
+        assert var is not None
+        y = (x - mean) * (var + self.eps).rsqrt()
+        if scale is not None:
+            y = y * scale
+        return y if shift is None else y + shift
+
+    def _of_part(self, x: Tensor, part: int) -> Tensor:
+        self.__dict__["part"] = part
+        return self._normed(x)
+
+
+class SuperposedBatchNorm(_WithStatistics, nn.modules.batchnorm._BatchNorm):
+    """BatchNorm with affine and running statistics for each model.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import superpose, use_context
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+        >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> with use_context(net, 7):
+        ...     _ = net(torch.randn(2, 3, 8, 8))
+        >>> net.state_dict()["1.num_batches_tracked"].nonzero().tolist()
+        [[7]]
+    """
+
+
+class SuperposedInstanceNorm(_WithStatistics, nn.modules.instancenorm._InstanceNorm):
+    """InstanceNorm with what it has of affine and running statistics for each model."""
+
+
+class SuperposedGroupNorm(_SuperposedNorm, nn.GroupNorm):
+    """GroupNorm with an affine for each model."""
+
+
+class SuperposedLayerNorm(_SuperposedNorm, nn.LayerNorm):
+    """LayerNorm with an affine for each model."""
+
+    def _channels(self, x: Tensor) -> slice:
+        return slice(x.dim() - len(self.normalized_shape), x.dim())
+
+
+class SuperposedRMSNorm(_SuperposedNorm, nn.RMSNorm):
+    """RMSNorm with an affine for each model."""
+
+    def _channels(self, x: Tensor) -> slice:
+        return slice(x.dim() - len(self.normalized_shape), x.dim())
+
+
+class _Frozen(nn.Module):
+    """A mixin for norm layers that always use their running statistics."""
+
+    def train(self, mode: bool = True) -> "_Frozen":
+        """Stays in evaluation."""
+        return super().train(False)
+
+
+_frozen: dict[type[nn.Module], type[nn.Module]] = {}
+
+
+def freeze_norm(module: nn.Module) -> None:
+    """Make a norm layer keep its affine and its statistics, if it has them, for ever."""
+    module.requires_grad_(False)
+    if module._buffers.get("running_mean") is not None:
+        plain = type(module)
+        if plain not in _frozen:
+            _frozen[plain] = type(f"Frozen{plain.__name__}", (_Frozen, plain), {})
+        module.__class__ = _frozen[plain]
+        module.eval()
+
+
+def use_batch_statistics(module: nn.Module) -> None:
+    """Take affine and running statistics from a BatchNorm; other norm layers stay."""
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        for name in ("weight", "bias"):
+            module._parameters[name] = None
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            module._buffers[name] = None
+        module.affine = module.track_running_stats = False

@@ -1,0 +1,94 @@
+import pytest
+import torch
+from torch import nn
+
+from psp_contexts import BinaryContexts, ComplexContexts
+from psp_nn import superpose, use_context
+
+
+def built(module, family=BinaryContexts):
+    torch.manual_seed(0)
+    return superpose(
+        module.double(), contexts=family, num_contexts=4, seed=0, bias_per_context=True
+    )
+
+
+def alone(net, k, *inputs, **options):
+    with use_context(net, k):
+        return net(*inputs, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"kdim": 6, "vdim": 10}, {"bias": False}, {"add_bias_kv": True}], ids=str
+)
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_mixed_batch_equals_one_call_for_each_sample(mode, batch_first, options):
+    layer = built(nn.MultiheadAttention(8, 2, batch_first=batch_first, **options))
+    layer.train(mode == "train")
+    dim = 0 if batch_first else 1
+    generator = torch.Generator().manual_seed(1)
+
+    def drawn(features):  # as many samples as positions: only the statement tells them apart
+        return torch.randn(5, 5, features, generator=generator, dtype=torch.float64)
+
+    query, key, value = (drawn(options.get(name, 8)) for name in ("", "kdim", "vdim"))
+    padding = torch.zeros(5, 5, dtype=torch.bool)
+    padding[1, 3:] = True
+    mask = torch.rand(10, 5, 5, generator=generator) < 0.2
+    mask[:, :, 0] = False
+    context = torch.tensor([3, 0, 3, 1, 2])
+    with use_context(layer, context, batch_dim=dim):
+        y, weights = layer(query, key, value, key_padding_mask=padding, attn_mask=mask)
+    for n, k in enumerate(context.tolist()):
+        one_y, one_weights = alone(
+            layer,
+            k,
+            *(x.narrow(dim, n, 1) for x in (query, key, value)),
+            key_padding_mask=padding[n : n + 1],
+            attn_mask=mask[2 * n : 2 * n + 2],
+        )
+        torch.testing.assert_close(y.narrow(dim, n, 1), one_y)
+        torch.testing.assert_close(weights[n : n + 1], one_weights)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_an_encoder_of_sequences_as_long_as_the_batch_mixes_contexts(mode, batch_first, family):
+    if family(4, 1, seed=0).is_complex:
+        with pytest.raises(ValueError, match="'self_attn' has no complex form"):
+            built(nn.TransformerEncoderLayer(8, 2, 12), family)
+        return
+    layer = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=batch_first)
+    net = built(nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), family)
+    net.train(mode == "train")
+    dim = 0 if batch_first else 1
+    x = torch.randn(4, 4, 8, dtype=torch.float64)
+    context = torch.tensor([3, 0, 3, 1])
+    with torch.set_grad_enabled(mode == "train"):
+        with use_context(net, context, batch_dim=dim):
+            mixed = net(x)
+        for n, k in enumerate(context.tolist()):
+            torch.testing.assert_close(mixed.narrow(dim, n, 1), alone(net, k, x.narrow(dim, n, 1)))
+
+
+def test_the_fused_kernel_computes_with_the_model_in_use():
+    net = built(nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)).eval()
+    x = torch.randn(4, 5, 8, dtype=torch.float64)
+    slow = alone(net, 2, x)  # gradients are on, so that the kernel is not used
+    with torch.no_grad():
+        torch.testing.assert_close(alone(net, 2, x), slow.detach())
+
+
+def test_a_stated_batch_dimension_that_the_layer_contradicts_is_refused():
+    net = built(nn.TransformerEncoderLayer(8, 2, 12))
+    with (
+        use_context(net, torch.arange(4)),
+        pytest.raises(ValueError, match=r"'self_attn' has batch_first=False.*pass batch_dim=1"),
+    ):
+        net(torch.randn(4, 4, 8, dtype=torch.float64))
+
+
+def test_attention_has_no_complex_form():
+    with pytest.raises(ValueError, match=r"has no complex form.*use a real family"):
+        built(nn.MultiheadAttention(8, 2), ComplexContexts)

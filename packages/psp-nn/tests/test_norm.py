@@ -1,0 +1,97 @@
+import pytest
+import torch
+from torch import nn
+
+from psp_contexts import BinaryContexts, ComplexContexts
+from psp_nn import Norms, superpose, use_context
+
+NORMS = [
+    nn.BatchNorm2d(4),
+    nn.BatchNorm2d(4, momentum=None),
+    nn.BatchNorm2d(4, affine=False),
+    nn.BatchNorm2d(4, track_running_stats=False),
+    nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    nn.GroupNorm(2, 4),
+    nn.LayerNorm([5, 5]),
+    nn.LayerNorm([4, 5, 5], bias=False),
+    nn.RMSNorm([5, 5]),
+]
+
+
+def built(norm, contexts=BinaryContexts, **options):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norm).double()
+    return superpose(net, contexts=contexts, num_contexts=3, seed=0, **options)
+
+
+def trained(net):
+    """Everything that a norm layer can hold differs from model to model."""
+    with torch.no_grad():
+        for table in net[1].parameters():
+            table.add_(torch.rand_like(table))
+        for table in net[1].buffers():
+            if table.is_floating_point():
+                table.add_(torch.rand_like(table))
+    return net
+
+
+@pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts])
+@pytest.mark.parametrize("norms", Norms)
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_a_mixed_batch_equals_one_call_for_each_context(norm, mode, norms, contexts):
+    net = trained(built(norm, contexts, norms=norms))
+    net.train(mode == "train")
+    x = torch.randn(7, 3, 5, 5, dtype=torch.float64)
+    context = torch.tensor([2, 0, 1, 2, 0, 1, 0])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    alone = []
+    for k in range(3):
+        with use_context(net, k):
+            alone.append(net(x[context == k]))
+    net.load_state_dict(before)
+    with use_context(net, context):
+        mixed = net(x)
+    for k in range(3):
+        torch.testing.assert_close(mixed[context == k], alone[k])
+
+
+def test_training_one_model_leaves_the_norms_of_the_others_alone():
+    net = built(nn.BatchNorm2d(4))
+    before = {name: value.clone() for name, value in net[1].state_dict().items()}
+    optimiser = torch.optim.SGD(net[1].parameters(), lr=0.1)
+    use_context(net, 1)
+    net(torch.randn(6, 3, 5, 5, dtype=torch.float64)).square().mean().backward()
+    optimiser.step()
+    for name, after in net[1].state_dict().items():
+        assert torch.equal(after[[0, 2]], before[name][[0, 2]])
+        assert not torch.equal(after[1], before[name][1]) or name == "bias"
+
+
+def test_statistics_are_those_that_a_plain_layer_would_have():
+    net = built(nn.BatchNorm2d(4))
+    plain = nn.BatchNorm2d(4).double()
+    x = torch.randn(6, 3, 5, 5, dtype=torch.float64)
+    use_context(net, 2)
+    plain(net[0](x))
+    net(x)
+    torch.testing.assert_close(net[1].running_var, plain.running_var)
+    torch.testing.assert_close(net[1].running_mean, plain.running_mean)
+    assert net[1].num_batches_tracked == 1
+
+
+def test_frozen_norms_stay_as_they_are():
+    net = built(nn.BatchNorm2d(4), norms=Norms.FROZEN).train()
+    before = {name: value.clone() for name, value in net[1].state_dict().items()}
+    use_context(net, 1)
+    net(torch.randn(6, 3, 5, 5, dtype=torch.float64)).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in net[1].state_dict().items())
+    assert all(parameter.grad is None for parameter in net[1].parameters())
+
+
+def test_the_papers_norms_have_neither_affine_nor_statistics():
+    net = built(nn.BatchNorm2d(4), norms=Norms.BATCH).eval()
+    assert not net[1].state_dict()
+    y = net(torch.randn(6, 3, 5, 5, dtype=torch.float64))
+    torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(4, dtype=torch.float64))
+    assert isinstance(built(nn.LayerNorm(5), norms=Norms.BATCH)[1].weight, nn.Parameter)
