@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.runner import FAMILIES
+from experiments.runner import FAMILIES, rmsprop
 from psp_data import PermutingStream, load
 from psp_nn import superpose, use_context
 
@@ -41,8 +41,8 @@ class Training:
         )
 
     def optimiser(self, net: nn.Module) -> torch.optim.Optimizer:
-        """The paper's: plain RMSprop."""
-        return torch.optim.RMSprop(net.parameters(), lr=self.learning_rate)
+        """The paper's: RMSprop."""
+        return rmsprop(net.parameters(), lr=self.learning_rate)
 
     def learn(
         self, net: nn.Module, optimiser: torch.optim.Optimizer, stream: PermutingStream, task: int

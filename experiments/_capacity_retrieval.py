@@ -13,7 +13,7 @@ from experiments.runner import FAMILIES
 OUT_FEATURES = 16
 """Rows of an aligned model: noise is averaged over them."""
 
-LAYER_INPUTS = 64
+LAYER_INPUTS = 16
 """With how many test images a trained layer is read."""
 
 
@@ -101,12 +101,13 @@ def train_apart(cell: TrainedCell) -> tuple[Tensor, Tensor, Tensor]:
     for task in range(cell.models):
         net = build_net(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed)
         net = net.to(cell.training.device)
-        layer = net[2].weight
+        layer = net.get_parameter("2.weight")
         start = layer.detach().clone()
         cell.training.learn(net, cell.training.optimiser(net), stream, task)
         weights.append(layer.detach())
         with torch.no_grad():
-            inputs.append(net[:2](stream.test_set(task)[0][:LAYER_INPUTS]))
+            samples = stream.test_set(task)[0][:LAYER_INPUTS]
+            inputs.append(torch.relu(net[0](samples)))
     return start, torch.stack(weights), torch.stack(inputs)
 
 

@@ -63,13 +63,13 @@ class Config:
     )
     """Families of contexts; Identity is the standard network."""
 
-    widths: tuple[int, ...] = (32, 64, 128, 256)
+    widths: tuple[int, ...] = (64, 128, 256)
     """Units in each of the two hidden layers."""
 
     tasks: int = 50
     """How many networks to train one after the other: the largest K that can be found."""
 
-    steps: int = 100
+    steps: int = 80
     """Training steps per task."""
 
     batch: int = 64

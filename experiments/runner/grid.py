@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,13 +47,23 @@ def run_grid(
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
     missing = [place for place in order if not paths[place].exists()]
     tasks = (delayed(_run)(function, cells[place], paths[place], place) for place in missing)
-    done = sum(cost(cells[place]) for place in set(order) - set(missing))
-    layout = "{l_bar}{bar}| {elapsed} so far, {remaining} left"
-    total = sum(map(cost, cells))
-    with tqdm(total=total, initial=done, desc=title, bar_format=layout) as bar:
+    shares = _whole_shares([cost(cell) for cell in cells])
+    done = sum(shares) - sum(shares[place] for place in missing)
+    with tqdm(
+        total=sum(shares),
+        initial=done,
+        desc=title,
+        bar_format="{l_bar}{bar}| {elapsed} so far, {remaining} left",
+        mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file is not a terminal
+    ) as bar:
         for place in parallel(tasks):
-            bar.update(cost(cells[place]))
+            bar.update(shares[place])
     return [json.loads(path.read_text()) for path in paths]
+
+
+def _whole_shares(costs: Sequence[float]) -> list[int]:
+    """Costs as whole numbers, whose sum is the same in any order."""
+    return [1 + round(1e6 * cost / sum(costs)) for cost in costs]
 
 
 def _run(function: Callable[[Cell], Any], cell: Cell, path: Path, place: int) -> int:

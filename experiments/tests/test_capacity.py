@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from statistics import geometric_mean
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_the_same_config_gives_the_same_results_in_any_number_of_processes(tmp_p
         ({"families": ()}, "families must be different values, at least one"),
         ({"widths": (64, 64)}, "widths must be different values"),
         ({"widths": (0,)}, r"widths must be positive, not \(0,\)"),
-        ({"seeds": (2, 2)}, "seeds must be one number or one for each of the 4 widths"),
+        ({"seeds": (2, 2)}, "seeds must be one number or one for each of the 3 widths"),
         ({"tasks": 0}, "tasks must be at least 1, not 0"),
         ({"models": 1}, "models must be at least 2, not 1"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
@@ -82,9 +83,9 @@ def test_every_preset_can_be_run():
 
 def test_networks_are_kept_with_contexts_and_lost_without():
     def last_row(family):
-        cell = NetworkCell(family, 64, 0, tasks=5, test_images=200, training=TRAINING)
+        cell = NetworkCell(family, 64, 0, tasks=8, test_images=200, training=TRAINING)
         result = train_and_test(cell)
-        assert [len(row) for row in result["correct"]] == [1, 2, 3, 4, 5]
+        assert [len(row) for row in result["correct"]] == list(range(1, 9))
         return [right / result["test_images"] for right in result["correct"][-1]]
 
     kept, lost = last_row("Binary"), last_row("Identity")
@@ -96,9 +97,11 @@ def test_aligned_models_follow_the_closed_form():
     for family in ("Rotation", "Binary", "Permutation", "OnePower"):
         points = retrieve_aligned(AlignedCell(family, 64, 32, seed=0, device="cpu"))
         assert [point["models"] for point in points] == doubling(32)
-        for point in points[2:]:
-            assert 0.5 < point["snr"] / point["expected"] < 2
-            assert point["rho2"] == pytest.approx(1, abs=1e-4)
+        assert all(point["rho2"] == pytest.approx(1, abs=1e-4) for point in points)
+        # One draw of contexts, so the noise of a few models is far from its mean; over the curve
+        # and 16 outputs each, half or double would be.
+        ratios = [point["snr"] / point["expected"] for point in points]
+        assert 0.5 < geometric_mean(ratios) < 2
 
 
 def test_differences_from_a_start_are_read_back_far_better_than_whole_weights():
