@@ -169,6 +169,9 @@ def test_measured_noise_is_that_of_dense_matrices(family, real_part):
         assert point.expected_noise == pytest.approx(torch.stack(exact).mean().item())
         spread = torch.stack(noise).std().item() / math.sqrt(count)
         assert point.noise_error == pytest.approx(spread)
+        readable = 2 if real_part and contexts.is_complex else 1  # noise is half imaginary
+        law = readable * point.squared_alignment * 4 / (count - 1)
+        assert point.law_snr == pytest.approx(law)
         assert point.snr == pytest.approx(point.signal / point.noise)
         assert point.expected_snr == pytest.approx(point.signal / point.expected_noise)
 
