@@ -71,7 +71,7 @@ def test_mean_overlap_is_that_of_theory(family):
     # Independent families, so independent samples; five standard errors of theirs.
     basis = uneven_basis(12, 3)
     samples = torch.stack(
-        [subspace_overlap(family(12, 9, seed=seed), basis, 0, 8) for seed in range(800)]
+        [subspace_overlap(family(12, 9, seed=seed), basis, 0, 8) for seed in range(400)]
     )
     assert estimate(samples).agrees(expected_overlap(family, basis).item())
 

@@ -185,7 +185,7 @@ def test_measured_noise_is_that_of_dense_matrices(family, real_part):
 def test_noise_of_whole_superpositions_is_that_of_theory(family, shared, real_part):
     models = aligned_models(6, 2, 12, seed=3, shared=shared, dtype=torch.float64)
     differences = []
-    for seed in range(200):
+    for seed in range(120):
         contexts = family(12, 6, seed=seed)
         (point,) = measure_retrieval(
             contexts, models, [6], reads=3, real_part=real_part, expected=seed == 0

@@ -66,16 +66,16 @@ def test_a_step_on_one_model_moves_another_by_the_law(family):
     "family", [BinaryContexts, RotationContexts, PermutationContexts, SignedPermutationContexts]
 )
 def test_moments_of_the_step_on_others(family):
-    # A step for a model of its own at each of 3000 pairs of contexts, none of them in two pairs.
+    # A step for a model of its own at each of 1500 pairs of contexts, none of them in two pairs.
     # Five standard errors of the sample for each of 2 · 6 means; fixed seeds.
-    contexts = family(4, 6000, seed=1)
+    contexts = family(4, 3000, seed=1)
     generator = torch.Generator().manual_seed(1)
     gradient = torch.randn(3, 4, generator=generator, dtype=torch.float64) + 0.5
     x = torch.randn(2, 4, generator=generator, dtype=torch.float64) + 0.5
     moved = torch.stack(
         [
             x @ step_on_other(contexts, gradient, ETA, trained=k, read=k + 1).mT
-            for k in range(0, 6000, 2)
+            for k in range(0, 3000, 2)
         ]
     )
     means = step_mean(family, gradient, x, ETA)
