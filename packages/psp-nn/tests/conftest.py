@@ -1,3 +1,4 @@
+import socket
 from functools import partial
 
 import pytest
@@ -40,3 +41,10 @@ def mlp():
     return nn.Sequential(
         nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)
     ).double()
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

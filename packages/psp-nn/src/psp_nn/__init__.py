@@ -7,15 +7,37 @@ from psp_nn._convolution import SuperposedConv3d as SuperposedConv3d
 from psp_nn._convolution import SuperposedConvTranspose1d as SuperposedConvTranspose1d
 from psp_nn._convolution import SuperposedConvTranspose2d as SuperposedConvTranspose2d
 from psp_nn._convolution import SuperposedConvTranspose3d as SuperposedConvTranspose3d
+from psp_nn._elastic_weight_consolidation import (
+    ElasticWeightConsolidation as ElasticWeightConsolidation,
+)
+from psp_nn._elastic_weight_consolidation import fisher_diagonal as fisher_diagonal
 from psp_nn._embedding import SuperposedEmbedding as SuperposedEmbedding
+from psp_nn._infer_context import InferBy as InferBy
+from psp_nn._infer_context import InferredContext as InferredContext
+from psp_nn._infer_context import infer_context as infer_context
 from psp_nn._linear import SuperposedLinear as SuperposedLinear
 from psp_nn._norm import Norms as Norms
+from psp_nn._report import LayerReport as LayerReport
+from psp_nn._report import Report as Report
+from psp_nn._report import report as report
+from psp_nn._retrieve import retrieve as retrieve
+from psp_nn._save import load as load
+from psp_nn._save import save as save
+from psp_nn._store import store as store
 from psp_nn._superpose import superpose as superpose
+from psp_nn._superpose_models import SuperposedModels as SuperposedModels
+from psp_nn._superpose_models import superpose_models as superpose_models
 from psp_nn._superposed import Superposed as Superposed
+from psp_nn._synaptic_intelligence import SynapticIntelligence as SynapticIntelligence
 from psp_nn._use_context import use_context as use_context
 
 __all__ = [
+    "ElasticWeightConsolidation",
+    "InferBy",
+    "InferredContext",
+    "LayerReport",
     "Norms",
+    "Report",
     "Superposed",
     "SuperposedConv1d",
     "SuperposedConv2d",
@@ -25,7 +47,17 @@ __all__ = [
     "SuperposedConvTranspose3d",
     "SuperposedEmbedding",
     "SuperposedLinear",
+    "SuperposedModels",
     "SuperposedMultiheadAttention",
+    "SynapticIntelligence",
+    "fisher_diagonal",
+    "infer_context",
+    "load",
+    "report",
+    "retrieve",
+    "save",
+    "store",
     "superpose",
+    "superpose_models",
     "use_context",
 ]

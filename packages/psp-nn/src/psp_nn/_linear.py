@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psp_nn._selection import One, PerSample
+from psp_nn._selection import Mixture, One, PerSample
 from psp_nn._superposed import Superposed, base_name, entry_per_context, superposed_parameter
 
 
@@ -54,6 +54,11 @@ class SuperposedLinear(Superposed, nn.Linear):
         selected = self.selected
         if isinstance(selected, PerSample):
             return self._per_sample(x, selected)
+        if isinstance(selected, Mixture) and base_name("weight") not in self._buffers:
+            every = torch.arange(self.num_contexts, device=x.device)
+            models = x.expand(self.num_contexts, *x.shape)
+            bound = self.family().bind(models, every.view(-1, *[1] * (x.dim() - 1)))
+            return F.linear(selected.row(bound), self._stored("weight"), self.bias)
         if isinstance(selected, One) and self._binds_input(x):
             bound = self.family().bind(x, self.context())
             return F.linear(bound, self._stored("weight"), self.bias)

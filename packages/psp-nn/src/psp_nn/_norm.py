@@ -198,10 +198,10 @@ class SuperposedRMSNorm(_SuperposedNorm, nn.RMSNorm):
         return slice(x.dim() - len(self.normalized_shape), x.dim())
 
 
-class _Frozen(nn.Module):
+class Frozen(nn.Module):
     """A mixin for norm layers that always use their running statistics."""
 
-    def train(self, mode: bool = True) -> "_Frozen":
+    def train(self, mode: bool = True) -> "Frozen":
         """Stays in evaluation."""
         return super().train(False)
 
@@ -215,7 +215,7 @@ def freeze_norm(module: nn.Module) -> None:
     if module._buffers.get("running_mean") is not None:
         plain = type(module)
         if plain not in _frozen:
-            _frozen[plain] = type(f"Frozen{plain.__name__}", (_Frozen, plain), {})
+            _frozen[plain] = type(f"Frozen{plain.__name__}", (Frozen, plain), {})
         module.__class__ = _frozen[plain]
         module.eval()
 

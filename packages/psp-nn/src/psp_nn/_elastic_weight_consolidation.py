@@ -1,0 +1,136 @@
+"""Elastic weight consolidation: a penalty on moving what earlier tasks are sensitive to."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+
+class ElasticWeightConsolidation:
+    """The penalty λ/2 Σ_t Σ_i F_ti (θ_i − θ*_ti)² of the tasks t consolidated so far.
+
+    F_t is the diagonal of the Fisher information of the classifier after task t, θ*_t its
+    parameters then. The sum of the tasks' parabolas is one parabola, so that the cost does not
+    grow with their number. It works on any classifier, superposed or not.
+
+    Args:
+        net: A classifier, x ↦ logits (batch, classes).
+        strength: λ.
+
+    Source:
+        Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks; the
+        paper's reference 5.
+
+    Example:
+        >>> import torch
+        >>> from psp_nn import ElasticWeightConsolidation
+        >>> net = torch.nn.Linear(3, 2)
+        >>> ewc = ElasticWeightConsolidation(net, strength=100.0)
+        >>> ewc.penalty().item()
+        0.0
+        >>> ewc.consolidate([torch.randn(10, 3)])  # after a task, with some of its inputs
+        >>> _ = net.weight.data.add_(1)
+        >>> ewc.penalty().item() > 0  # add it to the loss of the next task
+        True
+    """
+
+    def __init__(self, net: nn.Module, *, strength: float) -> None:
+        """See the class."""
+        self.net = net
+        self.strength = strength
+        self._importance: dict[str, Tensor] = {}
+        self._centre: dict[str, Tensor] = {}
+        self._least = 0.0
+
+    def penalty(self) -> Tensor:
+        """λ/2 Σ_t Σ_i F_ti (θ_i − θ*_ti)², a scalar with gradients to the parameters."""
+        parameters = dict(self.net.named_parameters())
+        first = next(iter(parameters.values()))
+        total = torch.zeros((), dtype=first.real.dtype, device=first.device)
+        for name, importance in self._importance.items():
+            total = total + (importance * _squared(parameters[name] - self._centre[name])).sum()
+        return self.strength / 2 * (total + self._least)
+
+    def consolidate(self, batches: Iterable[Tensor], *, chunk: int = 32) -> None:
+        """Add a task, at the parameters of now.
+
+        Args:
+            batches: Inputs of the task, each of shape (batch, …).
+            chunk: Of how many samples the gradients are held at once.
+        """
+        fisher = fisher_diagonal(self.net, batches, chunk=chunk)
+        for name, parameter in self.net.named_parameters():
+            if name not in fisher:
+                continue
+            now, new = parameter.detach().clone(), fisher[name]
+            old = self._importance.get(name, torch.zeros_like(new))
+            centre = self._centre.get(name, now)
+            both = old + new
+            share = torch.where(both > 0, new / both, torch.zeros_like(both))
+            # a (θ−p)² + b (θ−q)² = (a+b) (θ−m)² + ab/(a+b) (p−q)²
+            self._least += float((old * share * _squared(centre - now)).sum())
+            self._importance[name] = both
+            self._centre[name] = centre + share * (now - centre)
+
+
+def fisher_diagonal(
+    net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 32
+) -> dict[str, Tensor]:
+    """The diagonal of a classifier's Fisher information, exact for the given inputs.
+
+    F_i = E_x E_{y ~ p(y|x)} |∂ log p(y|x) / ∂θ_i|²: the inner mean is over the network's own
+    distribution, class by class, not over labels and without sampling.
+
+    Args:
+        net: A classifier, x ↦ logits (batch, classes), used in evaluation mode.
+        batches: Inputs, each of shape (batch, …).
+        chunk: Of how many samples the gradients are held at once.
+
+    Returns:
+        By the name of each parameter that requires gradients, real, in its shape.
+
+    Raises:
+        ValueError: If there are no inputs.
+
+    Example:
+        >>> import torch
+        >>> from psp_nn import fisher_diagonal
+        >>> net = torch.nn.Linear(1, 2, bias=False).requires_grad_()
+        >>> _ = net.weight.data.zero_()  # p = 1/2, so that F = x² p (1 − p)
+        >>> fisher_diagonal(net, [torch.tensor([[2.0]])])["weight"].flatten().tolist()
+        [1.0, 1.0]
+    """
+    parameters = {
+        name: value.detach() for name, value in net.named_parameters() if value.requires_grad
+    }
+
+    def log_probability(values: dict[str, Tensor], x: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(net, values, (x.unsqueeze(0),))
+        return torch.log_softmax(logits, -1)[0].index_select(0, label.reshape(1)).squeeze()
+
+    each_sample = vmap(grad(log_probability), in_dims=(None, 0, None))
+    sums = {name: torch.zeros_like(value.real) for name, value in parameters.items()}
+    count = 0
+    training = net.training
+    net.eval()
+    try:
+        for batch in batches:
+            for x in batch.split(chunk):
+                count += len(x)
+                with torch.no_grad():
+                    probabilities = net(x).softmax(-1)
+                for label, weight in enumerate(probabilities.unbind(-1)):
+                    gradients = each_sample(parameters, x, torch.tensor(label, device=x.device))
+                    for name, gradient in gradients.items():
+                        squared = _squared(gradient)
+                        sums[name] += torch.tensordot(weight.to(squared), squared, dims=1)
+    finally:
+        net.train(training)
+    if not count:
+        raise ValueError("fisher_diagonal got no inputs; pass batches of shape (batch, …).")
+    return {name: value / count for name, value in sums.items()}
+
+
+def _squared(value: Tensor) -> Tensor:
+    return torch.view_as_real(value).square().sum(-1) if value.is_complex() else value.square()

@@ -1,0 +1,126 @@
+"""Finding out which of the stored models an input belongs to."""
+
+from enum import Enum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from psp_nn._selection import Mixture
+from psp_nn._use_context import superposed_layers, use_context
+
+
+class InferBy(Enum):
+    """How a context is inferred."""
+
+    CONFIDENCE = "the model whose output has the least entropy, all tried in one mixed batch"
+    GRADIENT = "the model by whose weight the entropy of the mixture of all models falls fastest"
+
+
+class InferredContext(NamedTuple):
+    """What `infer_context` returns.
+
+    Attributes:
+        context: The model, shape () or, per sample, (batch,); a LongTensor for `use_context`.
+        score: By how many standard deviations of the other models it stands out from their mean,
+            shape of `context`. Inputs of no model give a low one: take a threshold from inputs
+            that are known.
+        evidence: For every model, higher is better, shape (K,) or (batch, K).
+    """
+
+    context: Tensor
+    score: Tensor
+    evidence: Tensor
+
+
+def infer_context(
+    net: nn.Module,
+    x: Tensor,
+    *,
+    per_sample: bool = False,
+    by: InferBy = InferBy.CONFIDENCE,
+    samples_at_once: int = 8192,
+) -> InferredContext:
+    """Which model a batch, or each sample of it, belongs to.
+
+    Args:
+        net: A superposed classifier, x ↦ logits (batch, classes), best in evaluation mode.
+        x: Inputs, shape (batch, …).
+        per_sample: Whether each sample may belong to another model.
+        by: By the confidence of each model alone, at the cost of K forward passes, or by one
+            gradient of the entropy with respect to the coefficients of a mixture of all.
+        samples_at_once: How many samples go through the network together, for confidence.
+
+    Returns:
+        The context, a score, and the evidence.
+
+    Raises:
+        ValueError: If nothing in `net` is superposed, or it has room for fewer than three models:
+            a score compares one with several others.
+
+    Source:
+        The paper's section 5 leaves this open. The gradient is that of Wortsman et al. 2020,
+        Supermasks in superposition, with contexts in place of masks.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import infer_context, superpose
+        >>> net = superpose(torch.nn.Linear(8, 3), contexts=BinaryContexts, num_contexts=5, seed=0)
+        >>> inferred = infer_context(net, torch.randn(4, 8), per_sample=True)
+        >>> inferred.context.shape, inferred.evidence.shape
+        (torch.Size([4]), torch.Size([4, 5]))
+    """
+    layers = superposed_layers(net)
+    if not layers:
+        raise ValueError(f"infer_context: nothing in this {type(net).__name__} is superposed.")
+    num_contexts = min(layer.num_contexts for layer in layers)
+    if num_contexts < 3:
+        raise ValueError(
+            f"infer_context compares one model with several others, but there are {num_contexts}."
+        )
+    if by is InferBy.CONFIDENCE:
+        evidence = -_entropies(net, x, num_contexts, samples_at_once)
+        evidence = evidence if per_sample else evidence.mean(0)
+    elif per_sample:
+        # Networks couple no samples when they evaluate: one at a time is what the batch would do.
+        rows = [-_entropy_gradient(net, sample.unsqueeze(0), num_contexts) for sample in x]
+        evidence = torch.stack(rows)
+    else:
+        evidence = -_entropy_gradient(net, x, num_contexts)
+    best, context = evidence.max(-1)
+    others = evidence.scatter(-1, context.unsqueeze(-1), torch.nan)
+    mean = others.nanmean(-1)
+    spread = (others - mean.unsqueeze(-1)).square().nanmean(-1).sqrt()
+    score = (best - mean) / spread.clamp(min=torch.finfo(spread.dtype).tiny)
+    return InferredContext(context, score, evidence)
+
+
+@torch.no_grad()
+def _entropies(net: nn.Module, x: Tensor, num_contexts: int, at_once: int) -> Tensor:
+    """The entropy of every model's output for every sample, shape (batch, K)."""
+    columns = []
+    together = max(1, at_once // max(len(x), 1))
+    for contexts in torch.arange(num_contexts, device=x.device).split(together):
+        with use_context(net, contexts.repeat_interleave(len(x))):
+            logits = net(x.repeat(len(contexts), *[1] * (x.dim() - 1)))
+        columns.append(_entropy(logits).view(len(contexts), len(x)))
+    return torch.cat(columns).T
+
+
+def _entropy_gradient(net: nn.Module, x: Tensor, num_contexts: int) -> Tensor:
+    """How the mean entropy changes with the coefficients of a uniform mixture, shape (K,)."""
+    with torch.enable_grad():
+        coefficients = torch.full(
+            (num_contexts,), 1 / num_contexts, device=x.device, requires_grad=True
+        )
+        with use_context(net, 0):
+            for layer in superposed_layers(net):
+                layer.select(Mixture(coefficients))
+            entropy = _entropy(net(x)).mean()
+        return torch.autograd.grad(entropy, coefficients)[0]
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    log_probabilities = logits.log_softmax(-1)
+    return -(log_probabilities.exp() * log_probabilities).sum(-1)

@@ -1,0 +1,47 @@
+"""Undoing what `superpose` does to the class of a layer."""
+
+from torch import nn
+
+from psp_nn._apart import Apart
+from psp_nn._kinds import KINDS
+from psp_nn._norm import Frozen
+from psp_nn._superposed import Superposed, base_name, contexts_name
+
+_KEPT_BY_SUPERPOSED = (
+    "layer_name",
+    "num_contexts",
+    "superposed",
+    "per_context",
+    "selected",
+    "parts",
+    "part",
+    "per_channel",
+    "_operands",
+    "_used",
+    "_read",
+)
+
+
+def plain_class(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class that a layer had before it was made this one."""
+    for plain, superposed in KINDS:
+        if kind is superposed:
+            return plain
+    if issubclass(kind, Superposed | Apart | Frozen) and kind.__bases__:
+        return plain_class(kind.__bases__[-1])
+    return kind
+
+
+def forget(layer: Superposed) -> None:
+    """Leave nothing of the superposition but the tensors under the names of the plain layer."""
+    for name in layer.superposed:
+        del layer._modules[contexts_name(name)]
+        layer._buffers.pop(base_name(name), None)
+    for name in _KEPT_BY_SUPERPOSED:
+        layer.__dict__.pop(name, None)
+    set_class(layer, plain_class(type(layer)))
+
+
+def set_class(layer: nn.Module, kind: type[nn.Module]) -> None:
+    """Make a layer one of another class that stores the same."""
+    layer.__class__ = kind

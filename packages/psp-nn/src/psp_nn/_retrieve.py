@@ -1,0 +1,93 @@
+"""Reading one model back as an ordinary network."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from psp_nn._apart import Apart
+from psp_nn._norm import Frozen
+from psp_nn._plain import forget, plain_class, set_class
+from psp_nn._store import refuse_mixed
+from psp_nn._superposed import Superposed
+from psp_nn._use_context import superposed_layers, use_context
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def retrieve(net: Net, context: int) -> Net:
+    """Model `context` as a network of the original classes, with nothing of this library.
+
+    Every weight is W C_k, every other tensor the model's own or the shared one. What the
+    superposition holds of other models is in there as noise, as it is in the forward pass.
+
+    Args:
+        net: A superposed network of real contexts; it is left as it is.
+        context: Which model.
+
+    Returns:
+        A network that computes what `net` computes with that context in use.
+
+    Raises:
+        IndexError, TypeError: As for `use_context`.
+        ValueError: If nothing in `net` is superposed, or its contexts are complex: torch has no
+            complex activations that an ordinary network could be made of.
+
+    Source:
+        Cheung et al. 2019, equation 2.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import retrieve, superpose, use_context
+        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> model = retrieve(net, 7)
+        >>> model
+        Sequential(
+          (0): Linear(in_features=4, out_features=3, bias=True)
+          (1): ReLU()
+        )
+        >>> x, _ = torch.randn(2, 4), use_context(net, 7)
+        >>> torch.allclose(model(x), net(x), atol=1e-6)
+        True
+    """
+    refuse_mixed("retrieve", context)
+    if any(isinstance(module, Apart) or _is_complex(module) for module in net.modules()):
+        raise ValueError(
+            "retrieve: this network is complex, and torch has no ordinary activations for complex "
+            "numbers; use the superposed network itself, with use_context."
+        )
+    model = copy.deepcopy(net)
+    use_context(model, context)
+    done: dict[int, nn.Parameter] = {}
+    for layer in superposed_layers(model):
+        _fold(layer, done)
+    for module in model.modules():
+        if isinstance(module, Frozen):
+            set_class(module, plain_class(type(module)))
+    return model
+
+
+def _is_complex(module: nn.Module) -> bool:
+    return isinstance(module, Superposed) and any(
+        module.family(name).is_complex for name in module.superposed
+    )
+
+
+@torch.no_grad()
+def _fold(layer: Superposed, done: dict[int, nn.Parameter]) -> None:
+    folded: dict[str, Tensor | None] = {name: layer.retrieved(name) for name in layer.superposed}
+    for name in layer.per_context:
+        folded[name] = layer.entry(name)
+    for name, value in folded.items():
+        assert value is not None
+        stored = layer._parameters.get(name)
+        if stored is None:
+            layer._buffers[name] = value.clone()
+            continue
+        if id(stored) not in done:  # tied parameters stay tied
+            done[id(stored)] = nn.Parameter(value.clone(), stored.requires_grad)
+        layer._parameters[name] = done[id(stored)]
+    forget(layer)

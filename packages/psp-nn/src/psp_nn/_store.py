@@ -1,0 +1,130 @@
+"""Putting a trained model into a superposition."""
+
+import torch
+from torch import Tensor, nn
+
+from psp_contexts import Contexts
+from psp_nn._superposed import Superposed, base_name
+from psp_nn._use_context import use_context
+
+
+@torch.no_grad()
+def store(net: nn.Module, context: int, model: nn.Module) -> None:
+    """Add a trained model to a superposition: W += W_k C_k⁻¹ in every superposed layer.
+
+    What the superposition held before, the weights that it started from included, is noise to
+    the new model, and the new model to the others; `superpose_models` starts from nothing. If the
+    superposition has a base, the model's difference from it is what is added. What each model has
+    of its own, such as norms and biases per context, is the model's from now on.
+
+    Args:
+        net: The superposition, changed in place.
+        context: Under which index the model is read back.
+        model: An ordinary network with the parameters and buffers that `net` had before.
+
+    Raises:
+        IndexError, TypeError: As for `use_context`.
+        ValueError: If the model has other names or shapes, or differs from the network in what
+            all models share; nothing is changed then.
+
+    Source:
+        Cheung et al. 2019, equation 1.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import retrieve, store, superpose
+        >>> empty = torch.nn.Linear(4, 2, bias=False).requires_grad_(False)
+        >>> _ = empty.weight.zero_()
+        >>> net = superpose(empty, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> model = torch.nn.Linear(4, 2, bias=False)
+        >>> store(net, 7, model)
+        >>> torch.equal(retrieve(net, 7).weight, model.weight)
+        True
+    """
+    refuse_mixed("store", context)
+    with use_context(net, context):  # refuses what is no context, and an ordinary network
+        theirs = _checked(net, model)
+        done: set[int] = set()
+        for path, layer in net.named_modules():
+            if not isinstance(layer, Superposed):
+                continue
+            for name in layer.superposed:
+                stored = layer._stored(name)
+                if id(stored) not in done:  # tied parameters hold one model's weight once
+                    done.add(id(stored))
+                    _add(layer, name, theirs[dotted(path, name)].to(stored))
+            for name in layer.per_context:
+                entry = tensors(layer)[name][context]
+                entry.copy_(theirs[dotted(path, name)])
+
+
+def refuse_mixed(verb: str, context: int | Tensor) -> None:
+    """Refuse a batch of contexts where one is meant."""
+    if isinstance(context, Tensor) and context.dim():
+        raise TypeError(
+            f"{verb} is about one model, but context has shape {tuple(context.shape)}; pass an int."
+        )
+
+
+def dotted(path: str, name: str) -> str:
+    """The name of a tensor of the module at `path`."""
+    return f"{path}.{name}" if path else name
+
+
+def tensors(module: nn.Module) -> dict[str, Tensor]:
+    """A module's own parameters and buffers as they are stored."""
+    return {
+        name: value
+        for name, value in [*module._parameters.items(), *module._buffers.items()]
+        if value is not None
+    }
+
+
+def _add(layer: Superposed, name: str, weight: Tensor) -> None:
+    base = layer._buffers.get(base_name(name))
+    rows = layer.rows(name, weight if base is None else weight - base)
+    contribution = layer.family(name).store(rows, layer.context(name))
+    layer._stored(name).add_(layer.unrows(name, contribution))
+
+
+def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
+    """The model's tensors, once they fit the network and agree with what is shared."""
+    theirs = dict([*model.named_parameters(remove_duplicate=False), *model.named_buffers()])
+    expected: dict[str, torch.Size] = {}
+    shared: dict[str, Tensor] = {}
+    for path, module in net.named_modules():
+        if isinstance(module, Contexts):
+            continue
+        own: tuple[str, ...] = ()
+        superposed: tuple[str, ...] = ()
+        if isinstance(module, Superposed):
+            own, superposed = module.per_context, module.superposed
+        for name, value in tensors(module).items():
+            if name in map(base_name, superposed):
+                continue
+            full = dotted(path, name)
+            leading = (name in own) + (getattr(module, "parts", 1) == 2)
+            expected[full] = value.shape[leading:]
+            if name not in own and name not in superposed:
+                shared[full] = value
+    for full in {**expected, **theirs}:
+        if not (full in expected and full in theirs):
+            where = "the network" if full in expected else "the model"
+            raise ValueError(
+                f"store: only {where} has '{full}'; pass a model of the original classes."
+            )
+    for full, shape in expected.items():
+        if theirs[full].shape != shape:
+            raise ValueError(
+                f"store: '{full}' has shape {tuple(theirs[full].shape)} in the model, but "
+                f"{tuple(shape)} in the network."
+            )
+    for full, value in shared.items():
+        if not torch.equal(value, theirs[full].to(value.device, value.dtype)):
+            raise ValueError(
+                f"store: '{full}' is shared by all models, and the model's differs from it; "
+                "superpose with bias_per_context=True and norms per context, or store a model "
+                "that was trained without changing it."
+            )
+    return theirs

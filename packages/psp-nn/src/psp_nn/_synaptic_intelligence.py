@@ -1,0 +1,101 @@
+"""Synaptic intelligence: a penalty on moving what earlier losses fell by."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class SynapticIntelligence:
+    """The penalty c Σ_i Ω_i (θ_i − θ*_i)², Ω from each parameter's share in the loss's fall.
+
+    Along a task's training ω_i = −Σ_steps g_i Δθ_i adds up to the decrease of its loss. At the
+    task's end Ω_i += max(0, ω_i) / ((θ_i − θ_i at its start)² + ξ). It works on any network,
+    superposed or not, and with any optimiser.
+
+    Args:
+        net: The network.
+        strength: c.
+        damping: ξ, which keeps Ω finite where a parameter has hardly moved.
+
+    Source:
+        Zenke, Poole and Ganguli 2017, Continual learning through synaptic intelligence; the
+        paper's reference 22.
+
+    Example:
+        >>> import torch
+        >>> from psp_nn import SynapticIntelligence
+        >>> net = torch.nn.Linear(3, 1)
+        >>> optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> intelligence = SynapticIntelligence(net, strength=0.1)
+        >>> for _ in range(5):
+        ...     loss = net(torch.ones(1, 3)).square().sum()  # without any penalty
+        ...     optimiser.zero_grad()
+        ...     loss.backward()
+        ...     with intelligence.step():  # adds the penalty's gradient, follows the path
+        ...         optimiser.step()
+        >>> intelligence.consolidate()  # after the task
+    """
+
+    def __init__(self, net: nn.Module, *, strength: float, damping: float = 0.1) -> None:
+        """See the class."""
+        self.net = net
+        self.strength = strength
+        self.damping = damping
+        self.importance: dict[str, Tensor] = {}
+        self.path_integral: dict[str, Tensor] = {}
+        self._start: dict[str, Tensor] = {}
+        for name, value in self._parameters():
+            self.importance[name] = torch.zeros_like(value.real)
+            self.path_integral[name] = torch.zeros_like(value.real)
+            self._start[name] = value.detach().clone()
+
+    def penalty(self) -> Tensor:
+        """c Σ_i Ω_i (θ_i − θ*_i)², a scalar with gradients, for looking at: `step` adds those."""
+        first = next(self.net.parameters())
+        total = torch.zeros((), dtype=first.real.dtype, device=first.device)
+        for name, value in self._parameters():
+            moved = value - self._start[name]
+            total = total + (self.importance[name] * _product(moved, moved)).sum()
+        return self.strength * total
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Surrounds the optimiser's step, when `backward` of the task's loss has been called.
+
+        The gradients of the penalty are added to those of the loss, and the path integral, which
+        is about the loss alone, goes on by one step.
+        """
+        before: dict[str, tuple[Tensor, Tensor]] = {}
+        with torch.no_grad():
+            for name, value in self._parameters():
+                if value.grad is None:
+                    continue
+                before[name] = (value.detach().clone(), value.grad.detach().clone())
+                moved = value - self._start[name]
+                value.grad.add_(2 * self.strength * self.importance[name] * moved)
+        yield
+        with torch.no_grad():
+            for name, value in self._parameters():
+                if name in before:
+                    old, gradient = before[name]
+                    self.path_integral[name] -= _product(gradient, value - old)
+
+    def consolidate(self) -> None:
+        """End a task: what its loss fell by becomes important, and the next one starts here."""
+        with torch.no_grad():
+            for name, value in self._parameters():
+                moved = value - self._start[name]
+                gained = self.path_integral[name].clamp(min=0)
+                self.importance[name] += gained / (_product(moved, moved) + self.damping)
+                self.path_integral[name].zero_()
+                self._start[name] = value.detach().clone()
+
+    def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, p) for name, p in self.net.named_parameters() if p.requires_grad)
+
+
+def _product(first: Tensor, second: Tensor) -> Tensor:
+    """The real part of conj(a) b, by which a loss with gradient a changes along b."""
+    return (first.conj() * second).real if first.is_complex() else first * second

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from psp_contexts import ComplexContexts
+from psp_nn import ElasticWeightConsolidation, fisher_diagonal, superpose
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_fisher_information_is_that_of_a_softmax_model(seed):
+    torch.manual_seed(seed)
+    net = nn.Linear(3, 4).double()
+    x = torch.randn(5, 3, dtype=torch.float64)
+    p = net(x).softmax(-1)
+    # The scores of logits are e_y - p, so that their Fisher information is diag(p) - p pᵀ.
+    of_logits = p * (1 - p)
+    fisher = fisher_diagonal(net, [x[:2], x[2:]], chunk=2)
+    torch.testing.assert_close(fisher["bias"], of_logits.mean(0).detach())
+    expected = (of_logits[:, :, None] * x[:, None, :].square()).mean(0)
+    torch.testing.assert_close(fisher["weight"], expected.detach())
+
+
+def test_the_penalty_is_the_quadratic_worked_out_by_hand():
+    net = nn.Linear(1, 2, bias=False).double()
+    net.weight.data.zero_()
+    ewc = ElasticWeightConsolidation(net, strength=6.0)
+    assert ewc.penalty() == 0
+    ewc.consolidate([torch.tensor([[2.0]], dtype=torch.float64)])  # F = x² p (1 - p) = 1
+    net.weight.data.copy_(torch.tensor([[3.0], [3.0]]))
+    torch.testing.assert_close(ewc.penalty().item(), 6 / 2 * (9.0 + 9.0))
+    ewc.consolidate([torch.tensor([[4.0]], dtype=torch.float64)])  # equal logits again: F = 4
+    torch.testing.assert_close(ewc.penalty().item(), 6 / 2 * (9.0 + 9.0))
+    net.weight.data.copy_(torch.tensor([[5.0], [0.0]]))
+    expected = 6 / 2 * (1 * 25.0 + 4 * 4.0 + 4 * 9.0)
+    torch.testing.assert_close(ewc.penalty().item(), expected)
+    ewc.penalty().backward()
+    torch.testing.assert_close(
+        net.weight.grad, 6 * torch.tensor([[5.0 + 8.0], [-12.0]], dtype=torch.float64)
+    )
+
+
+def test_it_serves_superposed_and_complex_networks(family, mlp):
+    net = superpose(mlp, contexts=family, num_contexts=3, seed=0)
+    ewc = ElasticWeightConsolidation(net, strength=1.0)
+    ewc.consolidate([torch.randn(4, 12, dtype=torch.float64)])
+    assert ewc.penalty() == 0
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(0.1)
+    penalty = ewc.penalty()
+    assert penalty > 0
+    penalty.backward()
+    assert all(value.grad is not None for value in net.parameters())
+
+
+def test_the_fisher_information_of_a_complex_weight_is_that_of_its_parts():
+    layer = superpose(
+        nn.Linear(2, 3, bias=False).double(), contexts=ComplexContexts, num_contexts=1, seed=0
+    )
+    x = torch.randn(1, 2, dtype=torch.float64)
+    p = layer(x).softmax(-1).detach()[0]
+    fisher = fisher_diagonal(layer, [x])["weight"]
+    torch.testing.assert_close(fisher, (p * (1 - p))[:, None] * x.square())
+
+
+def test_no_inputs_are_refused():
+    with pytest.raises(ValueError, match="got no inputs"):
+        fisher_diagonal(nn.Linear(2, 2), [])

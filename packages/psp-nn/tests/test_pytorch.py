@@ -1,0 +1,277 @@
+"""Everything else of PyTorch keeps working."""
+
+import copy
+import os
+from functools import partial
+
+import pytest
+import torch
+import torch.multiprocessing
+import torchvision
+from torch import nn
+from torch._dynamo.testing import CompileCounter
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call, vmap
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
+from psp_nn import Superposed, superpose, use_context
+
+superposed = partial(superpose, contexts=BinaryContexts, num_contexts=5, seed=0)
+
+
+def convolutional():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3, groups=4),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.LayerNorm(4),
+        nn.Linear(4, 2),
+    )
+
+
+IMAGES = torch.randn(6, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def _fresh_compiler():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.usefixtures("_fresh_compiler")
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_compiled_whole_it_is_not_compiled_again_when_the_context_changes(mode):
+    net = superposed(convolutional(), bias_per_context=True).train(mode == "train")
+    twin = copy.deepcopy(net)
+    counter = CompileCounter()
+    compiled = torch.compile(net, backend=counter, fullgraph=True)
+    for k in (0, 3, 1, 4):
+        use_context(net, k)
+        use_context(twin, k)
+        y = compiled(IMAGES)
+        torch.testing.assert_close(y, twin(IMAGES))
+        y.sum().backward()
+    assert counter.frame_count == 1
+    for name, value in net.state_dict().items():  # statistics are updated for their context alone
+        torch.testing.assert_close(value, twin.state_dict()[name])
+    net.zero_grad()
+    compiled(IMAGES).sum().backward()
+    twin.zero_grad()
+    twin(IMAGES).sum().backward()
+    for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.usefixtures("_fresh_compiler")
+def test_every_family_compiles_whole(family, mlp):
+    net = superpose(mlp, contexts=family, num_contexts=5, seed=0)
+    counter = CompileCounter()
+    compiled = torch.compile(net, backend=counter, fullgraph=True)
+    x = torch.randn(4, 12, dtype=torch.float64)
+    for k in (2, 4, 0):
+        use_context(net, k)
+        torch.testing.assert_close(compiled(x), net(x))
+    assert counter.frame_count == 1
+
+
+@pytest.mark.usefixtures("_fresh_compiler")
+def test_compiled_by_the_default_compiler_it_computes_the_same(mlp):
+    net = superposed(mlp)
+    compiled = torch.compile(net, fullgraph=True)
+    x = torch.randn(4, 12, dtype=torch.float64)
+    for k in (2, 4):
+        use_context(net, k)
+        torch.testing.assert_close(compiled(x), net(x))
+
+
+@pytest.mark.usefixtures("_fresh_compiler")
+def test_a_mixed_batch_compiles_whole(mlp):
+    net = superposed(mlp, bias_per_context=True)
+    counter = CompileCounter()
+    compiled = torch.compile(net, backend=counter, fullgraph=True)
+    x = torch.randn(4, 12, dtype=torch.float64)
+    for context in ([4, 1, 1, 0], [2, 2, 3, 0]):
+        use_context(net, torch.tensor(context))
+        torch.testing.assert_close(compiled(x), net(x))
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_it_exports_with_a_dynamic_batch(strict):
+    net = superposed(convolutional()).eval()
+    use_context(net, 3)
+    dynamic = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(net, (IMAGES,), dynamic_shapes=dynamic, strict=strict)
+    more = torch.cat([IMAGES, IMAGES + 1])
+    torch.testing.assert_close(exported.module()(more), net(more))
+
+
+def test_autocast_computes_in_bfloat16_near_full_precision():
+    net = superposed(convolutional())
+    use_context(net, 3)
+    expected = net(IMAGES)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = net(IMAGES)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, atol=0.1, rtol=0.1)
+    y.float().sum().backward()
+    assert all(value.grad.dtype == torch.float32 for value in net.parameters())
+
+
+def test_a_state_dict_goes_round():
+    net, other = superposed(convolutional()), superposed(convolutional())
+    use_context(net, 3)
+    net(IMAGES).sum().backward()
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    other.load_state_dict(net.state_dict())
+    use_context(other, 3)
+    torch.testing.assert_close(other.eval()(IMAGES), net.eval()(IMAGES))
+    assert "0.weight" in net.state_dict()
+    stranger = superpose(convolutional(), contexts=BinaryContexts, num_contexts=5, seed=1)
+    with pytest.raises(ValueError, match="saved with other contexts"):
+        stranger.load_state_dict(net.state_dict())
+
+
+def test_a_copy_is_independent():
+    net = superposed(convolutional()).eval()
+    use_context(net, 3)
+    twin = copy.deepcopy(net)
+    expected = net(IMAGES)
+    torch.testing.assert_close(twin(IMAGES), expected)
+    use_context(twin, 1)
+    torch.testing.assert_close(net(IMAGES), expected)
+    assert (twin(IMAGES) - expected).abs().max() > 1e-3
+
+
+def test_it_follows_to_another_dtype_and_back():
+    net = superposed(convolutional()).eval()
+    use_context(net, 3)
+    expected = net(IMAGES)
+    y = net.to(torch.float64)(IMAGES.double())
+    torch.testing.assert_close(y.float(), expected)
+    torch.testing.assert_close(net.float()(IMAGES), expected)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed_gradients_are_those_of_the_context_in_use(reentrant, mlp):
+    net, twin = superposed(mlp), superposed(mlp)
+    x = torch.randn(4, 12, dtype=torch.float64, requires_grad=True)
+    for context in (3, torch.tensor([4, 0, 0, 1])):
+        use_context(net, context)
+        use_context(twin, context)
+        checkpoint(net, x, use_reentrant=reentrant).sum().backward()
+        twin(x).sum().backward()
+    for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_a_recomputation_with_another_context_is_refused_by_name(mlp):
+    net = superposed(mlp)
+    x = torch.randn(4, 12, dtype=torch.float64)
+    with use_context(net, 3):
+        loss = checkpoint(net, x, use_reentrant=False).sum()
+    with pytest.raises(RuntimeError, match="'0' is recomputed .* with another context"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts, RotationContexts])
+def test_vmap_runs_over_contexts(contexts, mlp):
+    net = superpose(mlp, contexts=contexts, num_contexts=5, seed=0, bias_per_context=True)
+    x = torch.randn(4, 12, dtype=torch.float64)
+
+    def model(k):
+        with use_context(net, k):
+            return functional_call(net, dict(net.named_parameters()), (x,))
+
+    every = vmap(model)(torch.tensor([4, 0, 2]))
+    for k, y in zip((4, 0, 2), every, strict=True):
+        use_context(net, k)
+        torch.testing.assert_close(y, net(x))
+    with pytest.raises(IndexError, match="context=5 is not one of the 5"):
+        vmap(model)(torch.tensor([4, 5]))
+
+
+def test_vmap_runs_over_contexts_of_convolutions_and_norms():
+    net = superposed(convolutional()).eval()
+
+    def model(k):
+        with use_context(net, k):
+            return net(IMAGES)
+
+    every = vmap(model)(torch.arange(5))
+    for k, y in enumerate(every):
+        use_context(net, k)
+        torch.testing.assert_close(y, net(IMAGES))
+
+
+@pytest.mark.parametrize("context", [3, [0, 4]], ids=["one", "mixed"])
+@pytest.mark.parametrize(
+    "plain", [convolutional, partial(torchvision.models.vit_b_16, image_size=32)], ids=str
+)
+def test_a_training_step_leaves_nothing_on_the_cpu(plain, context):
+    """Shown with tensors that know their device and hold no data."""
+    with FakeTensorMode():
+        net = superposed(plain(), bias_per_context=True).to("cuda")
+        if isinstance(context, list):
+            if plain is not convolutional:
+                net.eval()
+            context = torch.tensor(context, device="cuda")
+            pytest.skip(
+                "the number of contexts in a batch is data, which fake tensors have none of"
+            )
+        use_context(net, context)
+        optimiser = torch.optim.RMSprop(net.parameters())
+        x = torch.empty(2, 3, 32, 32, device="cuda")
+        y = net(x)
+        assert y.device.type == "cuda"
+        y.square().mean().backward()
+        optimiser.step()
+        for value in [*net.parameters(), *net.buffers()]:
+            assert value.device.type == "cuda"
+        for layer in net.modules():
+            if isinstance(layer, Superposed):
+                for operands in layer._operands.values():
+                    assert all(operand.device.type == "cuda" for operand in operands)
+
+
+def _train_in_parallel(rank, port, folder):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    net = superposed(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)))
+    parallel = DistributedDataParallel(net)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    for step in range(3):
+        use_context(net, (step + rank) % 5)  # each process trains another model
+        optimiser.zero_grad()
+        parallel(x[rank::2]).square().mean().backward()
+        optimiser.step()
+    torch.save(net.state_dict(), f"{folder}/{rank}")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_train_one_superposition(tmp_path, free_port):
+    torch.multiprocessing.spawn(_train_in_parallel, (free_port, str(tmp_path)), nprocs=2)
+    states = [torch.load(tmp_path / str(rank), weights_only=True) for rank in range(2)]
+    torch.manual_seed(0)
+    net = superposed(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)))
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    for step in range(3):
+        optimiser.zero_grad()
+        for rank in range(2):
+            use_context(net, (step + rank) % 5)
+            (net(x[rank::2]).square().mean() / 2).backward()
+        optimiser.step()
+    for name, value in net.state_dict().items():
+        for state in states:
+            torch.testing.assert_close(state[name], value)

@@ -1,0 +1,51 @@
+import pytest
+import torchvision
+from torch import nn
+
+from psp_contexts import BinaryContexts, ComplexContexts
+from psp_nn import Norms, report, superpose
+
+
+def numbers(net):
+    return sum(value.numel() for value in net.state_dict().values())
+
+
+def test_every_layer_with_numbers_is_reported_with_what_became_of_it():
+    plain = nn.Sequential(
+        nn.Linear(4, 3), nn.BatchNorm1d(3), nn.PReLU(), nn.Bilinear(3, 3, 2), nn.Linear(3, 2)
+    )
+    net = superpose(plain, contexts=BinaryContexts, num_contexts=5, seed=0, exclude="4")
+    told = report(net)
+    reasons = {layer.name: layer.reason for layer in told.layers}
+    assert reasons == {
+        "0": "BinaryContexts of 4 numbers",
+        "1": "weight, bias, running_mean, running_var, num_batches_tracked per context",
+        "2": "shared: this class has no superposed form",
+        "3": "shared: this class has no superposed form",
+        "4": "shared: left out by include or exclude",
+    }
+    assert told.numbers_before == numbers(plain)
+    assert told.numbers_after == numbers(plain) + 4 * numbers(plain[1])
+    assert "2 of 5 layers hold 5 models" in str(told)
+
+
+@pytest.mark.parametrize("norms", Norms)
+def test_numbers_before_are_those_of_the_original(norms):
+    plain = torchvision.models.resnet18(num_classes=10)
+    told = report(superpose(plain, contexts=BinaryContexts, num_contexts=4, seed=0, norms=norms))
+    if norms is not Norms.BATCH:
+        assert told.numbers_before == numbers(plain)
+    if norms is Norms.SHARED:
+        assert told.numbers_after == numbers(plain)
+
+
+def test_a_complex_number_counts_as_two():
+    plain = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
+    told = report(superpose(plain, contexts=ComplexContexts, num_contexts=5, seed=0))
+    assert told.numbers_before == 15 + 6
+    assert told.numbers_after == 2 * 15 + 2 * 5 * 6
+
+
+def test_an_ordinary_network_has_no_report():
+    with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
+        report(nn.Linear(2, 2))

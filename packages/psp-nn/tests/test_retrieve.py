@@ -1,0 +1,115 @@
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from psp_contexts import BinaryContexts, ComplexContexts, Contexts
+from psp_nn import Norms, Superposed, retrieve, superpose, use_context
+
+
+def no_trace(model, plain):
+    assert [type(m) for m in model.modules()] == [type(m) for m in plain.modules()]
+    assert list(model.state_dict()) == list(plain.state_dict())
+    shapes = [value.shape for value in model.state_dict().values()]
+    assert shapes == [value.shape for value in plain.state_dict().values()]
+    assert not any(isinstance(m, Superposed | Contexts) for m in model.modules())
+    for module, original in zip(model.modules(), plain.modules(), strict=True):
+        assert set(vars(module)) == set(vars(original))
+
+
+def trained(net):
+    with torch.no_grad():
+        for value in [*net.parameters(), *net.buffers()]:
+            if value.is_floating_point():
+                value.add_(0.1 * torch.rand_like(value))
+    return net
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "vit_b_16", "swin_t"]
+)
+def test_a_retrieved_network_is_an_ordinary_one_that_computes_the_same(name):
+    torch.manual_seed(0)
+    size = {"image_size": 32} if name == "vit_b_16" else {}
+    plain = getattr(torchvision.models, name)(num_classes=10, **size).double()
+    net = trained(superpose(plain, contexts=BinaryContexts, num_contexts=3, seed=0)).eval()
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    model = retrieve(net, 2)
+    no_trace(model, plain)
+    with torch.no_grad(), use_context(net, 2):
+        torch.testing.assert_close(model(x), net(x), rtol=1e-9, atol=1e-12)
+
+
+def test_every_real_family_is_folded_in_exactly(family, mlp):
+    net = trained(superpose(mlp, contexts=family, num_contexts=5, seed=0, bias_per_context=True))
+    x = torch.randn(6, 12, dtype=torch.float64)
+    if family(4, 1, seed=0).is_complex:
+        with pytest.raises(ValueError, match="this network is complex"):
+            retrieve(net, 4)
+        return
+    model = retrieve(net, 4)
+    no_trace(model, mlp)
+    with use_context(net, 4):
+        torch.testing.assert_close(model(x), net(x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_transformer_is_retrieved_with_its_packed_projections():
+    torch.manual_seed(0)
+    plain = nn.Transformer(8, 2, 1, 1, 12, dropout=0.0, batch_first=True).double()
+    net = trained(superpose(plain, contexts=BinaryContexts, num_contexts=3, seed=0)).eval()
+    model = retrieve(net, 1)
+    no_trace(model, plain)
+    source, target = torch.randn(2, 5, 4, 8, dtype=torch.float64)
+    with use_context(net, 1):
+        torch.testing.assert_close(model(source, target), net(source, target))
+
+
+@pytest.mark.parametrize("norms", Norms)
+def test_norms_are_those_of_the_model(norms):
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
+    net = superpose(plain, contexts=BinaryContexts, num_contexts=3, seed=0, norms=norms)
+    trained(net).eval()
+    model = retrieve(net, 1)
+    assert [type(m) for m in model.modules()] == [type(m) for m in plain.modules()]
+    x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
+    with use_context(net, 1):
+        torch.testing.assert_close(model(x), net(x))
+
+
+def test_the_superposition_stays_as_it_is_and_shares_nothing_with_the_model(mlp):
+    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    x = torch.randn(2, 12, dtype=torch.float64)
+    before = net(x)
+    model = retrieve(net, 3)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.zero_()
+    torch.testing.assert_close(net(x), before)
+
+
+def test_tied_weights_are_retrieved_tied():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[1].weight = net[0].weight
+    model = retrieve(superpose(net, contexts=BinaryContexts, num_contexts=2, seed=0), 1)
+    assert model[0].weight is model[1].weight
+
+
+def test_one_model_is_retrieved_at_a_time(mlp):
+    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    with pytest.raises(TypeError, match="retrieve is about one model"):
+        retrieve(net, torch.tensor([1, 2]))
+    with pytest.raises(IndexError, match="context=5"):
+        retrieve(net, 5)
+    with pytest.raises(ValueError, match="this network is complex"):
+        retrieve(superpose(mlp, contexts=ComplexContexts, num_contexts=5, seed=0), 0)
+
+
+def test_a_retrieved_network_can_be_exported_with_a_dynamic_batch(mlp):
+    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    model = retrieve(net, 3)
+    x = torch.randn(4, 12, dtype=torch.float64)
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(model, (x,), dynamic_shapes=({0: batch},)).module()
+    use_context(net, 3)
+    more = torch.randn(9, 12, dtype=torch.float64)
+    torch.testing.assert_close(exported(more), net(more))

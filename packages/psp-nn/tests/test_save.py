@@ -1,0 +1,146 @@
+import copy
+import json
+import struct
+from functools import partial
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
+from psp_nn import load, save, superpose, use_context
+
+
+def built(contexts=BinaryContexts, width=6, weights=0, **options):
+    torch.manual_seed(weights)
+    net = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU())
+    options = {"num_contexts": 4, "seed": 0, "bias_per_context": True, **options}
+    net = superpose(net, contexts=contexts, **options)
+    for k in range(options["num_contexts"]):
+        use_context(net, k)
+        net(torch.randn(5, 3, 5, 5))
+    use_context(net, 0)
+    return net
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.safetensors"
+
+
+@pytest.mark.parametrize(
+    "contexts",
+    [BinaryContexts, RotationContexts, ComplexContexts, partial(BinaryContexts, learned=True)],
+)
+def test_what_is_loaded_computes_what_was_saved(path, contexts):
+    saved, other = built(contexts).eval(), built(contexts, weights=1).eval()
+    save(saved, path)
+    load(path, into=other)
+    x = torch.randn(4, 3, 5, 5)
+    for net in (saved, other):
+        use_context(net, torch.tensor([3, 0, 1, 2]))
+    assert torch.equal(saved(x), other(x))
+
+
+def test_fixed_contexts_take_no_room(path):
+    sizes = []
+    for num_contexts in (2, 1000):
+        net = nn.Sequential(nn.Linear(50, 40), nn.ReLU(), nn.Linear(40, 10))
+        net = superpose(net, contexts=BinaryContexts, num_contexts=num_contexts, seed=0)
+        save(net, path)
+        sizes.append(sum(value.nbytes for value in load_file(path).values()))
+    assert sizes[0] == sizes[1] == 4 * (50 * 40 + 40 + 40 * 10 + 10)
+
+
+def refused(path, message, into=None, error=ValueError):
+    net = into or built(weights=1)
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(error, match=message):
+        load(path, into=net)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_file_cut_short_anywhere_is_refused(path):
+    save(built(), path)
+    whole = path.read_bytes()
+    for length in (0, 4, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        refused(path, "is cut short or not a safetensors file")
+
+
+def test_a_file_altered_anywhere_is_refused(path):
+    save(built(), path)
+    whole = path.read_bytes()
+    (header,) = struct.unpack("<Q", whole[:8])
+    for position in range(8 + header, len(whole), 97):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        refused(path, "has been altered")
+    path.write_bytes(whole.replace(b'\\"seed\\": 0', b'\\"seed\\": 1'))
+    refused(path, "has been altered")
+
+
+def with_metadata(path, **changes):
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path), path, metadata={**metadata, **changes})
+
+
+def test_a_newer_format_is_refused(path):
+    save(built(), path)
+    with_metadata(path, format_version="2")
+    refused(path, "format version 2, but this release reads up to 1")
+
+
+def test_other_files_are_refused(path, tmp_path):
+    save_file({"weight": torch.zeros(2)}, path)
+    refused(path, "holds no superposition")
+    refused(tmp_path / "missing", "is not a file", error=FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 8}, r"another architecture: '0\..*' is \['torch\.float32', \[4, 6\]\]"),
+        ({"bias_per_context": False}, r"another architecture: '0\.bias'"),
+        ({"num_contexts": 5}, "another architecture"),
+        ({"seed": 1}, r"another context: '0\.contexts' is .*superpose with the saved family"),
+        ({"contexts": RotationContexts}, r"another context: '0\.contexts'"),
+        ({"contexts": ComplexContexts}, "another architecture"),
+    ],
+    ids=str,
+)
+def test_another_architecture_or_other_contexts_are_refused(path, options, message):
+    save(built(), path)
+    refused(path, message, into=built(weights=1, **options))
+
+
+def test_contexts_that_are_drawn_differently_are_refused(path):
+    class Other(BinaryContexts):
+        def draw(self, index):
+            return (-super().draw(index)[0],)
+
+    Other.__name__ = "BinaryContexts"
+    save(built(), path)
+    refused(path, "another context", into=built(Other, weights=1))
+
+
+def test_a_failed_save_leaves_the_older_file(path, monkeypatch):
+    save(built(), path)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda file: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save(built(weights=1), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_file_holds_a_spec_that_names_the_contexts(path):
+    save(built(), path)
+    with safe_open(path, "pt") as file:
+        contexts = json.loads(file.metadata()["contexts"])
+    assert contexts["0.contexts"]["family"] == "BinaryContexts"
+    assert contexts["0.contexts"]["seed"] == 0
+    with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
+        save(nn.Linear(2, 2), path)

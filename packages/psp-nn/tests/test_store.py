@@ -1,0 +1,88 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from psp_contexts import BinaryContexts, RotationContexts
+from psp_nn import Norms, retrieve, store, superpose, use_context
+
+
+def empty(net, **options):
+    net = copy.deepcopy(net)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.zero_()
+    return superpose(net, contexts=RotationContexts, num_contexts=4, seed=0, **options)
+
+
+def convolutional():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 2, groups=1), nn.BatchNorm2d(4), nn.Conv2d(4, 8, 2, groups=2)
+    ).double()
+
+
+def test_what_is_stored_alone_is_read_back_exactly():
+    model = convolutional()
+    model(torch.randn(9, 3, 6, 6, dtype=torch.float64))
+    net = empty(model, bias_per_context=True)
+    store(net, 2, model)
+    for name, value in retrieve(net, 2).state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name])
+
+
+def test_models_add_up_as_equation_1_says(family):
+    models = [nn.Linear(4, 3, bias=False).double() for _ in range(3)]
+    start = nn.Linear(4, 3, bias=False).double()
+    net = superpose(start, contexts=family, num_contexts=3, seed=0, random_phases=False)
+    expected = net.state_dict()["weight"].clone()
+    for k, model in enumerate(models):
+        store(net, k, model)
+        inverse = net.contexts.matrix(k).detach().inverse()
+        expected += model.weight.detach().to(inverse.dtype) @ inverse
+    torch.testing.assert_close(net.state_dict()["weight"], expected)
+
+
+def test_what_each_model_has_of_its_own_leaves_the_others_alone():
+    model = convolutional()
+    net = empty(model, bias_per_context=True)
+    with torch.no_grad():
+        model[1].running_mean.add_(1)
+        model[0].bias.add_(1)
+    before = net.state_dict()["1.running_mean"].clone()
+    store(net, 2, model)
+    assert torch.equal(net.state_dict()["1.running_mean"][[0, 1, 3]], before[[0, 1, 3]])
+    torch.testing.assert_close(net.state_dict()["1.running_mean"][2], model[1].running_mean)
+    use_context(net, 2)
+    torch.testing.assert_close(net[0].bias, model[0].bias)
+
+
+def test_a_model_that_differs_in_what_is_shared_is_refused_and_nothing_changes(mlp):
+    net = superpose(mlp, contexts=BinaryContexts, num_contexts=3, seed=0)
+    before = copy.deepcopy(net.state_dict())
+    model = copy.deepcopy(mlp)
+    with torch.no_grad():
+        model[4].bias.add_(1)
+    with pytest.raises(ValueError, match=r"'4\.bias' is shared by all models"):
+        store(net, 1, model)
+    norms = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    shared = superpose(norms, contexts=BinaryContexts, num_contexts=3, seed=0, norms=Norms.SHARED)
+    norms[1].running_mean.add_(1)
+    with pytest.raises(ValueError, match=r"'1\.running_mean' is shared"):
+        store(shared, 1, norms)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_model_of_another_architecture_is_refused_by_name(mlp):
+    net = superpose(mlp, contexts=BinaryContexts, num_contexts=3, seed=0)
+    with pytest.raises(ValueError, match=r"only the network has '.*\.weight'"):
+        store(net, 1, mlp[:3])
+    wider = nn.Sequential(nn.Linear(13, 16), *mlp[1:])
+    with pytest.raises(ValueError, match=r"'0\.weight' has shape \(16, 13\) in the model"):
+        store(net, 1, wider)
+    with pytest.raises(IndexError, match="context=3"):
+        store(net, 3, mlp)
+    with pytest.raises(TypeError, match="store is about one model"):
+        store(net, torch.tensor([1, 2]), mlp)
+    with pytest.raises(ValueError, match="call superpose first"):
+        store(mlp, 1, mlp)

@@ -1,0 +1,70 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from psp_contexts import BinaryContexts, ComplexContexts, SignedPermutationContexts
+from psp_nn import retrieve, superpose_models, use_context
+
+
+def drawn(width, count, scale=1.0, base=None):
+    models = []
+    for seed in range(count):
+        torch.manual_seed(seed + 100)
+        model = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.Linear(width, 8))
+        if base is not None:
+            moved = copy.deepcopy(base)
+            with torch.no_grad():
+                for value, step in zip(moved.parameters(), model.parameters(), strict=True):
+                    value.add_(scale * step)
+            model = moved
+        models.append(model.double())
+    return models
+
+
+@pytest.mark.parametrize("contexts", [BinaryContexts, SignedPermutationContexts])
+@pytest.mark.parametrize("count", [2, 5])
+def test_without_a_base_the_snr_is_what_the_theory_says_and_so_does_the_warning(contexts, count):
+    models = drawn(64, count)
+    with pytest.warns(UserWarning, match=rf"1/\(K-1\) = 1/{count - 1}, whatever the width"):
+        together = superpose_models(models, contexts=contexts, seed=0)
+    assert len(together.snr) == count
+    for snr in together.snr:
+        assert snr == pytest.approx(1 / (count - 1), rel=0.15)
+
+
+def test_small_differences_from_a_base_are_read_back_with_a_high_snr():
+    (base,) = drawn(64, 1)
+    models = drawn(64, 5, scale=0.03, base=base)
+    together = superpose_models(models, contexts=BinaryContexts, seed=0, base=base)
+    expected = 1 / (0.03**2 * 4)
+    for k, (snr, model) in enumerate(zip(together.snr, models, strict=True)):
+        assert snr == pytest.approx(expected, rel=0.2)
+        model.eval()
+        together.net.eval()
+        x = torch.randn(50, 64, dtype=torch.float64)
+        with use_context(together.net, k):
+            y = together.net(x)
+            torch.testing.assert_close(retrieve(together.net, k)(x), y)
+        error = (y - model(x)).square().sum() / model(x).square().sum()
+        assert error < 5 / expected
+    context = torch.arange(50) % 5
+    with use_context(together.net, context):
+        mixed = together.net(x)
+    with use_context(together.net, 3):
+        torch.testing.assert_close(mixed[context == 3], together.net(x)[context == 3])
+
+
+def test_one_model_alone_is_read_back_exactly():
+    (model,) = drawn(16, 1)
+    together = superpose_models([model], contexts=BinaryContexts, seed=0, num_contexts=3)
+    assert together.snr == (float("inf"),)
+
+
+def test_what_cannot_be_superposed_is_refused():
+    (model,) = drawn(16, 1)
+    with pytest.raises(ValueError, match="got no models"):
+        superpose_models([], contexts=BinaryContexts, seed=0)
+    with pytest.raises(ValueError, match="use a real family"):
+        superpose_models([model], contexts=ComplexContexts, seed=0)
