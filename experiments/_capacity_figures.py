@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from analysis.capacity import Capacity
 from experiments._capacity_retrieval import mean_curve
 from experiments._capacity_summary import accuracy_curves, network_capacities
-from experiments.runner.figure import colour_of, save_figure
+from experiments.runner.figure import colour_of, plain_ticks, save_figure
 from experiments.runner.record import Record
 
 
@@ -30,7 +30,7 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
     config = record["config"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     width = config["widths"][-1]
-    for family in config["families"]:
+    for family in config["network_families"]:
         runs = [run for run in record["networks"] if run["family"] == family]
         shown = [accuracy_curves(run)[1] for run in runs if run["width"] == width]
         curve = [100 * mean(points) for points in zip(*shown, strict=True)]
@@ -51,8 +51,8 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
         ylabel="largest K",
         title=f"Networks that fit at {config['tolerance'][-1]:g} points lost",
     )
-    right.set_xticks(config["widths"], [str(width) for width in config["widths"]], minor=False)
-    right.set_xticks([], minor=True)
+    plain_ticks(right.xaxis, config["widths"])
+    plain_ticks(right.yaxis, [1, 2, 5, 10, 20, 50, 100])
     right.axhline(config["tasks"], color="grey", linestyle=":", linewidth=1)
     right.annotate(
         "all that were trained",
@@ -104,10 +104,15 @@ def _draw_retrieval(record: Record, path: Path) -> list[Path]:
             right.plot(models, mean_curve(curves, "expected"), style, color=colour, linewidth=1)
             right.plot(models, mean_curve(curves, "snr"), "o", color=colour, ms=4)
     left.axhline(config["target_snr"], color="grey", linestyle=":", linewidth=1)
-    left.set(title=f"Aligned models of one input, dim {dim}", ylabel="signal / noise power")
-    left.legend(fontsize=8)
-    right.set(title=f"Layers trained apart, {width} units: differences —, whole weights - -")
+    left.set(title=f"Models of one input, all weights aligned with it, dim {dim}")
+    left.legend(fontsize=8, ncols=2)
+    right.set(title=f"Layers of networks trained apart, {width} units")
+    for style, label in (("-", "stored as differences from their start"), ("--", "stored whole")):
+        right.plot([], [], style, color="black", linewidth=1, label=label)
+    right.legend(fontsize=8)
     for axes in (left, right):
         axes.set(xscale="log", yscale="log", xlabel="models stored, K")
+        axes.set(ylabel="signal / noise power")
+        plain_ticks(axes.xaxis, [2, 4, 8, 16, 32, 64, 128, 256, 512])
     figure.suptitle("Retrieval: measured (points) and the closed form (lines)")
     return save_figure(figure, path.with_name(f"{path.name}-retrieval"))

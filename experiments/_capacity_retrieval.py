@@ -56,7 +56,7 @@ def retrieve_aligned(cell: AlignedCell) -> list[dict[str, float]]:
     """
     weights, inputs = one_input_models(cell.models, cell.dim, cell.seed)
     contexts = FAMILIES[cell.family](cell.dim, cell.models, seed=cell.seed, name="aligned")
-    counts = doubling(cell.models)
+    counts = doubling(cell.models, between=True)
     points = measure_retrieval(
         contexts, (weights, inputs), counts, reads=16, expected=True, device=cell.device
     )
@@ -80,6 +80,7 @@ def retrieve_trained(cell: TrainedCell) -> dict[str, dict[str, list[dict[str, fl
                     contexts,
                     (stored, inputs),
                     doubling(cell.models),
+                    reads=4,
                     expected=True,
                     device=cell.training.device,
                 )
@@ -124,14 +125,11 @@ def one_input_models(num_models: int, dim: int, seed: int) -> tuple[Tensor, Tens
     return outputs / outputs.norm(dim=1, keepdim=True) * x, x.expand(num_models, 1, dim)
 
 
-def doubling(limit: int) -> list[int]:
-    """2, 3, 4, 6, 8, 12, … up to and with `limit`."""
-    counts = {limit}
-    power = 2
-    while power < limit:
-        counts |= {power, min(power * 3 // 2, limit)}
-        power *= 2
-    return sorted(counts)
+def doubling(limit: int, *, between: bool = False) -> list[int]:
+    """2, 4, 8, … up to and with `limit`; with 3, 6, 12, … `between`."""
+    powers = [2**exponent for exponent in range(1, limit.bit_length())]
+    halfway = [power * 3 // 2 for power in powers] if between else []
+    return sorted({count for count in (*powers, *halfway) if count < limit} | {limit})
 
 
 def _plain(point: Retrieval) -> dict[str, float]:

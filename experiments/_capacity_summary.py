@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from statistics import mean, stdev
+from statistics import geometric_mean, mean, stdev
 
 from analysis.capacity import (
     Capacity,
@@ -63,7 +63,7 @@ def network_table(record: Record, points: float) -> str:
     """How many networks fit: families × widths, and the exponent."""
     widths = record["config"]["widths"]
     rows = []
-    for family in record["config"]["families"]:
+    for family in record["config"]["network_families"]:
         found = network_capacities(record, family, points)
         rows.append([family, *(_count(found[width]) for width in widths), _exponent(found)])
     return _table(["family", *(f"{width} units" for width in widths), "exponent"], rows)
@@ -73,7 +73,7 @@ def accuracy_table(record: Record) -> str:
     """Accuracy when just learned, and of all tasks after the last, in percent."""
     widths = record["config"]["widths"]
     rows = []
-    for family in record["config"]["families"]:
+    for family in record["config"]["network_families"]:
         row = [family]
         for width in widths:
             curves = [
@@ -88,13 +88,13 @@ def accuracy_table(record: Record) -> str:
 
 
 def aligned_table(record: Record) -> str:
-    """How many aligned models keep the target SNR: families × dims, measured (closed form)."""
+    """Where the SNR of aligned models falls below the target: K measured (closed form)."""
     dims = record["config"]["dims"]
     rows = []
     for family in record["config"]["families"]:
         found = aligned_capacities(record, family)
         exact = aligned_capacities(record, family, "expected")
-        cells = [f"{_count(found[dim])} ({_count(exact[dim])})" for dim in dims]
+        cells = [f"{_crossing(found[dim])} ({_crossing(exact[dim])})" for dim in dims]
         rows.append([family, *cells, _exponent(found)])
     return _table(["family", *(f"dim {dim}" for dim in dims), "exponent"], rows)
 
@@ -150,6 +150,12 @@ def _count(found: Iterable[Capacity]) -> str:
         return f"≥ {mean(counts):.3g}"
     spread = f" ± {stdev(counts):.1f}" if len(counts) > 1 else ""
     return f"{mean(counts):.3g}{spread}"
+
+
+def _crossing(found: list[Capacity]) -> str:
+    """Geometric mean over seeds of where the curves cross the target; a bound if one does not."""
+    centre = geometric_mean(each.estimate for each in found)
+    return f"{'≥ ' if any(each.at_limit for each in found) else ''}{centre:.2g}"
 
 
 def _exponent(capacities: dict[int, list[Capacity]]) -> str:

@@ -51,17 +51,19 @@ class Config:
     dataset: Dataset = "digits"
     """The images that the networks learn."""
 
-    families: tuple[str, ...] = (
+    families: tuple[str, ...] = tuple(FAMILIES)
+    """Families of contexts to measure retrieval with."""
+
+    network_families: tuple[str, ...] = (
         "Identity",
         "Binary",
         "Complex",
-        "OnePower",
         "Rotation",
         "KroneckerRotation",
         "Permutation",
         "SignedPermutation",
     )
-    """Families of contexts; Identity is the standard network."""
+    """Families to train networks with; Identity is the standard network."""
 
     widths: tuple[int, ...] = (64, 128, 256)
     """Units in each of the two hidden layers."""
@@ -90,8 +92,11 @@ class Config:
     dims: tuple[int, ...] = (32, 64, 128, 256)
     """Lengths of the vectors in the study of retrieval."""
 
-    models: int = 256
+    models: int = 128
     """How many aligned models to store in the study of retrieval."""
+
+    draws: int = 4
+    """From how many seeds to draw the contexts of the aligned models."""
 
     trained_models: int = 16
     """How many networks to train apart, for retrieval from real layers."""
@@ -110,17 +115,19 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        for name in self.families:
-            if name not in FAMILIES:
-                raise ValueError(f"families: {name!r} is none; choose from {', '.join(FAMILIES)}.")
-        for field in ("families", "widths", "tolerance", "dims"):
+        choice = ", ".join(FAMILIES)
+        for field in ("families", "network_families"):
+            for name in getattr(self, field):
+                if name not in FAMILIES:
+                    raise ValueError(f"{field}: {name!r} is none; choose from {choice}.")
+        for field in ("families", "network_families", "widths", "tolerance", "dims"):
             values = getattr(self, field)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{field} must be different values, at least one, not {values}.")
         for field in ("widths", "dims", "tolerance"):
             if min(getattr(self, field)) <= 0:
                 raise ValueError(f"{field} must be positive, not {getattr(self, field)}.")
-        for field in ("tasks", "steps", "batch", "test_images", "jobs"):
+        for field in ("tasks", "steps", "batch", "test_images", "draws", "jobs"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}.")
         for field in ("models", "trained_models"):
@@ -135,7 +142,7 @@ class Config:
                 f"at least 1, not {self.seeds}."
             )
         resolve_device(self.device)
-        for name in self.families:
+        for name in {*self.families, *self.network_families}:
             for dim in {*self.widths, *self.dims}:
                 FAMILIES[name](dim, 1, seed=0)  # some have no map for some lengths
 
@@ -146,13 +153,13 @@ class Config:
 
 
 SMOKE = Config(
-    widths=(8, 16), tasks=3, steps=5, seeds=(1,), dims=(16, 32), models=8, trained_models=3, jobs=1
+    widths=(8, 16), tasks=3, steps=5, seeds=(1,), dims=(16, 32), models=8, trained_models=4, jobs=1
 )
 """Every family, every part, nothing to be learned from the numbers."""
 
 MNIST = Config(
     dataset="mnist",
-    families=(
+    network_families=(
         "Identity",
         "Binary",
         "Rotation",
@@ -190,7 +197,7 @@ def run(config: Config) -> Record:
         AlignedCell(family, dim, config.models, seed, device)
         for family in config.families
         for dim in config.dims
-        for seed in range(max(config.seeds))
+        for seed in range(config.draws)
     ]
     curves = grid(retrieve_aligned, aligned, title="retrieval", cost=AlignedCell.cost)
     record["aligned"] = [
@@ -211,7 +218,7 @@ def run(config: Config) -> Record:
 
     nets = [
         NetworkCell(family, width, seed, config.tasks, config.test_images, training)
-        for family in config.families
+        for family in config.network_families
         for width in config.widths
         for seed in range(seeds[width])
     ]

@@ -1,9 +1,11 @@
 """How all figures look, and how they are saved."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from experiments.runner.families import FAMILIES
@@ -18,6 +20,14 @@ _COLOURS = dict(zip(sorted(set(FAMILIES) - {"Identity"}), _CYCLE, strict=True))
 def colour_of(family: str) -> str:
     """One colour per family in every figure; grey for Identity, the standard network."""
     return "grey" if family == "Identity" else _COLOURS[family]
+
+
+def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at these values, in plain numbers, without moving its limits."""
+    low, high = axis.get_view_interval()
+    shown = [value for value in values if low <= value <= high]
+    axis.set_ticks(shown, [f"{value:g}" for value in shown])
+    axis.set_ticks([], minor=True)
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:

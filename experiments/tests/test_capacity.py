@@ -38,7 +38,7 @@ def test_the_smallest_study_leaves_a_record_and_figures_and_prints_its_tables(tm
     record = read_record(tmp_path / "capacity-digits.json")
     assert record["status"] == "complete"
     assert report(record) in done.stdout
-    assert {run["family"] for run in record["networks"]} == set(SMOKE.families)
+    assert {run["family"] for run in record["networks"]} == set(SMOKE.network_families)
     for part in ("networks", "retrieval"):
         for ending in ("png", "svg"):
             path = tmp_path / f"capacity-digits-{part}.{ending}"
@@ -47,7 +47,7 @@ def test_the_smallest_study_leaves_a_record_and_figures_and_prints_its_tables(tm
 
 
 def test_the_same_config_gives_the_same_results_in_any_number_of_processes(tmp_path):
-    config = dataclasses.replace(SMOKE, families=("Binary", "Rotation"), widths=(8,))
+    config = dataclasses.replace(SMOKE, families=("Binary",), network_families=("Rotation",))
     one, two = (
         capacity.run(dataclasses.replace(config, jobs=jobs, out=tmp_path / str(jobs)))
         for jobs in (1, 2)
@@ -96,7 +96,7 @@ def test_networks_are_kept_with_contexts_and_lost_without():
 def test_aligned_models_follow_the_closed_form():
     for family in ("Rotation", "Binary", "Permutation", "OnePower"):
         points = retrieve_aligned(AlignedCell(family, 64, 32, seed=0, device="cpu"))
-        assert [point["models"] for point in points] == doubling(32)
+        assert [point["models"] for point in points] == doubling(32, between=True)
         assert all(point["rho2"] == pytest.approx(1, abs=1e-4) for point in points)
         # One draw of contexts, so the noise of a few models is far from its mean; over the curve
         # and 16 outputs each, half or double would be.
@@ -114,7 +114,8 @@ def test_differences_from_a_start_are_read_back_far_better_than_whole_weights():
 
 def test_counts_double_with_a_step_between():
     assert doubling(2) == [2]
-    assert doubling(10) == [2, 3, 4, 6, 8, 10]
+    assert doubling(10) == [2, 4, 8, 10]
+    assert doubling(16, between=True) == [2, 3, 4, 6, 8, 12, 16]
 
 
 def a_record():
@@ -129,6 +130,7 @@ def a_record():
     return {
         "config": {
             "families": ["Binary"],
+            "network_families": ["Binary"],
             "widths": [64, 128],
             "dims": [16],
             "tasks": 8,
