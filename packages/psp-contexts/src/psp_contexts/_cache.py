@@ -75,6 +75,8 @@ class OperandCache:
 
     def many(self, context: Tensor) -> Operands:
         """The operands of several contexts, each of shape (*context.shape, ...)."""
+        if not self.complete and hides_values(context):
+            self.fill()
         if not self.complete:
             indices, position = torch.unique(context, return_inverse=True)
             rows = [self.one(index) for index in indices.tolist()]
@@ -107,6 +109,15 @@ class OperandCache:
         while len(self._recent) > 1 and len(self._recent) * _bytes(made) > self._max_bytes:
             self._recent.popitem(last=False)
         return made
+
+
+def hides_values(context: Tensor) -> bool:
+    """Whether a tensor's values cannot be looked at: it has none, or a transform hides them."""
+    return (
+        context.is_meta
+        or type(context) is not Tensor
+        or torch._C._functorch.is_functorch_wrapped_tensor(context)
+    )
 
 
 def _bytes(operands: Operands) -> int:

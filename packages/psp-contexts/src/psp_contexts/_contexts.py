@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from psp_contexts._cache import OperandCache, Operands
+from psp_contexts._cache import OperandCache, Operands, hides_values
 from psp_contexts._random import Source
 
 _COMPLEX = {torch.float64: torch.complex128, torch.complex128: torch.complex128}
@@ -415,13 +415,7 @@ def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
 
 
 def _traced(context: Tensor) -> bool:
-    """Whether the values cannot be looked at, since a tracer or a transform stands between."""
-    return (
-        torch.compiler.is_compiling()
-        or context.is_meta
-        or type(context) is not Tensor
-        or torch._C._functorch.is_functorch_wrapped_tensor(context)
-    )
+    return torch.compiler.is_compiling() or hides_values(context)
 
 
 def _integer(argument: str, value: int) -> int:

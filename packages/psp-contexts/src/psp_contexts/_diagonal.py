@@ -48,7 +48,7 @@ class DiagonalContexts(Contexts):
 
     def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
         """The learned numbers of the contexts, shape (*context.shape, dim)."""
-        return learned_numbers[context]
+        return rows_of(learned_numbers, context)
 
     @property
     def numbers_per_context(self) -> int:
@@ -90,3 +90,10 @@ class DiagonalContexts(Contexts):
     def spec(self) -> dict[str, Any]:
         """The arguments, with whether the contexts are learned."""
         return {**super().spec(), "learned": self.learned}
+
+
+def rows_of(table: Tensor, index: int | Tensor) -> Tensor:
+    """The rows of a table, shape (*index.shape, ...), without asking a tensor for its value."""
+    if isinstance(index, int):
+        return table[index]
+    return table.index_select(0, index.reshape(-1)).reshape(*index.shape, *table.shape[1:])

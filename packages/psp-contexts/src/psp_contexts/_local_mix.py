@@ -7,6 +7,7 @@ from torch import Tensor
 
 from psp_contexts._complex import ComplexContexts
 from psp_contexts._contexts import _integer
+from psp_contexts._diagonal import rows_of
 
 
 class LocalMixContexts(ComplexContexts):
@@ -69,7 +70,7 @@ class LocalMixContexts(ComplexContexts):
         return torch.stack([self._phases(position) for position in positions])
 
     def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
-        window = [learned_numbers[context + step] for step in self._window()]
+        window = [rows_of(learned_numbers, context + step) for step in self._window()]
         return torch.stack(window).mean(0)
 
     def spec(self) -> dict[str, Any]:
