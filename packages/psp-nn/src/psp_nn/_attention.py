@@ -66,6 +66,10 @@ class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
                 that this layer declares with `batch_first`, or has not one sample per context.
         """
         if not isinstance(self.selected, PerSample):
+            if torch.compiler.is_compiling():  # a compiler finds out by itself
+                return super().forward(
+                    query, key, value, key_padding_mask, need_weights, attn_mask, **options
+                )
             with self.read_once():
                 return super().forward(
                     query, key, value, key_padding_mask, need_weights, attn_mask, **options
@@ -79,7 +83,7 @@ class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
                 f"batch_dim={selected.batch_dim}; pass batch_dim={dim} to use_context."
             )
         for x in (query, key, value):
-            selected.aligned(x, self.layer_name, trailing=1)
+            selected.check(x, self.layer_name, trailing=1)
         outputs, weights, positions = [], [], []
         with self.each_alone() as select:
             for k in selected.index.unique().tolist():

@@ -72,12 +72,12 @@ class _SuperposedConvolution(Superposed):
                 trailing=x.dim() - 1,
             )
         self.note_use()
-        contexts, index = self.family(), self.selected.index.to(x.device)
-        self.selected.aligned(x, self.layer_name, trailing=x.dim() - 1)  # refuses what misfits
+        self.selected.check(x, self.layer_name, trailing=x.dim() - 1)
         channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
-        each = self._each_group("weight", index)
+        each = self._each_group("weight", self.selected.index)
         assert isinstance(each, Tensor)
         each = each.view(len(x), self.groups, *[1] * (x.dim() - 2))
+        contexts = self.family()
         bound = contexts.bind(channels, contexts.look_up(channels, each, check=False))
         bound = bound.movedim(-1, 2).flatten(1, 2)
         if "bias" not in self.per_context:
@@ -86,7 +86,7 @@ class _SuperposedConvolution(Superposed):
             y = self._convolved(bound, self._stored("weight"), output_size)
         table = self._parameters["bias"]
         assert table is not None
-        return y + table.index_select(0, index).view(len(x), -1, *[1] * (x.dim() - 2))
+        return y + table.index_select(0, self.selected.index).view(len(x), -1, *[1] * (x.dim() - 2))
 
     def _convolved(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
         if not weight.is_complex() or x.is_complex():

@@ -26,6 +26,8 @@ class SuperposedEmbedding(Superposed, nn.Embedding):
         torch.Size([2, 3, 16])
     """
 
+    binds_each_sample = True
+
     weight: Any = superposed_parameter("weight")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,13 +47,9 @@ class SuperposedEmbedding(Superposed, nn.Embedding):
         if isinstance(selected, One):
             y = contexts.retrieve(rows, self.context())
         else:
-            index = selected.aligned(rows, self.layer_name, trailing=2)
-            y = contexts.retrieve(
-                rows,
-                contexts.look_up(rows, index.unsqueeze(-1), check=False)
-                if contexts.gathers
-                else index,
-            )
+            selected.check(rows, self.layer_name, trailing=2)
+            leading = rows.dim() - (1 if contexts.gathers else 2)
+            y = contexts.retrieve(rows, self.sample_contexts("weight", leading))
         base = self._buffers.get(base_name("weight"))
         return y.squeeze(-2) if base is None else y.squeeze(-2) + self._rows(x, base)
 

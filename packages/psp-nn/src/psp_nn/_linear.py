@@ -34,6 +34,8 @@ class SuperposedLinear(Superposed, nn.Linear):
         True
     """
 
+    binds_each_sample = True
+
     weight: Any = superposed_parameter("weight")
     bias: Any = entry_per_context("bias")
 
@@ -76,21 +78,18 @@ class SuperposedLinear(Superposed, nn.Linear):
         return torch.compiler.is_compiling() or x.numel() <= self.in_features * self.out_features
 
     def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
-        contexts, weight = self.family(), self._stored("weight")
-        index = selected.aligned(x, self.layer_name, trailing=1)
-        bound = contexts.bind(
-            x, contexts.look_up(x, index, check=False) if contexts.gathers else index
-        )
+        selected.check(x, self.layer_name, trailing=1)
+        bound = self.family().bind(x, self.sample_contexts("weight", x.dim() - 1))
         shared = "bias" not in self.per_context
-        y = F.linear(bound, weight, self._parameters["bias"] if shared else None)
+        y = F.linear(bound, self._stored("weight"), self._parameters["bias"] if shared else None)
         base = self._buffers.get(base_name("weight"))
         if base is not None:
             y = y + F.linear(x, base)
-        if not shared:
-            table = self._parameters["bias"]
-            assert table is not None
-            y = y + table[index]
-        return y
+        if shared:
+            return y
+        table = self._parameters["bias"]
+        assert table is not None
+        return y + selected.spread(table.index_select(0, selected.index), x.dim() - 1)
 
 
 def _real_by_complex(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -63,7 +63,7 @@ class _SuperposedNorm(Superposed):
 
     def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
         channels = self._channels(x)
-        selected.aligned(x, self.layer_name, trailing=x.dim() - channels.start)
+        selected.check(x, self.layer_name, trailing=x.dim() - channels.start)
         with self.read_once(weight=None, bias=None):
             y: Tensor = super().forward(x)
         scale, shift = (self._entries(name, x, selected) for name in ("weight", "bias"))
@@ -113,19 +113,24 @@ class _WithStatistics(_SuperposedNorm):
 
     def _normed(self, x: Tensor) -> Tensor:
         selected = self.selected
-        updates = self.training and self.track_running_stats
-        if isinstance(selected, PerSample) or (
-            isinstance(selected, One) and isinstance(selected.current, int)
-        ):
+        statistics = [
+            name
+            for name in ("running_mean", "running_var", "num_batches_tracked")
+            if name in self.per_context and self.training
+        ]
+        if not statistics or isinstance(selected, PerSample):
+            return super()._normed(x)
+        if not isinstance(selected, One):
+            raise RuntimeError(
+                f"layer '{self.layer_name}' cannot update the statistics of a mixture of models; "
+                "call eval() first."
+            )
+        if isinstance(selected.current, int):
             return super()._normed(x)  # entries read by an int are views, and updated in place
         with self.read_once() as read:
             y = super()._normed(x)
-        if updates:
-            if not isinstance(selected, One):
-                raise RuntimeError("statistics of a mixture of models cannot be updated; use eval.")
-            for name in ("running_mean", "running_var", "num_batches_tracked"):
-                if name in self.per_context:
-                    self._write(name, selected.tensor, read[name])
+        for name in statistics:
+            self._write(name, selected.tensor, read[name])
         return y
 
     def _write(self, name: str, index: Tensor, entry: Tensor) -> None:
@@ -143,7 +148,7 @@ class _WithStatistics(_SuperposedNorm):
             return self.by_context(
                 x, lambda samples: self._of_part(samples, part), trailing=trailing
             )
-        selected.aligned(x, self.layer_name, trailing=trailing)
+        selected.check(x, self.layer_name, trailing=trailing)
         mean, var, scale, shift = (
             self._entries(name, x, selected)
             for name in ("running_mean", "running_var", "weight", "bias")

@@ -45,23 +45,25 @@ class PerSample:
     index: Tensor
     batch_dim: int
 
-    def aligned(self, x: Tensor, layer: str, *, trailing: int) -> Tensor:
-        """The indices, shaped to broadcast to x without its last `trailing` dimensions.
+    def check(self, x: Tensor, layer: str, *, trailing: int) -> None:
+        """Refuse an x whose dimensions but the last `trailing` hold not one sample per index.
 
         Raises:
-            ValueError: If x has not one sample per index along the batch dimension.
+            ValueError: If that is so.
         """
-        leading = x.dim() - trailing
-        if not (self.batch_dim < leading and x.shape[self.batch_dim] == len(self.index)):
+        if not (self.batch_dim < x.dim() - trailing and x.shape[self.batch_dim] == len(self.index)):
             raise ValueError(
                 f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts, "
                 f"{len(self.index)} of them along dimension batch_dim={self.batch_dim}; state the "
                 "dimension that holds the samples in use_context(…, batch_dim=…), or, if the "
                 "network folds them into another one, call it once per context."
             )
+
+    def spread(self, entries: Tensor, leading: int) -> Tensor:
+        """Entries for the samples, (batch, …), shaped to broadcast to `leading` dimensions, (…)."""
         shape = [1] * leading
-        shape[self.batch_dim] = -1
-        return self.index.to(x.device).view(shape)
+        shape[self.batch_dim] = len(self.index)
+        return entries.reshape(*shape, *entries.shape[1:])
 
 
 @dataclass(frozen=True, eq=False)

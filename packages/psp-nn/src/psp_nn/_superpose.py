@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ def superpose(
         torch.Size([1, 2])
     """
     include, exclude = _patterns(include), _patterns(exclude)
-    superposition = copy.deepcopy(net)
+    superposition = _copied(net)
     candidates = {
         name: module
         for name, module in superposition.named_modules()
@@ -227,6 +227,16 @@ class _Turn:
             turns = torch.polar(torch.ones_like(phases), phases * (2 * math.pi))
             value = value * turns.to(value.device, value.dtype)
         return _parameter(value, weight)
+
+
+def _copied(net: Net) -> Net:
+    memo: dict[int, Any] = {}
+    for value in [*net.parameters(), *net.buffers()]:
+        if type(value) not in (Tensor, nn.Parameter):  # fake tensors clone, but do not deep-copy
+            clone = value.detach().clone()
+            parameter = isinstance(value, nn.Parameter)
+            memo[id(value)] = _parameter(clone, value) if parameter else clone
+    return copy.deepcopy(net, memo)
 
 
 def _is_norm(module: nn.Module) -> bool:

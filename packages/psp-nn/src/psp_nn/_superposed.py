@@ -39,6 +39,9 @@ class Superposed(nn.Module):
     has_complex_form: ClassVar[bool] = True
     """Whether the layer can be part of a complex network."""
 
+    binds_each_sample: bool = False
+    """Whether a batch that mixes contexts is served by binding its samples, in one pass."""
+
     parts: int = 1
     """How many numbers make one entry of a table: 2, real and imaginary, if complex."""
 
@@ -150,6 +153,22 @@ class Superposed(nn.Module):
         assert isinstance(self.selected, One)
         return self._each_group(name, self.selected.current)
 
+    def sample_contexts(self, name: str, leading: int) -> Any:
+        """The contexts of all samples, in the form that `bind` and `retrieve` take.
+
+        Args:
+            name: Of the parameter.
+            leading: How many dimensions of what will be bound they broadcast to.
+        """
+        selected = self.selected
+        assert isinstance(selected, PerSample)
+        if name in self._operands:
+            return tuple(selected.spread(part, leading) for part in self._operands[name])
+        contexts, index = self.family(name), selected.spread(selected.index, leading)
+        if not contexts.gathers:
+            return index
+        return contexts.look_up(self._stored(name).detach(), index, check=False)
+
     def by_context(self, x: Tensor, apply: Callable[[Tensor], Tensor], *, trailing: int) -> Tensor:
         """`apply` to the samples of each context that occurs, put back in order.
 
@@ -157,7 +176,7 @@ class Superposed(nn.Module):
         """
         selected = self.selected
         assert isinstance(selected, PerSample)
-        selected.aligned(x, self.layer_name, trailing=trailing)  # refuses what does not fit
+        selected.check(x, self.layer_name, trailing=trailing)
         dim, index = selected.batch_dim, selected.index
         order = index.argsort(stable=True)
         present, counts = torch.unique_consecutive(index[order], return_counts=True)
@@ -196,14 +215,16 @@ class Superposed(nn.Module):
     def select(self, selection: Selection) -> None:
         """Use another model from now on."""
         operands = {}
-        if isinstance(selection, One):
+        if isinstance(selection, One) or (
+            isinstance(selection, PerSample) and self.binds_each_sample
+        ):
             for name in self.superposed:
                 contexts, index = self.family(name), self._each_group(name, selection.index)
                 many = isinstance(index, Tensor) and index.dim() > 0
                 if next(contexts.parameters(), None) is not None or (many and not contexts.gathers):
                     continue  # learned contexts change, and large ones are not gathered
-                if isinstance(index, Tensor) and many:
-                    index = index.unsqueeze(-1)
+                if isinstance(index, Tensor) and isinstance(selection, One) and many:
+                    index = index.unsqueeze(-1)  # for each row of each group
                 with torch.inference_mode(False):
                     like = self._stored(name).detach()
                     operands[name] = contexts.look_up(like, index, check=False)

@@ -123,9 +123,6 @@ def _selection(context: int | Tensor, layers: list[Superposed], batch_dim: int) 
         return PerSample(context.to(device), batch_dim)
     if values is context and _readable(context):
         return one(int(context))
-    for layer in layers:  # a transform hides the value, and a lookup must not ask for it
-        for name in layer.superposed:
-            layer.family(name).fill(layer._stored(name).detach())
     return one(context)
 
 
