@@ -90,10 +90,10 @@ def test_compiled_with_its_backward_pass_it_computes_the_same(mlp):
         torch.testing.assert_close(compiled(x), net(x))
         net.zero_grad()
         compiled(x).sum().backward()
-        gradient = net[0]._parameters["weight"].grad.clone()
+        gradient = net[0].stored().grad.clone()
         net.zero_grad()
         net(x).sum().backward()
-        torch.testing.assert_close(net[0]._parameters["weight"].grad, gradient)
+        torch.testing.assert_close(net[0].stored().grad, gradient)
 
 
 @pytest.mark.usefixtures("_fresh_compiler")

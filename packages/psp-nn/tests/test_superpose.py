@@ -78,7 +78,7 @@ def test_tied_weights_stay_tied_with_the_same_contexts():
     net = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
     net[1].weight = net[0].weight
     net = binary(net)
-    assert net[1]._parameters["weight"] is net[0]._parameters["weight"]
+    assert net[1].stored() is net[0].stored()
     torch.testing.assert_close(net[1].weight, net[0].weight)
 
 

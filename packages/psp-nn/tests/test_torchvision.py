@@ -24,7 +24,7 @@ def built(name):
     net = superpose(plain, contexts=BinaryContexts, num_contexts=3, seed=0).eval()
     for module in net.modules():  # untrained networks let little through: let every layer matter
         if isinstance(module, nn.Linear | nn.Conv2d):
-            nn.init.kaiming_normal_(module._parameters["weight"])
+            nn.init.kaiming_normal_(module.stored())
     return plain, net
 
 

@@ -15,6 +15,7 @@ from psp_nn._embedding import SuperposedEmbedding as SuperposedEmbedding
 from psp_nn._infer_context import InferBy as InferBy
 from psp_nn._infer_context import InferredContext as InferredContext
 from psp_nn._infer_context import infer_context as infer_context
+from psp_nn._learn_contexts import learn_contexts as learn_contexts
 from psp_nn._linear import SuperposedLinear as SuperposedLinear
 from psp_nn._norm import Norms as Norms
 from psp_nn._report import LayerReport as LayerReport
@@ -52,6 +53,7 @@ __all__ = [
     "SynapticIntelligence",
     "fisher_diagonal",
     "infer_context",
+    "learn_contexts",
     "load",
     "report",
     "retrieve",

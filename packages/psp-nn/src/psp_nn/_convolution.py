@@ -37,7 +37,7 @@ class _SuperposedConvolution(Superposed):
 
     def unrows(self, name: str, rows: Tensor) -> Tensor:
         """Undoes `rows`."""
-        size = self._stored(name).shape
+        size = self.stored(name).shape
         grouped = rows.unsqueeze(0) if self.groups == 1 else rows
         if self.per_channel:
             out = size[1] if self.transposed_kernel else size[0] // self.groups
@@ -81,9 +81,9 @@ class _SuperposedConvolution(Superposed):
         bound = contexts.bind(channels, contexts.look_up(channels, each, check=False))
         bound = bound.movedim(-1, 2).flatten(1, 2)
         if "bias" not in self.per_context:
-            return self._convolved(bound, self._stored("weight"), output_size)
+            return self._convolved(bound, self.stored("weight"), output_size)
         with self.read_once(bias=None):
-            y = self._convolved(bound, self._stored("weight"), output_size)
+            y = self._convolved(bound, self.stored("weight"), output_size)
         table = self._parameters["bias"]
         assert table is not None
         return y + table.index_select(0, self.selected.index).view(len(x), -1, *[1] * (x.dim() - 2))

@@ -43,7 +43,7 @@ class SuperposedEmbedding(Superposed, nn.Embedding):
         selected, contexts = self.selected, self.family()
         if not isinstance(selected, One | PerSample):
             return self._rows(x, self.retrieved())
-        rows = self._rows(x, self._stored("weight")).unsqueeze(-2)
+        rows = self._rows(x, self.stored("weight")).unsqueeze(-2)
         if isinstance(selected, One):
             y = contexts.retrieve(rows, self.context())
         else:

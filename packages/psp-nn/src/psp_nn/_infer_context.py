@@ -48,7 +48,9 @@ def infer_context(
         x: Inputs, shape (batch, …).
         per_sample: Whether each sample may belong to another model.
         by: By the confidence of each model alone, at the cost of K forward passes, or by one
-            gradient of the entropy with respect to the coefficients of a mixture of all.
+            gradient of the entropy with respect to the coefficients of a mixture of all: one
+            forward and one backward pass, but a much weaker signal, since in a mixture of K
+            models each has 1/K of the weight in every layer. It serves batches and few models.
         samples_at_once: How many samples go through the network together, for confidence.
 
     Returns:

@@ -60,10 +60,10 @@ class SuperposedLinear(Superposed, nn.Linear):
             every = torch.arange(self.num_contexts, device=x.device)
             models = x.expand(self.num_contexts, *x.shape)
             bound = self.family().bind(models, every.view(-1, *[1] * (x.dim() - 1)))
-            return F.linear(selected.row(bound), self._stored("weight"), self.bias)
+            return F.linear(selected.row(bound), self.stored("weight"), self.bias)
         if isinstance(selected, One) and self._binds_input(x):
             bound = self.family().bind(x, self.context())
-            return F.linear(bound, self._stored("weight"), self.bias)
+            return F.linear(bound, self.stored("weight"), self.bias)
         weight = self.retrieved()
         if weight.is_complex() and not x.is_complex():
             return _real_by_complex(x, weight, self.bias)
@@ -81,7 +81,7 @@ class SuperposedLinear(Superposed, nn.Linear):
         selected.check(x, self.layer_name, trailing=1)
         bound = self.family().bind(x, self.sample_contexts("weight", x.dim() - 1))
         shared = "bias" not in self.per_context
-        y = F.linear(bound, self._stored("weight"), self._parameters["bias"] if shared else None)
+        y = F.linear(bound, self.stored("weight"), self._parameters["bias"] if shared else None)
         base = self._buffers.get(base_name("weight"))
         if base is not None:
             y = y + F.linear(x, base)

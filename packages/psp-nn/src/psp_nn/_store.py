@@ -50,7 +50,7 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
             if not isinstance(layer, Superposed):
                 continue
             for name in layer.superposed:
-                stored = layer._stored(name)
+                stored = layer.stored(name)
                 if id(stored) not in done:  # tied parameters hold one model's weight once
                     done.add(id(stored))
                     _add(layer, name, theirs[dotted(path, name)].to(stored))
@@ -85,7 +85,7 @@ def _add(layer: Superposed, name: str, weight: Tensor) -> None:
     base = layer._buffers.get(base_name(name))
     rows = layer.rows(name, weight if base is None else weight - base)
     contribution = layer.family(name).store(rows, layer.context(name))
-    layer._stored(name).add_(layer.unrows(name, contribution))
+    layer.stored(name).add_(layer.unrows(name, contribution))
 
 
 def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:

@@ -106,7 +106,7 @@ def superpose_models(
                     raise ValueError(
                         "superpose_models: ordinary models are real; use a real family."
                     )
-                weight = layer._stored(name)
+                weight = layer.stored(name)
                 if base is not None:
                     layer.register_buffer(base_name(name), weight.detach().clone())
                 weight.zero_()

@@ -17,7 +17,8 @@ class Superposed(nn.Module):
     A mixin before a layer's own class. The stored tensors keep their names in `parameters()` and
     `state_dict()`; read as attributes they are those of the model in use, so that code which
     reads `layer.weight` (the layer's own class, a fused kernel, another module) computes with the
-    right model. What is read is a copy: to change a model use `store`.
+    right model. What is read is a copy: to change a model use `store`, and for the parameter
+    itself, its gradient or its initialisation, `stored`.
 
     Attributes:
         layer_name: The dotted name that the layer's contexts are drawn for.
@@ -73,6 +74,16 @@ class Superposed(nn.Module):
         assert isinstance(contexts, Contexts)
         return contexts
 
+    def stored(self, name: str = "weight") -> nn.Parameter:
+        """The parameter Σ_k W_k C_k⁻¹ itself, which is what an optimiser trains."""
+        parameter = self._parameters[name]
+        assert parameter is not None
+        return parameter
+
+    def replace_family(self, name: str, contexts: Contexts) -> None:
+        """Use other contexts for a parameter."""
+        self._modules[contexts_name(name)] = contexts
+
     # Reading the model in use.
 
     def retrieved(self, name: str = "weight") -> Any:
@@ -98,7 +109,7 @@ class Superposed(nn.Module):
                 "contexts; the module around it cannot serve a context per sample: call the "
                 "network once per context, or leave the layer out with exclude."
             )
-        rows = self.rows(name, self._stored(name))
+        rows = self.rows(name, self.stored(name))
         if isinstance(selected, Mixture):
             every = self._each_group(name, torch.arange(self.num_contexts, device=rows.device))
             models = self.family(name).retrieve(rows.expand(self.num_contexts, *rows.shape), every)
@@ -167,7 +178,7 @@ class Superposed(nn.Module):
         contexts, index = self.family(name), selected.spread(selected.index, leading)
         if not contexts.gathers:
             return index
-        return contexts.look_up(self._stored(name).detach(), index, check=False)
+        return contexts.look_up(self.stored(name).detach(), index, check=False)
 
     def by_context(self, x: Tensor, apply: Callable[[Tensor], Tensor], *, trailing: int) -> Tensor:
         """`apply` to the samples of each context that occurs, put back in order.
@@ -226,7 +237,7 @@ class Superposed(nn.Module):
                 if isinstance(index, Tensor) and isinstance(selection, One) and many:
                     index = index.unsqueeze(-1)  # for each row of each group
                 with torch.inference_mode(False):
-                    like = self._stored(name).detach()
+                    like = self.stored(name).detach()
                     operands[name] = contexts.look_up(like, index, check=False)
         self.__dict__["selected"] = selection
         self.__dict__["_operands"] = operands
@@ -254,11 +265,6 @@ class Superposed(nn.Module):
         own = super().extra_repr()
         return f"{own}, num_contexts={self.num_contexts}" if own else f"{self.num_contexts=}"
 
-    def _stored(self, name: str) -> Tensor:
-        weight = self._parameters[name]
-        assert weight is not None
-        return weight
-
     def _each_group(self, name: str, index: int | Tensor) -> int | Tensor:
         """Context `index` of every group, which the family holds one group after the other.
 
@@ -267,7 +273,7 @@ class Superposed(nn.Module):
         groups = self.family(name).num_contexts // self.num_contexts
         if groups == 1:
             return index
-        first = torch.arange(groups, device=self._stored(name).device) * self.num_contexts
+        first = torch.arange(groups, device=self.stored(name).device) * self.num_contexts
         if isinstance(index, Tensor):
             index = index.to(first.device).unsqueeze(-1)
         return first + index

@@ -1,0 +1,210 @@
+"""What superposition costs, beside the plain network in the same run: `python -m psp_nn.benchmark`.
+
+Times are the least of interleaved repetitions on one thread, so that what else the machine does
+is left out as far as can be. Each line ends with the ratio that it should stay under.
+"""
+
+import argparse
+import copy
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psp_contexts import (
+    BinaryContexts,
+    ComplexContexts,
+    Contexts,
+    KroneckerRotationContexts,
+    RotationContexts,
+    SignedPermutationContexts,
+)
+from psp_nn import save, superpose, use_context
+
+INPUTS, CLASSES, BATCH, CONTEXTS = 784, 10, 128, 50
+
+TARGETS: dict[tuple[type[Contexts], int], float] = {
+    (BinaryContexts, 256): 1.15,
+    (BinaryContexts, 2048): 1.05,
+    (SignedPermutationContexts, 256): 1.3,
+    (SignedPermutationContexts, 2048): 1.1,
+    (ComplexContexts, 2048): 4.2,
+    (KroneckerRotationContexts, 2048): 1.5,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m psp_nn.benchmark", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", choices=["steps", "mixed", "resnet", "disk", []], help="default: all"
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each comparison")
+    parser.add_argument("--widths", type=int, nargs="*", default=[256, 2048])
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    parts = options.parts or ["steps", "mixed", "resnet", "disk"]
+    for width in options.widths:
+        if "steps" in parts:
+            steps(width, options.seconds)
+        if "mixed" in parts:
+            mixed(width, options.seconds)
+    if "resnet" in parts:
+        resnet(options.seconds)
+    if "disk" in parts:
+        disk()
+
+
+def steps(width: int, seconds: float) -> None:
+    """A training step of every family beside the plain network's."""
+    families: tuple[type[Contexts], ...] = (
+        BinaryContexts,
+        SignedPermutationContexts,
+        KroneckerRotationContexts,
+        ComplexContexts,
+        RotationContexts,
+    )
+    x, labels = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
+    runs = {"plain": _step(_mlp(width), x, labels)}
+    targets = {}
+    for family in families:
+        net = superpose(_mlp(width), contexts=family, num_contexts=CONTEXTS, seed=0)
+        use_context(net, 7)
+        runs[family.__name__] = _step(net, x, labels)
+        targets[family.__name__] = TARGETS.get((family, width), math.nan)
+    targets["RotationContexts"] = 1.2 * _rotation_arithmetic(width)
+    print(f"training step, batch {BATCH}, {INPUTS}-{width}-{width}-{CLASSES}")
+    _show(_least(runs, seconds), "plain", targets)
+
+
+def mixed(width: int, seconds: float, batch: int = 1024) -> None:
+    """A batch that mixes all contexts beside a batch of one, and beside loops."""
+    net = superpose(_mlp(width), contexts=BinaryContexts, num_contexts=CONTEXTS, seed=0)
+    x, context = torch.randn(batch, INPUTS), torch.arange(batch) % CONTEXTS
+
+    @torch.no_grad()
+    def one_context() -> None:
+        with use_context(net, 7):
+            net(x)
+
+    @torch.no_grad()
+    def mixed_batch() -> None:
+        with use_context(net, context):
+            net(x)
+
+    @torch.no_grad()
+    def loop_over_contexts() -> None:
+        for k in range(CONTEXTS):
+            with use_context(net, k):
+                net(x[context == k])
+
+    @torch.no_grad()
+    def loop_over_samples() -> None:
+        for sample, k in zip(x, context.tolist(), strict=True):
+            with use_context(net, k):
+                net(sample)
+
+    runs = {
+        "one context": one_context,
+        "mixed batch": mixed_batch,
+        "loop over contexts": loop_over_contexts,
+        "loop over samples": loop_over_samples,
+    }
+    print(f"forward pass, batch {batch} over {CONTEXTS} contexts, Binary, width {width}")
+    _show(_least(runs, seconds), "one context", {"mixed batch": 1.3})
+
+
+def resnet(seconds: float) -> None:
+    """A training step of ResNet-18 on small images, which needs torchvision."""
+    from torchvision.models import resnet18
+
+    plain = resnet18(num_classes=CLASSES)
+    plain.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    plain.maxpool = nn.Identity()
+    net = superpose(plain, contexts=BinaryContexts, num_contexts=CONTEXTS, seed=0, exclude="conv1")
+    use_context(net, 7)
+    x, labels = torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))
+    runs = {"plain": _step(plain, x, labels), "BinaryContexts": _step(net, x, labels)}
+    print("training step, batch 32, ResNet-18 on 32 × 32 images")
+    _show(_least(runs, seconds), "plain", {"BinaryContexts": 1.05})
+
+
+def disk() -> None:
+    """Bytes on disk for each added model."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.safetensors"
+        sizes = []
+        for num_contexts in (100, 999):  # as many digits, so that the specs are as long
+            net = superpose(_mlp(256), contexts=BinaryContexts, num_contexts=num_contexts, seed=0)
+            save(net, path)
+            sizes.append(path.stat().st_size)
+    print(f"on disk: {(sizes[1] - sizes[0]) / 899:.3g} bytes for each added model (target 0)")
+
+
+def _mlp(width: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(INPUTS, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, CLASSES),
+    )
+
+
+def _step(net: nn.Module, x: Tensor, labels: Tensor) -> Callable[[], None]:
+    net = copy.deepcopy(net)
+    optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        F.cross_entropy(net(x), labels).backward()
+        optimiser.step()
+
+    return step
+
+
+def _least(runs: dict[str, Callable[[], None]], seconds: float) -> dict[str, float]:
+    """The least time of each, in turn until the seconds are over, but three times at least."""
+    least = dict.fromkeys(runs, math.inf)
+    end = time.perf_counter() + seconds
+    rounds = 0
+    while rounds < 4 or time.perf_counter() < end:
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if rounds:  # the first round warms up
+                least[name] = min(least[name], time.perf_counter() - start)
+        rounds += 1
+    return least
+
+
+def _rotation_arithmetic(width: int) -> float:
+    """How many times the plain network's multiplications a step with Haar rotations needs."""
+    plain = rotated = 0
+    sizes = (INPUTS, width, width, CLASSES)
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+        passes = 2 if layer == 0 else 3  # nothing needs the gradient of the input
+        plain += passes * BATCH * inputs * outputs
+        # Forward and backward, on the input or on the weight; the first input has no gradient.
+        binds = 1 if layer == 0 and outputs >= BATCH else 2
+        rotated += binds * min(BATCH, outputs) * inputs**2
+    return 1 + rotated / plain
+
+
+def _show(least: dict[str, float], reference: str, targets: dict[str, float]) -> None:
+    for name, seconds in least.items():
+        ratio = seconds / least[reference]
+        target = targets.get(name, math.nan)
+        goal = "" if math.isnan(target) else f"  target {target:.2f}"
+        print(f"  {name:<28}{seconds * 1e3:10.3f} ms {ratio:9.3f}{goal}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from psp_contexts import BinaryContexts
+from psp_nn import InferBy, infer_context, superpose, use_context
+
+TASKS, CONTEXTS, WIDTH, CLASSES = 5, 5, 256, 5
+
+
+def samples(task, count, seed):
+    """Each task has its own class centres."""
+    centres = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(1000 + task))
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(CLASSES, (count,), generator=generator)
+    return centres[labels] + 0.5 * torch.randn(count, WIDTH, generator=generator), labels
+
+
+@pytest.fixture(scope="module")
+def trained():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(WIDTH, 256), nn.ReLU(), nn.Linear(256, CLASSES))
+    net = superpose(net, contexts=BinaryContexts, num_contexts=CONTEXTS, seed=0)
+    optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-3)
+    for step in range(80 * TASKS):
+        task = step % TASKS
+        use_context(net, task)
+        x, labels = samples(task, 64, step)
+        loss = F.cross_entropy(net(x), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    use_context(net, 0)
+    return net.eval()
+
+
+@pytest.mark.parametrize("by", InferBy)
+def test_a_batch_is_recognised(trained, by):
+    for task in range(TASKS):
+        inferred = infer_context(trained, samples(task, 100, 7)[0], by=by)
+        assert inferred.context.item() == task
+        assert inferred.evidence.argmax() == task
+
+
+@pytest.mark.parametrize(("by", "least"), [(InferBy.CONFIDENCE, 0.9), (InferBy.GRADIENT, 0.5)])
+def test_most_samples_are_recognised_one_by_one(trained, by, least):
+    for task in range(TASKS):
+        inferred = infer_context(trained, samples(task, 100, 7)[0], per_sample=True, by=by)
+        assert inferred.context.shape == inferred.score.shape == (100,)
+        assert (inferred.context == task).float().mean() >= least
+        with use_context(trained, inferred.context):
+            trained(samples(task, 100, 7)[0])
+
+
+def test_the_score_tells_inputs_of_no_model(trained):
+    known = [infer_context(trained, samples(task, 100, 7)[0]).score for task in range(TASKS)]
+    unknown = [infer_context(trained, samples(task, 100, 7)[0]).score for task in range(20, 30)]
+    assert min(known) > max(unknown)
+
+
+def test_confidence_is_that_of_each_model_alone(trained):
+    x = samples(1, 20, 7)[0]
+    inferred = infer_context(trained, x, per_sample=True, samples_at_once=50)
+    for k in range(CONTEXTS):
+        with use_context(trained, k):
+            p = trained(x).softmax(-1)
+        torch.testing.assert_close(
+            inferred.evidence[:, k], (p * p.log()).sum(-1).detach(), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_the_gradient_is_that_of_the_mixture_by_finite_differences(family, mlp):
+    from psp_nn._infer_context import _entropy, _entropy_gradient
+    from psp_nn._selection import Mixture
+    from psp_nn._use_context import superposed_layers
+
+    net = superpose(mlp, contexts=family, num_contexts=4, seed=0, bias_per_context=True)
+    x = torch.randn(5, 12, dtype=torch.float64)
+
+    def entropy(coefficients):
+        for layer in superposed_layers(net):
+            layer.select(Mixture(coefficients))
+        return _entropy(net(x)).mean()
+
+    gradient = _entropy_gradient(net, x, 4)
+    step = 1e-3 * torch.eye(4)
+    with torch.no_grad():
+        numeric = [(entropy(0.25 + s) - entropy(0.25 - s)) / 2e-3 for s in step]
+    torch.testing.assert_close(gradient.double(), torch.stack(numeric), rtol=1e-3, atol=1e-4)
+
+
+def test_what_was_in_use_is_in_use_afterwards(trained):
+    before = trained[0].weight
+    infer_context(trained, samples(1, 4, 7)[0], by=InferBy.GRADIENT)
+    infer_context(trained, samples(1, 4, 7)[0])
+    assert torch.equal(trained[0].weight, before)
+
+
+def test_too_few_models_to_compare_are_refused(mlp):
+    with pytest.raises(ValueError, match="compares one model with several others"):
+        infer_context(
+            superpose(mlp, contexts=BinaryContexts, num_contexts=2, seed=0), torch.zeros(1, 12)
+        )
+    with pytest.raises(ValueError, match="nothing in this Sequential is superposed"):
+        infer_context(mlp, torch.zeros(1, 12))
