@@ -9,12 +9,13 @@ Measures, on the handwritten digits that ship with scikit-learn unless told othe
 
     python experiments/capacity.py                    # about two minutes on two cores
     python experiments/capacity.py smoke              # its smallest form, seconds
-    python experiments/capacity.py mnist --jobs 2     # the study on MNIST, hours
+    python experiments/capacity.py mnist --jobs 2     # the study on MNIST, an hour
 
 It prints the tables and leaves one record (JSON) and the figures (PNG and SVG).
 """
 
 import shutil
+import sys
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -40,6 +41,7 @@ from experiments.runner import (
 )
 from experiments.runner.device import Device
 from experiments.runner.record import Record
+from psp_data import load
 
 Dataset = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 
@@ -164,12 +166,12 @@ MNIST = Config(
         "Binary",
         "Rotation",
         "KroneckerRotation",
-        "Permutation",
         "SignedPermutation",
     ),
     widths=(128, 256, 512, 1024),
-    steps=200,
+    steps=100,
     batch=128,
+    test_images=500,
     learning_rate=3e-4,
     seeds=(3, 3, 3, 1),
 )
@@ -233,6 +235,10 @@ def run(config: Config) -> Record:
 def main() -> None:
     """The command."""
     config = parse(Config, PRESETS, __doc__)
+    try:
+        load(config.dataset)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
     path = config.out / config.name
     record = write_record(path.with_suffix(".json"), run(config))
     shutil.rmtree(path.with_suffix(".parts"))

@@ -76,6 +76,17 @@ def test_bad_values_are_refused_before_any_work(change, message):
         dataclasses.replace(Config(), **change)
 
 
+def test_missing_images_are_named_before_any_work(monkeypatch, tmp_path):
+    def load(name):
+        raise FileNotFoundError(f"{name} is not there")
+
+    monkeypatch.setattr(capacity, "load", load)
+    monkeypatch.setattr(sys, "argv", ["capacity.py", "smoke", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="error: digits is not there"):
+        capacity.main()
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_preset_can_be_run():
     assert set(PRESETS) == {"smoke", "mnist"}
     assert set(Config().families) <= set(FAMILIES)
