@@ -1,21 +1,37 @@
-"""What every experiment shares: its command line, its grid of runs, its record."""
+"""What every experiment shares: its command line, its grid of runs, its loop, its record."""
 
+from experiments.runner.backend import check_backend as check_backend
+from experiments.runner.checkpoint import Checkpoint as Checkpoint
 from experiments.runner.command_line import parse as parse
 from experiments.runner.device import resolve_device as resolve_device
 from experiments.runner.families import FAMILIES as FAMILIES
 from experiments.runner.grid import run_grid as run_grid
+from experiments.runner.learner import Learner as Learner
+from experiments.runner.networks import build_mlp as build_mlp
 from experiments.runner.optimiser import rmsprop as rmsprop
+from experiments.runner.progress import Progress as Progress
+from experiments.runner.progress import read_progress as read_progress
+from experiments.runner.record import complete_record as complete_record
 from experiments.runner.record import read_record as read_record
 from experiments.runner.record import start_record as start_record
 from experiments.runner.record import write_record as write_record
+from experiments.runner.trainer import train as train
 
 __all__ = [
     "FAMILIES",
+    "Checkpoint",
+    "Learner",
+    "Progress",
+    "build_mlp",
+    "check_backend",
+    "complete_record",
     "parse",
+    "read_progress",
     "read_record",
     "resolve_device",
     "rmsprop",
     "run_grid",
     "start_record",
+    "train",
     "write_record",
 ]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,10 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from experiments.runner.backend import Backend, connected
 from experiments.runner.files import write_whole
+from experiments.runner.progress import read_progress
+from experiments.runner.record import layout
 
 Cell = TypeVar("Cell")
 
@@ -24,11 +28,16 @@ def run_grid(
     title: str,
     parts: Path,
     cost: Callable[[Cell], float] = lambda cell: 1.0,
+    name: Callable[[Cell], str] | None = None,
+    backend: Backend = "loky",
+    address: str = "",
 ) -> list[Any]:
     """`function` of every cell, the dearest first, so that no process ends long after the others.
 
     Every result is written as soon as it is there, and is read instead of computed again when a
-    grid that was interrupted is started once more.
+    grid that was interrupted is started once more. A cell may keep a checkpoint and its progress
+    beside its result, as `<name>.checkpoint` and `<name>.progress`; they go when the result is
+    there, and the bar follows the latter.
 
     Args:
         function: Defined at the top of a module, so that other processes can import it. Its
@@ -38,27 +47,82 @@ def run_grid(
         title: What the progress bar says.
         parts: The folder for the results of single cells.
         cost: A guess of each cell's time, in any unit, for the bar and the order.
+        name: What a cell's files are called, different for cells that give different results; by
+            default a digest.
+        backend: Processes of this machine, or a cluster, whose workers import the same code. If
+            they see the same files, a run that is interrupted goes on on any of them.
+        address: Of the cluster.
 
     Returns:
         The results in the order of `cells`.
     """
+    parts = parts.absolute()  # a worker may run elsewhere
     order = sorted(range(len(cells)), key=lambda place: -cost(cells[place]))
-    paths = [_part(parts, function, cell) for cell in cells]
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    paths = [_part(parts, function, cell, name) for cell in cells]
     missing = [place for place in order if not paths[place].exists()]
     tasks = (delayed(_run)(function, cells[place], paths[place], place) for place in missing)
     shares = _whole_shares([cost(cell) for cell in cells])
-    done = sum(shares) - sum(shares[place] for place in missing)
-    with tqdm(
-        total=sum(shares),
-        initial=done,
-        desc=title,
-        bar_format="{l_bar}{bar}| {elapsed} so far, {remaining} left",
-        mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file is not a terminal
-    ) as bar:
-        for place in parallel(tasks):
-            bar.update(shares[place])
+    with connected(backend, address, jobs), _Bar(title, shares, paths, missing) as bar:
+        parallel = Parallel(return_as="generator_unordered", batch_size=1)
+        for place, result in parallel(tasks):
+            if not paths[place].exists():  # a worker of a cluster may have other disks
+                write_whole(paths[place], layout(result))
+            bar.finish(place)
     return [json.loads(path.read_text()) for path in paths]
+
+
+class _Bar:
+    """The progress of all runs together: those that are done, and how far the others say to be."""
+
+    def __init__(
+        self, title: str, shares: Sequence[int], paths: Sequence[Path], missing: Sequence[int]
+    ) -> None:
+        self._shares = shares
+        self._progress = {place: paths[place].with_suffix(".progress") for place in missing}
+        self._notes: dict[int, str] = {}
+        terminal = sys.stderr.isatty()  # a log file is not one
+        self._interval = 1.0 if terminal else 30.0
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._follow, daemon=True)
+        self._bar = tqdm(
+            total=sum(shares),
+            initial=self._done(),
+            desc=title,
+            bar_format="{l_bar}{bar}| {elapsed} so far, {remaining} left{postfix}",
+            mininterval=0.1 if terminal else 30,
+        )
+
+    def __enter__(self) -> "_Bar":
+        self._watch.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._watch.join()
+        self._bar.close()
+
+    def finish(self, place: int) -> None:
+        """The result of a run is there."""
+        del self._progress[place]
+        self._bar.update(self._done() - self._bar.n)
+
+    def _follow(self) -> None:
+        while not self._over.wait(self._interval):
+            self._bar.n = self._done()
+            if self._notes:
+                self._bar.set_postfix_str(" | ".join(self._notes.values()), refresh=False)
+            self._bar.refresh()
+
+    def _done(self) -> int:
+        """The shares done."""
+        left = 0.0
+        self._notes = {}
+        for place, path in list(self._progress.items()):
+            found = read_progress(path)
+            left += self._shares[place] * (1 - found.done if found else 1)
+            if found:
+                self._notes[place] = found.note
+        return sum(self._shares) - round(left)
 
 
 def _whole_shares(costs: Sequence[float]) -> list[int]:
@@ -66,17 +130,27 @@ def _whole_shares(costs: Sequence[float]) -> list[int]:
     return [1 + round(1e6 * cost / sum(costs)) for cost in costs]
 
 
-def _run(function: Callable[[Cell], Any], cell: Cell, path: Path, place: int) -> int:
+def _run(function: Callable[[Cell], Any], cell: Cell, path: Path, place: int) -> tuple[int, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        write_whole(path, json.dumps(function(cell), allow_nan=False))
+        result = function(cell)
+        write_whole(path, layout(result))
+        for ending in (".checkpoint", ".progress"):
+            path.with_suffix(ending).unlink(missing_ok=True)
     finally:
         torch.set_num_threads(threads)
-    return place
+    return place, result
 
 
-def _part(parts: Path, function: Callable[[Cell], Any], cell: Cell) -> Path:
-    name = f"{function.__module__}.{function.__qualname__}({cell!r})"
-    digest = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+def _part(
+    parts: Path,
+    function: Callable[[Cell], Any],
+    cell: Cell,
+    name: Callable[[Cell], str] | None,
+) -> Path:
+    if name is not None:
+        return parts / f"{name(cell)}.json"
+    text = f"{function.__module__}.{function.__qualname__}({cell!r})"
+    digest = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
     return parts / f"{function.__name__}-{digest}.json"

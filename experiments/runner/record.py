@@ -55,10 +55,24 @@ def write_record(path: Path, record: Record) -> Record:
     Returns:
         The record as written.
     """
-    seconds = round(time.perf_counter() - record["seconds"], 1)
-    record = {**record, "status": "complete", "seconds": seconds}
-    write_whole(path, _dumps(record) + "\n")
+    record = complete_record(record)
+    write_whole(path, layout(record))
     return record
+
+
+def complete_record(record: Record) -> Record:
+    """The record with its status and its duration, to be written by whoever asked for it.
+
+    Args:
+        record: From `start_record`, with results added.
+    """
+    seconds = round(time.perf_counter() - record["seconds"], 1)
+    return {**record, "status": "complete", "seconds": seconds}
+
+
+def layout(value: object) -> str:
+    """JSON as a file: compact, and fit to be compared by line."""
+    return _dumps(value) + "\n"
 
 
 def read_record(path: Path) -> Record:

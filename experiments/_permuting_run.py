@@ -1,0 +1,175 @@
+"""One run on permuted images: one method, one width, one seed, one record."""
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments._permuting_measure import Measurement
+from experiments._permuting_methods import build_learner, count_numbers, is_complex
+from experiments.runner import (
+    Checkpoint,
+    Progress,
+    complete_record,
+    resolve_device,
+    start_record,
+    train,
+)
+from experiments.runner.device import Device
+from experiments.runner.learner import Precision
+from experiments.runner.record import Record
+from psp_data import PermutingStream, load
+
+Dataset = Literal["mnist", "fashion_mnist", "cifar10", "digits"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's results depend on; the defaults are the paper's recipe.
+
+    Args:
+        method: See `experiments._permuting_methods.METHODS`.
+        width: Units in each hidden layer.
+        seed: Of the weights, the contexts, the permutations and the order of the samples.
+        strength: Of the penalty of EWC or SI; none for other methods.
+        dataset: The images.
+        tasks: How many permutations, the identity first.
+        steps: Training steps per task.
+        batch: Samples in a training batch.
+        learning_rate: Of RMSprop.
+        hidden_layers: How many hidden layers.
+        precision: Of the products.
+        compile: Whether to train through `torch.compile`.
+        curve_every: See `Measurement`.
+        curve_images: See `Measurement`.
+        row_images: See `Measurement`.
+        fisher_images: See `EWC`.
+    """
+
+    method: str
+    width: int
+    seed: int
+    strength: float | None = None
+    dataset: Dataset = "mnist"
+    tasks: int = 50
+    steps: int = 1000
+    batch: int = 128
+    learning_rate: float = 1e-4
+    hidden_layers: int = 2
+    precision: Precision = "float32"
+    compile: bool = False
+    curve_every: int = 125
+    curve_images: int = 500
+    row_images: int = 10_000
+    fisher_images: int = 128
+
+    @property
+    def name(self) -> str:
+        """What the run's files are called: all that is not the paper's recipe is in it.
+
+        Example:
+            >>> from experiments._permuting_run import Run
+            >>> Run("Binary", 256, seed=0).name
+            'mnist-Binary-2x256-seed0'
+            >>> Run("SI", 64, seed=1, strength=0.1, dataset="digits", tasks=5).name
+            'digits-SI-strength0.1-2x64-seed1-tasks5'
+        """
+        strength = "" if self.strength is None else f"-strength{self.strength:g}"
+        size = f"{self.hidden_layers}x{self.width}"
+        name = f"{self.dataset}-{self.method}{strength}-{size}-seed{self.seed}"
+        named = {"method", "width", "seed", "strength", "dataset", "hidden_layers"}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in named and value != field.default:
+                text = f"{value:g}" if isinstance(value, float) else str(value)
+                name += f"-{field.name.replace('_', '')}{text}"
+        return name
+
+    def cost(self) -> float:
+        """A guess of the run's time, in arbitrary units: a step's overhead and its arithmetic."""
+        inputs = {"digits": 64, "cifar10": 3072}.get(self.dataset, 784)
+        lengths = [inputs] + [self.width] * (self.hidden_layers - 1)
+        weights = sum(length * self.width for length in lengths)
+        products = 2.6 * weights * self.batch * (4 if is_complex(self.method) else 1)
+        memory = weights * {"EWC": 9, "SI": 30}.get(self.method, 3) * 10
+        if self.method == "Rotation":
+            products += 2 * sum(length**2 for length in lengths) * self.batch
+        return self.tasks * self.steps * (1e7 + products + memory)
+
+
+def run_to_record(run: Run, folder: Path, device: Device, checkpoint_seconds: float) -> Record:
+    """Train and measure, from the beginning or from where an earlier attempt was stopped.
+
+    Args:
+        run: What to run.
+        folder: Where the run keeps its checkpoint and its progress.
+        device: Where to compute.
+        checkpoint_seconds: See `Checkpoint.every_seconds`.
+
+    Returns:
+        The record: config, environment and seconds; `numbers` stored; `curve`, `rows` and
+        `final`, see `Measurement`, all as counts of right images.
+    """
+    record = start_record("permuting", run)
+    where = resolve_device(device)
+    stream = PermutingStream(
+        load(run.dataset).to(where),
+        num_tasks=run.tasks,
+        seed=run.seed,
+        batch_size=run.batch,
+        steps_per_task=run.steps,
+    )
+    learner = build_learner(
+        run.method,
+        inputs=stream.sample_shape[0],
+        classes=stream.num_classes,
+        width=run.width,
+        hidden_layers=run.hidden_layers,
+        tasks=run.tasks,
+        seed=run.seed,
+        learning_rate=run.learning_rate,
+        strength=run.strength,
+        fisher_images=run.fisher_images,
+        device=where,
+        precision=run.precision,
+        compiled=run.compile,
+    )
+    log: dict[str, Any] = {}
+    measure = Measurement(
+        learner,
+        stream,
+        log,
+        every=run.curve_every,
+        curve_images=run.curve_images,
+        row_images=run.row_images,
+        report=lambda done, note: Progress(done, f"{run.method} {run.width} {note}").write(
+            folder / f"{run.name}.progress"
+        ),
+    )
+    train(
+        learner,
+        stream,
+        log,
+        num_steps=stream.num_steps,
+        every=run.curve_every,
+        observe=measure,
+        checkpoint=Checkpoint(folder / f"{run.name}.checkpoint", every_seconds=checkpoint_seconds),
+    )
+    parts = {part: round(seconds, 2) for part, seconds in log["seconds"].items()}
+    record["environment"] |= {"device": where.type, "peak_memory_mb": _peak_memory_mb()}
+    record |= {"numbers": count_numbers(learner, run.tasks)}
+    record |= {part: log[part] for part in ("curve", "rows", "final", "resumed_at")}
+    # The whole run, not only what came after the last checkpoint.
+    return {**complete_record(record), "seconds": round(sum(parts.values()), 1)} | {
+        "seconds_of": parts
+    }
+
+
+def _peak_memory_mb() -> int | None:
+    """Of this process so far, which may have done other runs before; None where none can tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)

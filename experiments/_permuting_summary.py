@@ -1,0 +1,162 @@
+"""Numbers and tables from the records of runs on permuted images."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
+from experiments._permuting_paper import TABLE, TABLE_WIDTH
+from experiments.runner import read_record
+from experiments.runner.record import Record
+
+LAST = 10
+"""How many of the last tasks the paper's table averages over."""
+
+ONE_RECIPE = ("dataset", "tasks", "steps", "batch", "learning_rate", "hidden_layers", "precision")
+"""Runs are only shown together where these agree."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run comes to; accuracies in percent."""
+
+    last: float
+    all: float
+    forgetting: float | None
+    task_0: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs that differ by their seed alone."""
+
+    method: str
+    width: int
+    strength: float | None
+    config: dict[str, Any]
+    records: tuple[Record, ...]
+
+    @property
+    def results(self) -> list[Result]:
+        """One for every seed."""
+        return [result_of(record) for record in self.records]
+
+    def spread(self, part: str) -> str:
+        """Mean ± standard deviation over the seeds, the mean alone of one, – of none."""
+        values = [getattr(each, part) for each in self.results]
+        if None in values:
+            return "–"
+        return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def result_of(record: Record) -> Result:
+    """Averages over the final row, on all test images; forgetting on the rows' own images.
+
+    Args:
+        record: Of one run.
+
+    Example:
+        >>> from experiments._permuting_summary import result_of
+        >>> rows = {"images": 10, "correct": [[9], [8, 10]]}
+        >>> result_of({"rows": rows, "final": {"images": 100, "correct": [82, 98]}})
+        Result(last=90.0, all=90.0, forgetting=10.0, task_0=82.0)
+    """
+    rows = [
+        [right / record["rows"]["images"] for right in row] for row in record["rows"]["correct"]
+    ]
+    final = [right / record["final"]["images"] for right in record["final"]["correct"]]
+    measured = [*rows[:-1], final]
+    return Result(
+        last=_percent(last_average_accuracy(measured, min(LAST, len(final)))),
+        all=_percent(average_accuracy(measured)),
+        forgetting=_percent(forgetting(rows)) if len(rows) > 1 else None,
+        task_0=_percent(final[0]),
+    )
+
+
+def _percent(fraction: float) -> float:
+    return round(100 * fraction, 6)
+
+
+def read_runs(folder: Path) -> list[Record]:
+    """Every record in a folder, in the order of their names.
+
+    Args:
+        folder: For example `experiments/results/permuting`; it need not exist.
+
+    Raises:
+        ValueError: If a file there is no record of a run on permuted images.
+    """
+    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    for record in records:
+        if record["experiment"] != "permuting":
+            raise ValueError(f"{folder} holds a record of {record['experiment']!r}, not permuting.")
+    return records
+
+
+def paper_runs(records: Iterable[Record]) -> list[Record]:
+    """Those of the paper's recipe: MNIST, 50 tasks of 1000 steps, two hidden layers."""
+    recipe = {"dataset": "mnist", "tasks": 50, "steps": 1000, "batch": 128} | {
+        "learning_rate": 1e-4,
+        "hidden_layers": 2,
+        "precision": "float32",
+    }
+    return [each for each in records if recipe.items() <= each["config"].items()]
+
+
+def groups_of(records: Iterable[Record]) -> list[Group]:
+    """The runs by what they differ in besides the seed, narrow nets first."""
+    found: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        config = record["config"]
+        shared = tuple(sorted((k, v) for k, v in config.items() if k != "seed" and v is not None))
+        found.setdefault(shared, []).append(record)
+    groups = [
+        Group(
+            each[0]["config"]["method"],
+            each[0]["config"]["width"],
+            each[0]["config"]["strength"],
+            {name: each[0]["config"][name] for name in ONE_RECIPE},
+            tuple(sorted(each, key=lambda record: int(record["config"]["seed"]))),
+        )
+        for each in found.values()
+    ]
+    return sorted(groups, key=lambda group: group.width)
+
+
+def table(groups: Sequence[Group]) -> str:
+    """A Markdown table of runs of one recipe, a row for each method, width and strength.
+
+    Args:
+        groups: From `groups_of`, in the order of the rows.
+    """
+    head = "net | method | last ten (%) | paper (%) | all (%) | forgetting (%) | task 0 (%) | "
+    lines = [
+        f"| {head}numbers stored | per added model | n |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for group in groups:
+        numbers = group.records[0]["numbers"]
+        strength = "" if group.strength is None else f" ({group.strength:g})"
+        paper = TABLE.get(group.method) if group.width == TABLE_WIDTH else None
+        cells = [
+            f"{group.config['hidden_layers']}×{group.width}",
+            f"{group.method}{strength}",
+            group.spread("last"),
+            "" if paper is None else f"{paper:.1f}",
+            *(group.spread(part) for part in ("all", "forgetting", "task_0")),
+            f"{numbers['total']:,}",
+            f"{numbers['per_added_model']:,}",
+            str(len(group.records)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def report(records: Sequence[Record]) -> str:
+    """What a grid of runs came to, for the terminal."""
+    first = records[0]["config"]
+    recipe = ", ".join(f"{name} {first[name]}" for name in ONE_RECIPE)
+    return f"{recipe}\n\n{table(groups_of(records))}"

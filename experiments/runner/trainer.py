@@ -1,0 +1,99 @@
+"""The loop of every experiment: a learner, a stream, a log, and a checkpoint."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.learner import Learner
+from psp_data import Stream
+
+Log = dict[str, Any]
+"""What a run has measured so far: plain JSON values, saved with the checkpoint."""
+
+
+def train(
+    learner: Learner,
+    stream: Stream,
+    log: Log,
+    *,
+    num_steps: int,
+    every: int,
+    observe: Callable[[int, float | None], None],
+    checkpoint: Checkpoint | None = None,
+) -> None:
+    """Train to step `num_steps`, from the beginning or from the latest checkpoint.
+
+    A run that goes on from a checkpoint takes the same steps as one that was never interrupted.
+
+    Args:
+        learner: What is trained.
+        stream: What it is shown, and with which context.
+        log: What has been measured, {} at first. `observe` adds to it; a checkpoint brings it
+            back. Kept here: `step`, and `seconds`, how long training, observing and writing
+            checkpoints has taken.
+        num_steps: How many steps to take, counted from the stream's first.
+        every: `observe` is called after so many steps, and at the end of every task.
+        observe: Measures: called with the number of steps taken and the loss of the last one,
+            None if that is not finite.
+        checkpoint: Where the state is kept; without one, the run cannot be resumed.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read.
+    """
+    log.setdefault("seconds", dict.fromkeys(("training", "observing", "checkpoints"), 0.0))
+    state = checkpoint.load(learner.device) if checkpoint else None
+    if state is not None:
+        learner.load_state_dict(state["learner"])
+        log.clear()
+        log.update(state["log"])
+    first = log.setdefault("step", 0)
+    log["resumed_at"] = [*log.get("resumed_at", []), *([first] if first else [])]
+    clock = _Clock(learner.device, log["seconds"])
+    task = stream.task(first - 1) if first else -1
+    context = None
+    learner.net.train()
+    for step in range(first, num_steps):
+        if stream.task(step) != task:
+            task = stream.task(step)
+            learner.begin_task(task)
+        if stream.context(step) != context:
+            context = stream.context(step)
+            learner.use(context)
+        loss = learner.step(*stream.train_batch(step))
+        done = step + 1
+        ends = done == num_steps or stream.task(done) != task
+        if not ends and done % every:
+            continue
+        if ends:
+            learner.end_task(stream, done)
+        clock.lap("training")
+        log["step"] = done
+        value = loss.item()
+        observe(done, value if abs(value) < float("inf") else None)
+        clock.lap("observing")
+        if checkpoint and checkpoint.is_due() and done < num_steps:
+            checkpoint.save({"learner": learner.state_dict(), "log": log})
+            clock.lap("checkpoints")
+
+
+class _Clock:
+    """Adds up where the time goes."""
+
+    def __init__(self, device: torch.device, seconds: dict[str, float]) -> None:
+        self._device = device
+        self._seconds = seconds
+        self._last = self._now()
+
+    def lap(self, part: str) -> None:
+        """The time since the last lap went into `part`."""
+        now = self._now()
+        self._seconds[part] += now - self._last
+        self._last = now
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()

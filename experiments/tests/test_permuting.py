@@ -1,0 +1,275 @@
+"""The experiment on permuted images: its command line, its records, and how it goes on."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments import permuting
+from experiments._permuting_methods import METHODS, build_learner, count_numbers
+from experiments._permuting_run import Run, run_to_record
+from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, Config, Grid
+from experiments.runner import read_record
+
+ROOT = Path(__file__).parents[2]
+SMOKE = PRESETS["smoke"]
+MEASURED = ("numbers", "curve", "rows", "final")
+
+
+def small(method, **changes):
+    """Three tasks of the digits, a second or less."""
+    strength = {"EWC": 30.0, "SI": 0.3}.get(method)
+    run = Run(method, 32, 0, strength, dataset="digits", tasks=3, steps=60, learning_rate=3e-3)
+    return dataclasses.replace(run, **{"curve_every": 20, "fisher_images": 20, **changes})
+
+
+def record_of(run, folder, checkpoint_seconds=1e9):
+    return run_to_record(run, folder, "cpu", checkpoint_seconds)
+
+
+def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
+    command = [sys.executable, "experiments/permuting.py", "smoke", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    folder = tmp_path / "permuting"
+    records = {path.name: read_record(path) for path in folder.iterdir()}
+    assert {record["config"]["method"] for record in records.values()} == set(EVERY)
+    assert len(records) == len(SMOKE.runs())
+    assert "| 2×16 | Binary |" in done.stdout
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    permuting.run(dataclasses.replace(SMOKE, out=tmp_path))
+    assert times == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
+    run = small(method, steps=5, curve_every=2)
+    record = json.loads(json.dumps(record_of(run, tmp_path), allow_nan=False))
+    assert record["status"] == "complete"
+    assert Run(**record["config"]) == run
+    assert record["curve"]["steps"] == [2, 4, 5, 6, 8, 10, 12, 14, 15]
+    for part in ("steps", "correct", "loss"):
+        assert len(record["curve"][part]) == 9
+    assert [len(row) for row in record["rows"]["correct"]] == [1, 2, 3]
+    assert record["rows"]["images"] == 360  # 10,000 for 3 tasks are more than there are
+    assert record["final"] == {"images": 360, "correct": record["rows"]["correct"][-1]}
+    assert set(record["seconds_of"]) == {"training", "observing", "checkpoints"}
+    assert {"torch", "commit", "device", "peak_memory_mb"} <= set(record["environment"])
+    assert record["resumed_at"] == []
+
+
+def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
+    def final(method):
+        record = record_of(small(method, steps=120), tmp_path)
+        return [right / record["final"]["images"] for right in record["final"]["correct"]]
+
+    standard, binary, single = (final(method) for method in ("standard", "Binary", "single"))
+    assert min(single) > 0.8
+    assert standard[-1] > 0.8 > standard[0]
+    assert sum(single) > sum(binary) > sum(standard) + 0.2
+
+
+@pytest.mark.parametrize("method", ["Binary", "Complex", "LearnedBinary", "EWC", "SI", "single"])
+@pytest.mark.parametrize("stopped_after", [70, 130])
+def test_a_run_that_was_stopped_ends_with_the_same_bits(
+    method, stopped_after, tmp_path, monkeypatch
+):
+    run = small(method)
+    whole = record_of(run, tmp_path)
+    stop = f"{stopped_after // 20 * 20 / 180}"
+
+    class Stopped(Exception):
+        pass
+
+    def stopping(self, path):
+        if self.done > float(stop) + 1e-9:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.runner.Progress.write", stopping)
+        patch.setattr("experiments.runner.Checkpoint.is_due", lambda self: True)
+        with pytest.raises(Stopped):
+            record_of(run, tmp_path)
+    assert (tmp_path / f"{run.name}.checkpoint").exists()
+    resumed = record_of(run, tmp_path)
+    assert resumed["resumed_at"] == [stopped_after // 20 * 20]
+    for part in MEASURED:
+        assert resumed[part] == whole[part]
+
+
+def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path):
+    options = "--method SI --width 64 --dataset digits --tasks 8 --steps 100".split()
+    options += ["--checkpoint-seconds", "0", "--curve-every", "10"]
+    config = Config(("SI",), (64,), dataset="digits", tasks=8, steps=100, curve_every=10)
+    (run,) = config.runs()
+    folder = tmp_path / "killed" / "permuting"
+    command = [sys.executable, "experiments/permuting.py", *options, "--out", str(folder.parent)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    checkpoint = folder / f"{run.name}.checkpoint"
+    try:
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert checkpoint.exists()
+    (resumed,) = permuting.run(dataclasses.replace(config, out=folder.parent))
+    (whole,) = permuting.run(dataclasses.replace(config, out=tmp_path / "whole"))
+    assert len(resumed["resumed_at"]) == 1
+    for part in MEASURED:
+        assert resumed[part] == whole[part]
+    assert [path.name for path in folder.iterdir()] == [f"{run.name}.json"]
+
+
+def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
+    run = small("Binary")
+    path = tmp_path / f"{run.name}.checkpoint"
+    path.write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=r"is not a whole checkpoint .*delete it to run from"):
+        record_of(run, tmp_path)
+
+
+def test_the_presets_are_complete():
+    assert set(PRESETS) == {"figure-2", "figure-3", "table", "search", "smoke"}
+    for name, preset in PRESETS.items():
+        if name != "smoke":
+            for each in preset.runs():
+                recipe = (each.dataset, each.tasks, each.steps, each.batch, each.hidden_layers)
+                assert recipe == ("mnist", 50, 1000, 128, 2)
+                assert each.learning_rate == 1e-4
+                assert each.precision == "float32"
+
+    def cells(name):
+        return {(run.method, run.width, run.seed) for run in PRESETS[name].runs()}
+
+    widths = {width: SEEDS if width <= 512 else (0,) for width in (128, 256, 512, 1024, 2048)}
+    assert cells("figure-2") == {
+        (method, width, seed)
+        for method in ("standard", "Binary")
+        for width, seeds in widths.items()
+        for seed in seeds
+    }
+    assert cells("figure-3") == {(method, 256, seed) for method in EVERY for seed in SEEDS}
+    assert cells("table") == {
+        *((method, width, seed) for method in EVERY for width in (256, 512) for seed in SEEDS),
+        *((method, 2000, 0) for method in (*PAPER, "single")),
+    }
+    assert not cells("search") & cells("table")
+
+
+def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
+    assert set(PRESETS["figure-3"].runs()) < set(PRESETS["table"].runs())
+    part = dataclasses.replace(PRESETS["table"], method=("SI", "Binary"), width=(256,), seed=(1,))
+    assert [run.name for run in part.runs()] == [
+        "mnist-Binary-2x256-seed1",
+        "mnist-SI-strength0.1-2x256-seed1",
+    ]
+    names = [run.name for preset in PRESETS.values() for run in preset.runs()]
+    assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset.runs()})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": ("binary",)}, r"method: 'binary' is none; choose from standard, .*Binary"),
+        ({"method": ("SI", "SI")}, "method must be different values"),
+        ({"width": (0,)}, r"width must be at least 1, not \(0,\)"),
+        ({"tasks": 0}, "tasks must be at least 1, not 0"),
+        ({"curve_every": 0}, "curve_every must be at least 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
+        ({"strength": (-1.0,)}, "strength must be positive"),
+        ({"checkpoint_seconds": -1.0}, "checkpoint_seconds must not be -1"),
+        ({"method": ("KroneckerRotation",), "width": (31,)}, "dim=31 is prime"),
+        ({"method": ("Complex",), "precision": "bfloat16"}, "Complex is complex, and torch has"),
+        ({"address": "tcp://127.0.0.1:1"}, "goes with backend=dask or ray, not with loky"),
+        ({"backend": "dask"}, "needs the address of the cluster"),
+        ({"grids": (Grid(("SI",), (8,), (0,)),), "width": (9,)}, "the preset has no run with"),
+    ],
+)
+def test_bad_values_are_refused_before_any_work(change, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**change)
+
+
+def test_a_cluster_without_its_package_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match="needs the package ray, which is not installed"):
+        Config(backend="ray", address="auto")
+
+
+def test_bfloat16_learns_as_well(tmp_path):
+    precise, rough = (
+        record_of(small("Binary", precision=precision), tmp_path)
+        for precision in ("float32", "bfloat16")
+    )
+    for one, other in zip(precise["final"]["correct"], rough["final"]["correct"], strict=True):
+        assert abs(one - other) < 20
+    assert rough["curve"]["loss"] != precise["curve"]["loss"]
+
+
+def test_compiled_it_learns_the_same(tmp_path, monkeypatch):
+    # The compiler's front end; what it makes of the graph is torch's affair and takes a minute.
+    compile_ = torch.compile
+    monkeypatch.setattr("torch.compile", lambda net: compile_(net, backend="aot_eager"))
+    plain, compiled = (
+        record_of(small("Binary", compile=chosen), tmp_path) for chosen in (False, True)
+    )
+    torch.compiler.reset()
+    assert compiled["final"]["correct"] == pytest.approx(plain["final"]["correct"], abs=4)
+    assert compiled["curve"]["loss"] == pytest.approx(plain["curve"]["loss"], rel=0.02)
+
+
+def test_numbers_stored_are_those_of_table_1():
+    def numbers(method, tasks=50):
+        strength = 1.0 if method in ("EWC", "SI") else None
+        learner = build_learner(
+            method,
+            inputs=784,
+            classes=10,
+            width=256,
+            hidden_layers=2,
+            tasks=tasks,
+            seed=0,
+            learning_rate=1e-4,
+            strength=strength,
+            fisher_images=1,
+            device="cpu",
+        )
+        return count_numbers(learner, tasks)
+
+    weights, units = 784 * 256 + 256 * 256 + 256 * 10, 784 + 256 + 256
+    net = weights + 256 + 256 + 10
+    assert numbers("standard") == {"total": net, "per_added_model": 0}
+    assert numbers("single") == {"total": 50 * net, "per_added_model": net}
+    for method in ("Binary", "LearnedBinary"):
+        assert numbers(method) == {"total": net + 50 * units, "per_added_model": units}
+    assert numbers("Complex") == {"total": 2 * net + 50 * units, "per_added_model": units}
+    assert numbers("OnePower")["per_added_model"] == 3
+    assert numbers("EWC") == {"total": 3 * net, "per_added_model": 0}
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="two workers want two cores")
+@pytest.mark.filterwarnings("ignore")  # the cluster's own, when it is shut down
+def test_the_grid_runs_on_a_dask_cluster_of_two_workers(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    config = dataclasses.replace(SMOKE, method=("Binary", "EWC", "single"))
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address
+        there = permuting.run(
+            dataclasses.replace(config, out=tmp_path / "there", backend="dask", address=address)
+        )
+    here = permuting.run(dataclasses.replace(config, out=tmp_path / "here"))
+    for ours, theirs in zip(here, there, strict=True):
+        for part in MEASURED:
+            assert ours[part] == theirs[part]
