@@ -96,4 +96,5 @@ def rows_of(table: Tensor, index: int | Tensor) -> Tensor:
     """The rows of a table, shape (*index.shape, ...), without asking a tensor for its value."""
     if isinstance(index, int):
         return table[index]
-    return table.index_select(0, index.reshape(-1)).reshape(*index.shape, *table.shape[1:])
+    flat = index.to(table.device).reshape(-1)
+    return table.index_select(0, flat).reshape(*index.shape, *table.shape[1:])
