@@ -49,20 +49,21 @@ class _SuperposedConvolution(Superposed):
         whole: Tensor = kernel.reshape(size)
         return whole
 
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """The model in use, applied to x.
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """The model in use, applied to the input.
 
         Args:
-            x: Shape (batch, channels, …), as for the plain layer.
+            input: Shape (batch, channels, …), as for the plain layer.
             output_size: As for the plain transposed layer.
 
         Returns:
             As the plain layer, complex if the contexts are.
 
         Raises:
-            ValueError: If the batch mixes contexts and x has not one sample per context along
+            ValueError: If the batch mixes contexts and it has not one sample per context along
                 the stated dimension.
         """
+        x = input
         if not isinstance(self.selected, PerSample):
             return self._convolved(x, self.retrieved(), output_size)
         if not (self.per_channel and self.family().gathers) or base_name("weight") in self._buffers:

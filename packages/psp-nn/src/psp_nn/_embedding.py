@@ -30,15 +30,16 @@ class SuperposedEmbedding(Superposed, nn.Embedding):
 
     weight: Any = superposed_parameter("weight")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The vectors of the model in use.
 
         Args:
-            x: Indices of vectors, shape (…).
+            input: Indices of vectors, shape (…).
 
         Returns:
             Shape (…, embedding_dim), complex if the contexts are.
         """
+        x = input
         self.note_use()
         selected, contexts = self.selected, self.family()
         if not isinstance(selected, One | PerSample):

@@ -59,6 +59,12 @@ def superposed_class(plain: type[nn.Module]) -> type[Superposed] | None:
 def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def run(layer: Superposed, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if isinstance(layer.selected, PerSample):
+            if any(isinstance(value, Tensor) for value in [*args, *kwargs.values()]):
+                raise RuntimeError(
+                    f"layer '{layer.layer_name}' has a forward pass of its own with several "
+                    "tensors, and the batch mixes contexts: what belongs to which sample cannot "
+                    "be known; call the network once per context."
+                )
             return layer.by_context(
                 x, lambda part: forward(layer, part, *args, **kwargs), trailing=1
             )

@@ -39,19 +39,20 @@ class SuperposedLinear(Superposed, nn.Linear):
     weight: Any = superposed_parameter("weight")
     bias: Any = entry_per_context("bias")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The model in use, applied to x.
+    def forward(self, input: Tensor) -> Tensor:
+        """The model in use, applied to the input.
 
         Args:
-            x: Shape (…, in_features).
+            input: Shape (…, in_features).
 
         Returns:
             Shape (…, out_features), complex if the contexts are.
 
         Raises:
-            ValueError: If the batch mixes contexts and x has not one sample per context along
+            ValueError: If the batch mixes contexts and it has not one sample per context along
                 the stated dimension.
         """
+        x = input
         self.note_use()
         selected = self.selected
         if isinstance(selected, PerSample):

@@ -31,19 +31,20 @@ class _SuperposedNorm(Superposed):
     weight: Any = entry_per_context("weight")
     bias: Any = entry_per_context("bias")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The norm with the affine of the model in use.
 
         Args:
-            x: As for the plain layer; complex in a complex network.
+            input: As for the plain layer; complex in a complex network.
 
         Returns:
-            Shape and dtype of x.
+            Shape and dtype of the input.
 
         Raises:
-            ValueError: If the batch mixes contexts and x has not one sample per context along
+            ValueError: If the batch mixes contexts and it has not one sample per context along
                 the stated dimension.
         """
+        x = input
         self.note_use()
         if not x.is_complex():
             return self._normed(x)

@@ -30,7 +30,7 @@ class One:
         index = self.current
         if isinstance(index, int):
             return table[index]
-        return table.index_select(0, index.reshape(1)).squeeze(0)
+        return table.index_select(0, index.to(table.device).reshape(1)).squeeze(0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,9 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
             f"use_context: nothing in this {type(net).__name__} is superposed; call superpose "
             "first and pass what it returns."
         )
-    selection = _selection(context, layers, batch_dim)
+    parameter = next(net.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
+    selection = _selection(context, layers, batch_dim, device)
     before = [(layer, layer.selected) for layer in layers]
     for layer in layers:
         layer.select(selection)
@@ -86,7 +88,9 @@ class ContextInUse:
             layer.select(selection)
 
 
-def _selection(context: int | Tensor, layers: list[Superposed], batch_dim: int) -> Selection:
+def _selection(
+    context: int | Tensor, layers: list[Superposed], batch_dim: int, device: torch.device
+) -> Selection:
     num_contexts = min(layer.num_contexts for layer in layers)
     if not isinstance(context, Tensor):
         try:
@@ -119,7 +123,6 @@ def _selection(context: int | Tensor, layers: list[Superposed], batch_dim: int) 
         low, high = (int(bound) for bound in values.aminmax())
         _check_range(low, high, num_contexts)
     if context.dim():
-        device = next(layers[0].parameters()).device
         return PerSample(context.to(device), batch_dim)
     if values is context and _readable(context):
         return one(int(context))

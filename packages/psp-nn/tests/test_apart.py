@@ -1,0 +1,43 @@
+import pytest
+import torch
+from torch import nn
+
+from psp_contexts import ComplexContexts
+from psp_nn import superpose
+
+Z = torch.randn(3, 4, 6, 6, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+
+
+def apart(layer):
+    net = nn.Sequential(nn.Conv2d(4, 4, 1), layer).double()
+    return superpose(net, contexts=ComplexContexts, num_contexts=2, seed=0)[1]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.ReLU(), nn.GELU(), nn.Hardswish(), nn.PReLU(4), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1)],
+    ids=str,
+)
+def test_both_parts_go_through_the_layer_apart(layer):
+    layer = layer.double()
+    expected = torch.complex(layer(Z.real), layer(Z.imag))
+    torch.testing.assert_close(apart(layer)(Z), expected)
+    torch.testing.assert_close(apart(layer)(Z.conj()), torch.complex(layer(Z.real), layer(-Z.imag)))
+    torch.testing.assert_close(apart(layer)(Z.real), layer(Z.real))
+
+
+def test_dropout_leaves_out_both_parts_of_a_unit():
+    y = apart(nn.Dropout(0.5))(Z)
+    kept = y != 0
+    assert 0.3 < kept.double().mean() < 0.7
+    torch.testing.assert_close(y[kept], 2 * Z[kept])
+
+
+def test_a_softmax_has_no_complex_form():
+    with pytest.raises(RuntimeError):
+        apart(nn.Softmax(1))(Z)
+
+
+def test_gradients_flow_through_both_parts():
+    x = Z[0, 0].clone().requires_grad_()
+    assert torch.autograd.gradcheck(apart(nn.Tanh()), x)

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from psp_contexts import BinaryContexts
+from psp_nn import SuperposedLinear, retrieve, superpose, use_context
+
+
+class Scaled(nn.Linear):
+    def forward(self, x, scale=2.0):
+        return scale * F.linear(x, self.weight / self.weight.norm(), self.bias)
+
+
+class Renamed(nn.Linear):
+    pass
+
+
+class Pair(nn.Linear):
+    def forward(self, x, other):
+        return F.linear(x + other, self.weight)
+
+
+def built(layer):
+    return superpose(layer, contexts=BinaryContexts, num_contexts=4, seed=0)
+
+
+def test_a_subclass_keeps_its_own_forward_pass():
+    plain = Scaled(4, 3)
+    layer = built(plain)
+    assert isinstance(layer, Scaled)
+    assert isinstance(layer, SuperposedLinear)
+    x, context = torch.randn(5, 4), torch.tensor([3, 0, 0, 1, 3])
+    with use_context(layer, context):
+        mixed = layer(x, scale=3.0)
+    for k in range(4):
+        use_context(layer, k)
+        torch.testing.assert_close(mixed[context == k], layer(x, scale=3.0)[context == k])
+        torch.testing.assert_close(retrieve(layer, k)(x, scale=3.0), layer(x, scale=3.0))
+    assert type(retrieve(layer, 0)) is Scaled
+
+
+def test_a_subclass_without_one_is_served_as_its_base():
+    assert type(built(Renamed(4, 3))).forward is SuperposedLinear.forward
+
+
+def test_a_forward_pass_of_several_tensors_is_refused_while_the_batch_mixes_contexts():
+    layer = built(nn.Sequential(Pair(4, 3)))[0]
+    x = torch.randn(2, 4)
+    assert layer(x, x).shape == (2, 3)
+    with (
+        use_context(layer, torch.tensor([0, 1])),
+        pytest.raises(RuntimeError, match="layer '0' has a forward pass of its own"),
+    ):
+        layer(x, x)
