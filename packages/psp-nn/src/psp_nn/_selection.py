@@ -1,10 +1,14 @@
 """Which of the stored models a layer uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
+
+
+class MisplacedBatchError(ValueError):
+    """A layer's input has not one sample for each of the contexts along the stated dimension."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,24 +44,29 @@ class PerSample:
     Args:
         index: Which, a LongTensor of shape (batch,).
         batch_dim: Which dimension of every layer's input the samples lie along.
+        doubts: Layers whose input had another dimension as long as the batch.
     """
 
     index: Tensor
     batch_dim: int
+    doubts: list[str] = field(default_factory=list)
 
     def check(self, x: Tensor, layer: str, *, trailing: int) -> None:
         """Refuse an x whose dimensions but the last `trailing` hold not one sample per index.
 
         Raises:
-            ValueError: If that is so.
+            MisplacedBatchError: If that is so.
         """
         if not (self.batch_dim < x.dim() - trailing and x.shape[self.batch_dim] == len(self.index)):
-            raise ValueError(
+            raise MisplacedBatchError(
                 f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts, "
                 f"{len(self.index)} of them along dimension batch_dim={self.batch_dim}; state the "
                 "dimension that holds the samples in use_context(…, batch_dim=…), or, if the "
                 "network folds them into another one, call it once per context."
             )
+        leading = x.shape[: x.dim() - trailing]
+        if not torch.compiler.is_compiling() and leading.count(len(self.index)) > 1:
+            self.doubts.append(layer)
 
     def spread(self, entries: Tensor, leading: int) -> Tensor:
         """Entries for the samples, (batch, …), shaped to broadcast to `leading` dimensions, (…)."""

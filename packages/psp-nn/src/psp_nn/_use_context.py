@@ -6,6 +6,7 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
+from psp_nn._folded_batch import watch_for_folded_batches
 from psp_nn._selection import PerSample, Selection
 from psp_nn._superposed import Superposed, one
 
@@ -22,7 +23,9 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
         batch_dim: For one index per sample, the dimension along which the samples lie in the
             input of every layer, for example 1 for a Transformer that takes (length, batch,
             features). It is never guessed: a layer whose input has another length there, and an
-            attention layer that declares another dimension, refuse the batch by name.
+            attention layer that declares another dimension, refuse the batch by name. Where a
+            layer's input has other dimensions as long as the batch, the network is tried once
+            without data and with one sample more, and refuses the batch if a layer would.
 
     Returns:
         A context manager that, on exit, brings back what was in use before.
@@ -57,6 +60,8 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
     before = [(layer, layer.selected) for layer in layers]
     for layer in layers:
         layer.select(selection)
+    if isinstance(selection, PerSample) or net._forward_hooks:
+        watch_for_folded_batches(net)
     return ContextInUse(net, before)
 
 
@@ -86,6 +91,10 @@ class ContextInUse:
         """Bring back what was in use before."""
         for layer, selection in self._before:
             layer.select(selection)
+        if any(isinstance(selection, PerSample) for _, selection in self._before) or (
+            self._net._forward_hooks
+        ):
+            watch_for_folded_batches(self._net)
 
 
 def _selection(

@@ -1,0 +1,134 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from psp_contexts import BinaryContexts, RotationContexts
+from psp_nn import retrieve, superpose, use_context
+
+
+class Swaps(nn.Module):
+    """Works on positions first, unless told not to."""
+
+    def __init__(self, swap):
+        super().__init__()
+        self.first, self.second, self.swap = nn.Linear(6, 6), nn.Linear(6, 6), swap
+
+    def forward(self, x, scale=1.0):
+        x = self.first(x)
+        x = x.transpose(0, 1) if self.swap else x
+        x = self.second(x * scale)
+        return x.transpose(0, 1) if self.swap else x
+
+
+def built(net, contexts=BinaryContexts):
+    return superpose(net, contexts=contexts, num_contexts=9, seed=0)
+
+
+@pytest.mark.parametrize("contexts", [BinaryContexts, RotationContexts])
+@pytest.mark.parametrize("batch_dim", [0, 1])
+def test_as_many_samples_as_positions_are_refused_if_the_network_swaps_them(batch_dim, contexts):
+    net = built(Swaps(swap=True), contexts)
+    with (
+        use_context(net, torch.arange(5), batch_dim=batch_dim),
+        pytest.raises(ValueError, match=r"tried with one sample more: layer '(first|second)' got"),
+    ):
+        net(torch.randn(5, 5, 6))
+
+
+@pytest.mark.parametrize("batch_dim", [0, 1])
+def test_they_are_served_if_it_does_not(batch_dim):
+    net = built(Swaps(swap=False))
+    x = torch.randn(5, 5, 6)
+    for _ in range(2):
+        with use_context(net, torch.arange(5), batch_dim=batch_dim):
+            mixed = net(x, scale=2.0)
+            torch.testing.assert_close(net(x, scale=2.0), mixed)
+    for k in range(5):
+        use_context(net, k)
+        expected = net(x.select(batch_dim, k), scale=2.0)
+        torch.testing.assert_close(mixed.select(batch_dim, k), expected)
+
+
+def test_samples_that_the_network_takes_to_the_stated_dimension_are_served():
+    class PositionsFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.layer(x.transpose(0, 1)).transpose(0, 1)
+
+    net = built(PositionsFirst())
+    x = torch.randn(5, 5, 6)
+    with use_context(net, torch.arange(5), batch_dim=1):
+        mixed = net(x)
+    use_context(net, 3)
+    torch.testing.assert_close(mixed[3], net(x[3:4])[0])
+
+
+def test_lengths_that_agree_inside_the_network_alone_are_noticed():
+    class Patches(nn.Module):
+        def __init__(self, swap):
+            super().__init__()
+            self.cut, self.inner = nn.Conv2d(3, 6, 4, stride=4), Swaps(swap)
+
+        def forward(self, x):
+            return self.inner(self.cut(x).flatten(2).transpose(1, 2))
+
+    images = torch.randn(4, 3, 8, 8)  # four patches each
+    for swap in (False, True):
+        net = built(Patches(swap))
+        use_context(net, torch.arange(4))
+        if swap:
+            with pytest.raises(ValueError, match=r"tried with one sample more: layer '.*second'"):
+                net(images)
+        else:
+            net(images)
+
+
+def test_tokens_as_long_as_the_batch_are_noticed():
+    class Words(nn.Module):
+        def __init__(self, swap):
+            super().__init__()
+            self.embedding, self.inner = nn.Embedding(7, 6), Swaps(swap)
+
+        def forward(self, x):
+            return self.inner(self.embedding(x))
+
+    tokens = torch.randint(7, (5, 5))
+    net = built(Words(swap=True))
+    with (
+        use_context(net, torch.arange(5)),
+        pytest.raises(ValueError, match=r"layer 'inner\.second' got"),
+    ):
+        net(tokens)
+    net = built(Words(swap=False))
+    with use_context(net, torch.arange(5)):
+        mixed = net(tokens)
+    use_context(net, 2)
+    torch.testing.assert_close(mixed[2], net(tokens[2]))
+
+
+def test_the_check_is_there_only_while_the_batch_mixes_contexts():
+    net = built(Swaps(swap=False))
+    with use_context(net, torch.arange(5)):
+        assert len(net._forward_hooks) == 1
+        with use_context(net, 3):
+            assert not net._forward_hooks
+        assert len(net._forward_hooks) == 1
+        twin = copy.deepcopy(net)
+        assert not retrieve(net, 2)._forward_hooks
+    assert not net._forward_hooks
+    assert twin(torch.randn(5, 5, 6)).shape == (5, 5, 6)
+
+
+def test_what_cannot_run_without_data_counts_as_stated():
+    class Looks(Swaps):
+        def forward(self, x):
+            return super().forward(x, scale=x.abs().max().item())
+
+    net = built(Looks(swap=False))
+    with use_context(net, torch.arange(5)):
+        assert net(torch.randn(5, 5, 6)).shape == (5, 5, 6)
