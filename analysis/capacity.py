@@ -39,15 +39,15 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Growth:
-    """A power law, capacity ∝ dim^exponent, fitted by least squares in the logarithms.
+    """A power law, capacity − offset ∝ dim^exponent, fitted by least squares in the logarithms.
 
     Attributes:
         exponent: The slope. None with fewer than two usable dims.
         standard_error: Of the exponent. None with fewer than three points.
         interval: Its confidence interval, by Student's t. None with fewer than three points.
-        factor: The capacity at dim 1 by the fitted line. None without an exponent.
+        factor: Capacity − offset at dim 1 by the fitted line. None without an exponent.
         dims_used: Which dims entered.
-        dims_excluded: Which did not, since a capacity there is censored.
+        dims_excluded: Which did not, since a capacity there is censored or at most the offset.
     """
 
     exponent: float | None
@@ -130,7 +130,11 @@ def capacity_at_tolerance(
 
 
 def fit_growth(
-    dims: Sequence[int], capacities: Sequence[Capacity], confidence: float = 0.95
+    dims: Sequence[int],
+    capacities: Sequence[Capacity],
+    confidence: float = 0.95,
+    *,
+    offset: float = 0.0,
 ) -> Growth:
     """The exponent with which capacity grows with dim, by log-log least squares.
 
@@ -143,12 +147,16 @@ def fit_growth(
         capacities: What was found there.
         confidence: Of the interval, in (0, 1). It assumes independent errors of one size about a
             straight line, and says nothing about a curve that bends.
+        offset: What to take off every capacity before the fit. 1 for the law of retrieval, in
+            which K − 1 is proportional to dim: without it the exponent of small capacities comes
+            out too small. A capacity of no more than the offset is left out like a censored one.
 
     Returns:
         The fit; what cannot be said from the points that are left is None.
 
     Raises:
-        ValueError: If the lengths differ, a dim is less than 1, or `confidence` is not in (0, 1).
+        ValueError: If the lengths differ, a dim is less than 1, `confidence` is not in (0, 1), or
+            the offset is not finite.
 
     Example:
         >>> from analysis.capacity import Capacity, fit_growth
@@ -157,6 +165,9 @@ def fit_growth(
         >>> growth = fit_growth([64, 128, 256, 1024], [*found, limit])
         >>> round(growth.exponent, 3), round(growth.standard_error, 3), growth.dims_excluded
         (1.0, 0.026, (1024,))
+        >>> law = [Capacity(k, k + 1, float(k)) for k in (9, 17, 33)]  # K − 1 = dim / 4
+        >>> round(fit_growth([32, 64, 128], law, offset=1).exponent, 3)
+        1.0
     """
     if len(dims) != len(capacities):
         raise ValueError(
@@ -166,9 +177,15 @@ def fit_growth(
         raise ValueError(f"dims must be at least 1, but the smallest is {min(dims)}.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence:g} must lie in (0, 1); pass 0.95 for 95 %.")
-    excluded = {dim for dim, found in zip(dims, capacities, strict=True) if found.censored}
+    if not math.isfinite(offset):
+        raise ValueError(f"offset={offset:g} must be finite; pass 1 for the law of retrieval.")
+    excluded = {
+        dim
+        for dim, found in zip(dims, capacities, strict=True)
+        if found.censored or found.estimate <= offset
+    }
     points = [
-        (math.log(dim), math.log(found.estimate))
+        (math.log(dim), math.log(found.estimate - offset))
         for dim, found in zip(dims, capacities, strict=True)
         if dim not in excluded
     ]

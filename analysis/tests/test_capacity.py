@@ -119,6 +119,26 @@ def test_a_dim_with_a_censored_seed_is_left_out_as_a_whole():
     assert fit_growth([16, 32], [found(16), limit]).exponent is None
 
 
+@pytest.mark.parametrize("kappa", [1.0, 6.0])
+def test_with_an_offset_of_one_the_law_of_retrieval_has_exponent_one(kappa):
+    dims = [32, 64, 128, 256]
+    law = [found(1 + dim / (4 * kappa)) for dim in dims]
+    growth = fit_growth(dims, law, offset=1)
+    assert growth.exponent == pytest.approx(1)
+    assert growth.standard_error == pytest.approx(0, abs=1e-12)
+    assert growth.factor == pytest.approx(1 / (4 * kappa))
+    assert growth.dims_used == tuple(dims)
+    assert fit_growth(dims, law).exponent < 0.96
+
+
+def test_a_capacity_of_no_more_than_the_offset_is_left_out_like_a_censored_one():
+    dims = [16, 16, 64, 128]
+    growth = fit_growth(dims, [found(4), Capacity(1, 2, 1.0), found(5), found(9)], offset=1)
+    assert growth.exponent == pytest.approx(1)
+    assert growth.dims_used == (64, 128)
+    assert growth.dims_excluded == (16,)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -143,6 +163,7 @@ def test_a_dim_with_a_censored_seed_is_left_out_as_a_whole():
         (lambda: fit_growth([8], []), "1 dims for 0 capacities"),
         (lambda: fit_growth([0], [found(1)]), "dims must be at least 1"),
         (lambda: fit_growth([8], [found(1)], confidence=95), "pass 0.95 for 95"),
+        (lambda: fit_growth([8], [found(1)], offset=math.nan), "offset=nan must be finite"),
     ],
 )
 def test_bad_curves_are_refused(call, message):
