@@ -11,6 +11,7 @@ def aligned_models(
     *,
     seed: int,
     shared: bool = False,
+    rectified: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
     """Models that use all of their weights on their input: W_k = u_k x_kᵀ, so that ρ = 1.
@@ -22,10 +23,14 @@ def aligned_models(
         seed: Of the Gaussian u_k and x_k.
         shared: Whether all models have one input. Otherwise the inputs are independent, and even
             Identity contexts look as good as a rotation: it is the models that differ.
+        rectified: Whether the inputs are as they leave a ReLU, max(x_k, 0).
         dtype: A real dtype.
 
     Returns:
         Weights (K, out, dim) and inputs (K, 1, dim) of unit norms ‖W_k‖_F and ‖x_k‖.
+
+    Raises:
+        ValueError: If the ReLU leaves nothing of an input, as it may at a very small dim.
 
     Example:
         >>> from analysis.retrieval import aligned_models
@@ -36,6 +41,13 @@ def aligned_models(
     """
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(1 if shared else num_models, 1, dim, generator=generator, dtype=dtype)
+    if rectified:
+        inputs = inputs.relu()
+        if not inputs.any(dim=-1).all():
+            raise ValueError(
+                f"aligned_models: seed={seed} draws an input of dim={dim} without a positive "
+                "entry, of which a ReLU leaves nothing; pass a larger dim or another seed."
+            )
     outputs = torch.randn(num_models, out_features, 1, generator=generator, dtype=dtype)
     inputs = (inputs / inputs.norm(dim=-1, keepdim=True)).expand(num_models, 1, dim)
     return outputs / outputs.norm(dim=-2, keepdim=True) * inputs, inputs

@@ -210,6 +210,16 @@ def test_snr_of_aligned_models_falls_by_the_papers_law(family):
         assert estimate(torch.tensor(ratios[count])).agrees(1.0)
 
 
+def test_rectified_inputs_are_the_same_gaussians_after_a_relu():
+    for shared in (False, True):
+        weights, inputs = aligned_models(3, 2, 16, seed=0, shared=shared, rectified=True)
+        _, gaussian = aligned_models(3, 2, 16, seed=0, shared=shared)
+        expected = torch.nn.functional.normalize(gaussian.relu(), dim=-1)
+        torch.testing.assert_close(inputs, expected)
+        torch.testing.assert_close(theory.squared_alignment(weights, inputs), torch.ones(3, 1))
+        torch.testing.assert_close(weights.norm(dim=(-2, -1)), torch.ones(3))
+
+
 def test_generic_models_cannot_be_told_from_one_another_whatever_the_family():
     models = generic_models(9, 8, 64, seed=0, num_inputs=50)
     for family in (IdentityContexts, BinaryContexts, KroneckerRotationContexts):
@@ -303,5 +313,7 @@ def test_bad_arguments_are_refused():
         measure_retrieval(
             contexts, lambda index: (weights[index], inputs[index]), [2], expected=True
         )
+    with pytest.raises(ValueError, match=r"dim=1 without a positive entry.*pass a larger dim"):
+        aligned_models(20, 2, 1, seed=0, rectified=True)
     with pytest.raises(ValueError, match="vector of at least two real samples"):
         estimate(torch.ones(1))
