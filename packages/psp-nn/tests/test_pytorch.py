@@ -164,6 +164,22 @@ def test_it_follows_to_another_dtype_and_back():
     torch.testing.assert_close(net.float()(IMAGES), expected)
 
 
+def test_a_complex_network_follows_to_another_dtype_with_both_parts(mlp):
+    net = superpose(mlp, contexts=ComplexContexts, num_contexts=5, seed=0, bias_per_context=True)
+    use_context(net, 3)
+    x = torch.randn(4, 12, dtype=torch.float64)
+    expected = net(x)
+    for convert in (nn.Module.float, lambda net: net.to(torch.float64), nn.Module.double):
+        convert(net)
+        assert net[0].stored().is_complex()
+        dtype = net[0].stored().real.dtype
+        y = net(x.to(dtype))
+        assert y.dtype == dtype
+        torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(TypeError, match=r"layer '0' is complex.*bfloat16"):
+        net.bfloat16()
+
+
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointed_gradients_are_those_of_the_context_in_use(reentrant, mlp):
     net, twin = superposed(mlp), superposed(mlp)

@@ -174,7 +174,8 @@ class Superposed(nn.Module):
         selected = self.selected
         assert isinstance(selected, PerSample)
         if name in self._operands:
-            return tuple(selected.spread(part, leading) for part in self._operands[name])
+            operands = self._operands[name]
+            return type(operands)([selected.spread(part, leading) for part in operands])
         contexts, index = self.family(name), selected.spread(selected.index, leading)
         if not contexts.gathers:
             return index
@@ -278,8 +279,20 @@ class Superposed(nn.Module):
             index = index.to(first.device).unsqueeze(-1)
         return first + index
 
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
+        def of_parts(value: Tensor) -> Tensor:
+            # To torch, `.to(torch.float64)` of a complex weight means its real part.
+            if not value.is_complex():
+                return fn(value)
+            parts = fn(torch.view_as_real(value))
+            if parts.dtype not in (torch.float32, torch.float64):
+                raise TypeError(
+                    f"layer '{self.layer_name}' is complex, and torch has no complex numbers of "
+                    f"{parts.dtype}; use float32 or float64."
+                )
+            return torch.view_as_complex(parts)
+
+        super()._apply(of_parts, *args, **kwargs)  # type: ignore[no-untyped-call]
         self.select(self.selected)  # for the new dtype and device
         return self
 
