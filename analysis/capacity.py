@@ -2,10 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 
@@ -58,7 +61,11 @@ class Growth:
     dims_excluded: tuple[int, ...]
 
 
-def capacity_at_snr(num_models: Sequence[int], snr: Sequence[float], target: float) -> Capacity:
+Curve = Iterable[SupportsFloat]
+"""Numbers, one for each K: a sequence, an array, or a tensor."""
+
+
+def capacity_at_snr(num_models: Iterable[SupportsIndex], snr: Curve, target: float) -> Capacity:
     """The largest K at which the signal-to-noise ratio is at least `target`.
 
     Args:
@@ -70,25 +77,28 @@ def capacity_at_snr(num_models: Sequence[int], snr: Sequence[float], target: flo
         The capacity, interpolated in log K and log SNR.
 
     Raises:
-        ValueError: If the lengths differ, K does not increase, or a ratio is not positive.
+        ValueError: If the lengths differ, K does not increase, or a ratio is NaN or not positive.
 
     Example:
         >>> from analysis.capacity import capacity_at_snr
         >>> capacity_at_snr([2, 4, 16], [64.0, 16.0, 1.0], target=4.0)
         Capacity(num_models=4, fails_at=16, estimate=8.0)
     """
-    if not target > 0 or not all(ratio > 0 for ratio in snr):
+    ratios = [float(ratio) for ratio in snr]
+    negative = [ratio for ratio in ratios if ratio <= 0]
+    if not 0 < target < math.inf or negative:
+        found = f"an SNR is {negative[0]:g}" if negative else f"target={target:g}"
         raise ValueError(
-            f"capacity_at_snr needs positive ratios of powers, but target={target:g} and the "
-            f"smallest SNR is {min(snr, default=math.nan):g}; pass ratios, not decibels."
+            f"capacity_at_snr needs positive ratios of powers, but {found}; pass ratios, not "
+            "decibels."
         )
-    return _first_failure(num_models, [math.log(ratio / target) for ratio in snr])
+    return _first_failure(num_models, [math.log(ratio / target) for ratio in ratios])
 
 
 def capacity_at_tolerance(
-    num_models: Sequence[int],
-    accuracy: Sequence[float],
-    when_learned: float | Sequence[float],
+    num_models: Iterable[SupportsIndex],
+    accuracy: Curve,
+    when_learned: npt.ArrayLike,
     tolerance: float,
 ) -> Capacity:
     """The largest K at which mean accuracy stays within a tolerance of that when just learned.
@@ -115,22 +125,23 @@ def capacity_at_tolerance(
         raise ValueError(
             f"tolerance={tolerance:g} must be at least 0; pass the drop allowed, 0.01 for a point."
         )
-    fresh = (
-        [*when_learned] if isinstance(when_learned, Sequence) else [when_learned] * len(accuracy)
-    )
-    if len(fresh) != len(accuracy):
+    now = [float(each) for each in accuracy]
+    fresh: list[float] = np.asarray(when_learned, dtype=float).ravel().tolist()
+    if np.ndim(when_learned) == 0:
+        fresh = fresh * len(now)
+    if len(fresh) != len(now):
         raise ValueError(
-            f"when_learned has {len(fresh)} entries for {len(accuracy)} accuracies; pass one "
+            f"when_learned has {len(fresh)} entries for {len(now)} accuracies; pass one "
             "number, or one for each."
         )
     # Accuracies are sums of hundreds of fractions: a drop equal to the tolerance is within it.
     slack = tolerance + 1e-9
-    margin = [now - then + slack for now, then in zip(accuracy, fresh, strict=True)]
+    margin = [after - then + slack for after, then in zip(now, fresh, strict=True)]
     return _first_failure(num_models, margin)
 
 
 def fit_growth(
-    dims: Sequence[int],
+    dims: Iterable[SupportsIndex],
     capacities: Sequence[Capacity],
     confidence: float = 0.95,
     *,
@@ -169,27 +180,28 @@ def fit_growth(
         >>> round(fit_growth([32, 64, 128], law, offset=1).exponent, 3)
         1.0
     """
-    if len(dims) != len(capacities):
+    sizes = [operator.index(dim) for dim in dims]
+    if len(sizes) != len(capacities):
         raise ValueError(
-            f"{len(dims)} dims for {len(capacities)} capacities; pass one dim for each."
+            f"{len(sizes)} dims for {len(capacities)} capacities; pass one dim for each."
         )
-    if not all(dim >= 1 for dim in dims):
-        raise ValueError(f"dims must be at least 1, but the smallest is {min(dims)}.")
+    if not all(dim >= 1 for dim in sizes):
+        raise ValueError(f"dims must be at least 1, but the smallest is {min(sizes)}.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence:g} must lie in (0, 1); pass 0.95 for 95 %.")
     if not math.isfinite(offset):
         raise ValueError(f"offset={offset:g} must be finite; pass 1 for the law of retrieval.")
     excluded = {
         dim
-        for dim, found in zip(dims, capacities, strict=True)
+        for dim, found in zip(sizes, capacities, strict=True)
         if found.censored or found.estimate <= offset
     }
     points = [
         (math.log(dim), math.log(found.estimate - offset))
-        for dim, found in zip(dims, capacities, strict=True)
+        for dim, found in zip(sizes, capacities, strict=True)
         if dim not in excluded
     ]
-    used = tuple(sorted(set(dims) - excluded))
+    used = tuple(sorted(set(sizes) - excluded))
     if len(used) < 2:
         return Growth(None, None, None, None, used, tuple(sorted(excluded)))
     log_dim, log_capacity = np.array(points).T
@@ -206,28 +218,27 @@ def fit_growth(
     return Growth(slope, error, interval, factor, used, tuple(sorted(excluded)))
 
 
-def _first_failure(num_models: Sequence[int], margin: Sequence[float]) -> Capacity:
+def _first_failure(num_models: Iterable[SupportsIndex], margin: Sequence[float]) -> Capacity:
     """The capacity from margins over the target, which holds where they are at least 0."""
-    if not len(num_models) == len(margin) > 0:
+    counts = [operator.index(count) for count in num_models]
+    if not len(counts) == len(margin) > 0:
         raise ValueError(
-            f"the curve has {len(num_models)} numbers of models and {len(margin)} values; pass as "
+            f"the curve has {len(counts)} numbers of models and {len(margin)} values; pass as "
             "many of either, at least one."
         )
-    if num_models[0] < 1 or any(
-        after <= before for before, after in itertools.pairwise(num_models)
-    ):
+    if counts[0] < 1 or any(after <= before for before, after in itertools.pairwise(counts)):
         raise ValueError(
-            f"num_models must be at least 1 and increase strictly, but is {list(num_models)}; sort "
+            f"num_models must be at least 1 and increase strictly, but is {counts}; sort "
             "the curve by K."
         )
     if any(math.isnan(value) for value in margin):
         raise ValueError("the curve has a value that is NaN; leave that K out.")
     failed = next((at for at, value in enumerate(margin) if value < 0), None)
     if failed is None:
-        return Capacity(num_models[-1], None, float(num_models[-1]))
+        return Capacity(counts[-1], None, float(counts[-1]))
     if failed == 0:
-        return Capacity(0, num_models[0], 0.0)
-    low, high = num_models[failed - 1], num_models[failed]
+        return Capacity(0, counts[0], 0.0)
+    low, high = counts[failed - 1], counts[failed]
     above, below = margin[failed - 1], margin[failed]
     # From an infinite margin, one model without noise, there is no line to follow.
     share = 0.0 if math.isinf(above) else above / (above - below)

@@ -5,13 +5,14 @@ yet, play no part: they may be anything, NaN included, and rows may simply end a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import SupportsFloat
 
 import torch
 from torch import Tensor
 
-AccuracyMatrix = Tensor | Sequence[Sequence[SupportsFloat]]
+AccuracyMatrix = Iterable[Iterable[SupportsFloat]]
+"""R as rows of numbers: lists, an array, a tensor, or a list of either."""
 
 
 def average_accuracy(accuracy: AccuracyMatrix) -> float:
@@ -118,13 +119,16 @@ def backward_transfer(accuracy: AccuracyMatrix) -> float:
 
 def _validated(accuracy: AccuracyMatrix) -> Tensor:
     """R as float64 on the CPU, shape (tasks, tasks), checked, NaN where j > i."""
-    rows = accuracy.tolist() if isinstance(accuracy, Tensor) else accuracy
-    tasks = len(rows) if isinstance(rows, Sequence) else 0
-    if not tasks or not all(isinstance(row, Sequence) for row in rows):
+    try:
+        rows = [list(row) for row in accuracy]
+    except TypeError:  # what is no row cannot be iterated over
+        rows = []
+    if not rows:
         raise ValueError(
             "the accuracy matrix has no rows; pass one per task learned, R[i][j] the accuracy "
             "on task j after task i."
         )
+    tasks = len(rows)
     matrix = torch.full((tasks, tasks), math.nan, dtype=torch.float64)
     for i, row in enumerate(rows):
         if not i < len(row) <= tasks:

@@ -90,8 +90,8 @@ def measure_retrieval(
         reads: How many models to read at each K, at most.
         real_part: Look at the real part of signal and noise alone, as a complex net's logits do.
         expected: Compute the exact closed form, too; see `analysis.theory.expected_noise_power`.
-            It looks at all weights for every model read, and needs `models` as tensors.
-        device: Where to compute.
+            It looks at all weights for every model read, on the CPU, and needs `models` as tensors.
+        device: Where to store and read.
         chunk_bytes: How many bytes of weights to store at a time.
 
     Returns:
@@ -204,10 +204,12 @@ def _read(
     noise = contexts.bind(inputs, index.to(device).unsqueeze(-1)) @ superposition.mT - signal
     if real_part:
         signal, noise = signal.real, noise.real
+    # Few numbers are left, and not every device has double precision.
+    signal, noise = signal.cpu(), noise.cpu()
     at_output = noise.abs().double().square()
     power = at_output.sum(-1).mean(-1)  # one number for each model read
     fourth, second = at_output.square().mean().item(), at_output.mean().item()
-    rho2 = squared_alignment(own, inputs).double().mean().item()
+    rho2 = squared_alignment(own, inputs).cpu().double().mean().item()
     expected = None
     if weights is not None:
         exact = [

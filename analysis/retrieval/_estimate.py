@@ -43,5 +43,5 @@ def estimate(samples: Tensor) -> Estimate:
             f"estimate needs a vector of at least two real samples, but got {samples.dtype} of "
             f"shape {tuple(samples.shape)}; flatten it, or pass real and imaginary part in turn."
         )
-    samples = samples.double()
+    samples = samples.cpu().double()
     return Estimate(samples.mean().item(), samples.std().item() / math.sqrt(len(samples)))

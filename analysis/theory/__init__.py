@@ -1,4 +1,7 @@
-"""Closed forms of interference between models in superposition, as numbers."""
+"""Closed forms of interference between models in superposition, as numbers.
+
+They are computed in double precision on the CPU, wherever their arguments lie.
+"""
 
 from analysis.theory._families import Family as Family
 from analysis.theory._gradient import step_mean as step_mean

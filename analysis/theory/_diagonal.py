@@ -54,13 +54,13 @@ class DiagonalLaw(Law):
         others = without(weights, read)
         offsets = torch.arange(len(weights), device=weights.device) - read
         mu, hermitian, pseudo = self.averages(offsets[offsets != 0])
-        amplitude = torch.einsum("k,koj,nj->no", mu.to(weights.dtype), others, x.to(weights.dtype))
+        amplitude = torch.einsum("k,koj,nj->no", mu.to(x.dtype), others, x)
         diffuse = quadratic(hermitian - mu.outer(mu), others, others.conj()).real
         modulus = power(amplitude).sum(-1) + power(x) @ diffuse
         if not (real_part and self.is_complex):
             return modulus
         coherent = quadratic(pseudo - mu.outer(mu), others, others)
-        square = amplitude.square().sum(-1) + x.square().to(coherent.dtype) @ coherent
+        square = amplitude.square().sum(-1) + x.square() @ coherent
         return (modulus + square.real) / 2
 
     def _pair(self, offset: int | None) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from analysis.theory._diagonal import BinaryLaw, ComplexLaw, LocalMixLaw, OnePowerLaw
+from analysis.theory._double import double
 from analysis.theory._law import IdentityLaw, Law
 from analysis.theory._permutation import PermutationLaw, SignedPermutationLaw
 from analysis.theory._rotation import BlockRotationLaw, KroneckerRotationLaw, RotationLaw
@@ -79,7 +80,7 @@ def law_of(family: Family, dim: int) -> Law:
 def checked_law(
     family: Family, w: Tensor, x: Tensor, offset: int | None
 ) -> tuple[Law, Tensor, Tensor]:
-    """The family's law, and both vectors in double precision and one dtype.
+    """The family's law, and both vectors in double precision and one dtype, on the CPU.
 
     Raises:
         NotImplementedError: As `law_of`.
@@ -102,8 +103,3 @@ def checked_law(
     w, x = double(w), double(x)
     dtype = torch.promote_types(w.dtype, x.dtype)
     return law, w.to(dtype), x.to(dtype)
-
-
-def double(x: Tensor) -> Tensor:
-    """In double precision, real or complex as it is."""
-    return x.to(torch.complex128 if x.is_complex() else torch.float64)

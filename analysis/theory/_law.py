@@ -9,9 +9,9 @@ from torch import Tensor
 class Law(ABC):
     """Moments of z = wᵀUx, U = C_k⁻¹ C_s for two contexts of one family, at offset k − s.
 
-    All tensors are float64 or complex128. Vectors w (…, dim) and x (…, dim) broadcast; results
-    have the broadcast shape (…). An offset of None means any other context, or, where the
-    distance matters, one far away.
+    All tensors are float64 or complex128, the same in one call. Vectors w (…, dim) and x (…, dim)
+    broadcast; results have the broadcast shape (…). An offset of None means any other context, or,
+    where the distance matters, one far away.
     """
 
     is_complex = False

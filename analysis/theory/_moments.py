@@ -147,6 +147,7 @@ def real_covariance(
             f"real_covariance is about two models, but both have offset {offset}; for one, use "
             "real_second_moment and mean."
         )
-    w, other = (part.to(torch.promote_types(w.dtype, other.dtype)) for part in (w, other))
+    dtype = torch.promote_types(w.dtype, other.dtype)
+    w, x, other = (part.to(dtype) for part in (w, x, other))
     hermitian, pseudo = law.covariance(w, x, offset, other, other_offset)
     return (hermitian.real + pseudo.real) / 2

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from analysis.theory._families import Family, checked_law, double
+from analysis.theory._double import double
+from analysis.theory._families import Family, checked_law
 
 
 def expected_noise_power(
@@ -57,4 +58,4 @@ def expected_noise_power(
     law, _, x = checked_law(family, weights[0, :1], x, None)
     if len(weights) == 1:
         return x.real.new_zeros(len(x))
-    return law.noise_power(double(weights), x, read, real_part)
+    return law.noise_power(double(weights).to(x.dtype), x, read, real_part)

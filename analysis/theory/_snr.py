@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-Number = float | Tensor
+from analysis.theory._double import Number, at_least, double
 
 
 def squared_alignment(weight: Tensor, x: Tensor) -> Tensor:
@@ -52,10 +52,14 @@ def snr(dim: Number, num_models: Number, squared_alignment: Number = 1.0) -> Ten
     Args:
         dim: M, at least 1.
         num_models: K, at least 1.
-        squared_alignment: ρ², from `squared_alignment`. The paper's √((K−1)/M) is ρ = 1.
+        squared_alignment: ρ², from `squared_alignment`, at least 0. The paper's √((K−1)/M) is
+            ρ = 1.
 
     Returns:
         The ratio, float64, of the broadcast shape; infinite for one model.
+
+    Raises:
+        ValueError: If an argument is too small.
 
     Source:
         Cheung et al. 2019, appendix A, for ρ = 1.
@@ -68,7 +72,8 @@ def snr(dim: Number, num_models: Number, squared_alignment: Number = 1.0) -> Ten
         >>> snr(1024, 257, squared_alignment=1 / 1024)  # weights that know nothing of x
         tensor(0.0039, dtype=torch.float64)
     """
-    return _double(squared_alignment) * _double(dim) / (_double(num_models) - 1)
+    others = at_least(1, "num_models", num_models) - 1
+    return _share_of_dim(squared_alignment, dim) / others
 
 
 def largest_num_models(dim: Number, target_snr: Number, squared_alignment: Number = 1.0) -> Tensor:
@@ -83,23 +88,25 @@ def largest_num_models(dim: Number, target_snr: Number, squared_alignment: Numbe
         K, int64, of the broadcast shape; at least 1.
 
     Raises:
-        ValueError: If a target is not positive.
+        ValueError: If a target is not positive, or another argument too small.
 
     Example:
         >>> from analysis.theory import largest_num_models
         >>> largest_num_models(1024, target_snr=4.0)
         tensor(257)
     """
-    target = _double(target_snr)
+    target = double(target_snr)
     if not bool((target > 0).all()):
         raise ValueError(
             f"target_snr={target_snr} must be a positive ratio of powers; decibels are "
             "10 ** (dB / 10)."
         )
-    exact = 1 + _double(squared_alignment) * _double(dim) / target
+    exact = 1 + _share_of_dim(squared_alignment, dim) / target
     # A quotient that is whole but for rounding is meant to be whole.
     return (exact * (1 + 1e-12)).floor().long()
 
 
-def _double(number: Number) -> Tensor:
-    return torch.as_tensor(number, dtype=torch.float64)
+def _share_of_dim(squared_alignment: Number, dim: Number) -> Tensor:
+    """ρ² M, the ratio at two models."""
+    share = at_least(0, "squared_alignment", squared_alignment)
+    return share * at_least(1, "dim", dim)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from analysis.theory._double import double
 from analysis.theory._families import Family, law_of
 from analysis.theory._law import leverage_scores, power
 
@@ -76,14 +77,14 @@ def coherence_penalty(basis: Tensor) -> Tensor:
 
 
 def _orthonormal(basis: Tensor) -> Tensor:
-    """The basis in double precision, if it is one."""
+    """The basis in double precision on the CPU, if it is one."""
     if basis.dim() != 2 or not 1 <= basis.shape[1] <= basis.shape[0]:
         raise ValueError(
             f"a basis has shape (dim, d) with 1 <= d <= dim, but arrived with "
             f"{tuple(basis.shape)}; pass vectors as columns."
         )
     single = torch.finfo(basis.dtype).eps
-    basis = basis.to(torch.complex128 if basis.is_complex() else torch.float64)
+    basis = double(basis)
     gram = basis.mH @ basis
     off = (gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).abs().max().item()
     if off > 100 * single * len(basis) ** 0.5:

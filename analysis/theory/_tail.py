@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from analysis.theory._diagonal import BinaryLaw
+from analysis.theory._double import Number, at_least
 from analysis.theory._families import Family, checked_law
 from analysis.theory._law import dot, power
 
 
-def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: float | Tensor) -> Tensor:
+def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: Number) -> Tensor:
     """Hoeffding's bound on P(|wᵀUx| ≥ t) under sign contexts: 2 exp(−t² / 2 Σ a²).
 
     Args:
@@ -22,6 +23,7 @@ def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: float | Tensor) 
 
     Raises:
         NotImplementedError: If the family is another.
+        ValueError: If a threshold is negative.
 
     Source:
         Hoeffding 1963, theorem 2.
@@ -39,7 +41,7 @@ def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: float | Tensor) 
             f"tail_bound holds for BinaryContexts, not for {law.name}; estimate tails of other "
             "families from samples of analysis.retrieval.interference."
         )
-    exponent = torch.as_tensor(threshold, dtype=torch.float64).square() / (
-        2 * dot(power(w), power(x))
-    )
-    return (2 * (-exponent).exp()).clamp(max=1)
+    threshold = at_least(0, "threshold", threshold)
+    exponent = threshold.square() / (2 * dot(power(w), power(x)))
+    # |z| ≥ 0 is certain, even where z = 0 is.
+    return torch.where(threshold > 0, 2 * (-exponent).exp(), 1.0).clamp(max=1)

@@ -86,3 +86,33 @@ def test_moving_the_module_drops_what_was_drawn_for_another_place():
     contexts.double()
     assert not contexts._caches
     assert torch.equal(contexts.bind(torch.ones(4), 1), before)
+
+
+def test_an_empty_batch_of_a_large_family_is_empty():
+    contexts = BinaryContexts(4, 10**7, seed=0)
+    none = torch.empty(0, dtype=torch.int64)
+    assert contexts.bind(torch.empty(0, 4), none).shape == (0, 4)
+
+
+def test_a_parameter_shares_the_cache_of_a_tensor():
+    contexts = BinaryContexts(4, 3, seed=0)
+    contexts.store(torch.nn.Parameter(torch.ones(2, 4)), 1)
+    contexts.bind(torch.ones(4), 1)
+    assert len(contexts._caches) == 1
+
+
+def test_changing_a_matrix_changes_no_context():
+    contexts = RotationContexts(4, 3, seed=0)
+    x = torch.ones(4, dtype=torch.float64)
+    before = contexts.bind(x, 1)
+    contexts.matrix(1).zero_()
+    assert torch.equal(contexts.bind(x, 1), before)
+
+
+@pytest.mark.parametrize("context", [1, torch.tensor([1, 0])])
+def test_an_unfilled_family_compiles_with_a_break_in_the_graph(context):
+    contexts = BinaryContexts(4, 3, seed=0)
+    x = torch.randn(2, 4)
+    compiled = torch.compile(lambda x, context: contexts.bind(x, context), backend="eager")
+    expected = BinaryContexts(4, 3, seed=0).bind(x, context)
+    assert torch.equal(compiled(x, context), expected)

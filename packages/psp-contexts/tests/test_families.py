@@ -11,7 +11,9 @@ from psp_contexts import (
     KroneckerRotationContexts,
     LocalMixContexts,
     OnePowerContexts,
+    PermutationContexts,
     RotationContexts,
+    SignedPermutationContexts,
 )
 
 
@@ -102,3 +104,30 @@ def test_a_module_shows_its_arguments():
     assert text == (
         "BlockRotationContexts(dim=6, num_contexts=2, seed=3, name='fc1', block_size=2)"
     )
+
+
+@pytest.mark.parametrize("family", [ComplexContexts, LocalMixContexts, OnePowerContexts])
+def test_learned_phases_serve_in_low_precision(family):
+    contexts = family(8, 3, seed=0, learned=True).bfloat16()
+    bound = contexts.bind(torch.ones(8, dtype=torch.bfloat16), 2)
+    assert bound.dtype == torch.complex64
+    assert torch.allclose(bound.abs(), torch.ones(8))
+
+
+# The first forward derivative loads a part of torch that warns of itself.
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("family", [PermutationContexts, SignedPermutationContexts])
+def test_permutations_have_forward_derivatives(family):
+    contexts = family(6, 3, seed=0)
+    x, tangent = torch.randn(6), torch.randn(6)
+    value, derivative = torch.func.jvp(lambda x: contexts.bind(x, 1).square(), (x,), (tangent,))
+    bound = contexts.bind(x, 1)
+    torch.testing.assert_close(value, bound.square())
+    torch.testing.assert_close(derivative, 2 * bound * contexts.bind(tangent, 1))
+
+
+def test_another_default_device_plays_no_part():
+    with torch.device("meta"):
+        contexts = OnePowerContexts(4, 3, seed=0)
+        bound = contexts.bind(torch.ones(4, device="cpu"), 2)
+        assert bound.device.type == contexts.matrix(1).device.type == "cpu"

@@ -46,6 +46,19 @@ def test_a_complex_number_counts_as_two():
     assert told.numbers_after == 2 * 15 + 2 * 5 * 6
 
 
+def test_tied_weights_are_counted_once():
+    plain = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7, bias=False))
+    plain[1].weight = plain[0].weight
+    told = report(superpose(plain, contexts=BinaryContexts, num_contexts=5, seed=0))
+    assert told.numbers_before == told.numbers_after == 28
+
+
+def test_it_is_logged_when_a_network_is_superposed(caplog):
+    caplog.set_level("INFO", logger="psp_nn")
+    superpose(nn.Linear(2, 2), contexts=BinaryContexts, num_contexts=5, seed=0)
+    assert "1 of 1 layers hold 5 models" in caplog.text
+
+
 def test_an_ordinary_network_has_no_report():
     with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
         report(nn.Linear(2, 2))

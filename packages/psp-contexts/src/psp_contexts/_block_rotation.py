@@ -70,7 +70,7 @@ class BlockRotationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim * self.block_size
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The blocks."""
         return (numbers[0].to(dtype),)
 

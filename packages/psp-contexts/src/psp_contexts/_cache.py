@@ -6,7 +6,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Operands = tuple[Tensor, ...]
+
+class Operands(tuple[Tensor, ...]):
+    """What bind needs of a context. A type of its own, so that no plain tuple passes for it."""
+
+    __slots__ = ()
 
 
 class OperandCache:
@@ -64,32 +68,44 @@ class OperandCache:
             if _bytes(made) * self._num_contexts > self._max_bytes:
                 return self._remember(index, made)
             with torch.inference_mode(False):
-                self._table = tuple(
-                    part.new_empty(self._num_contexts, *part.shape) for part in made
+                self._table = Operands(
+                    [part.new_empty(self._num_contexts, *part.shape) for part in made]
                 )
             self._filled = bytearray(self._num_contexts)
             self._put(index, made)
         elif not self._filled[index]:
             self._put(index, self._made(index))
-        return tuple(part[index] for part in self._table)
+        return Operands([part[index] for part in self._table])
 
     def many(self, context: Tensor) -> Operands:
         """The operands of several contexts, each of shape (*context.shape, ...)."""
-        if not self.complete and hides_values(context):
-            self.fill()
-        if not self.complete:
-            indices, position = torch.unique(context, return_inverse=True)
-            rows = [self.one(index) for index in indices.tolist()]
-            if self._table is None:
-                return tuple(torch.stack(part)[position] for part in zip(*rows, strict=True))
+        return self._gathered(context) if self.complete else self._drawn(context)
+
+    def _gathered(self, context: Tensor) -> Operands:
         assert self._table is not None
         # Not `part[context]`, which asks an index without dimensions for its value.
         flat = context.reshape(-1)
-        return tuple(
-            part.index_select(0, flat).reshape(*context.shape, *part.shape[1:])
-            for part in self._table
+        return Operands(
+            [
+                part.index_select(0, flat).reshape(*context.shape, *part.shape[1:])
+                for part in self._table
+            ]
         )
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _drawn(self, context: Tensor) -> Operands:
+        if hides_values(context):
+            self.fill()
+            return self._gathered(context)
+        indices, position = torch.unique(context, return_inverse=True)
+        # No index at all still gives operands, of the right shapes and without entries.
+        rows = [self.one(index) for index in indices.tolist() or [0]]
+        if self._table is not None:
+            return self._gathered(context)
+        stacked = [torch.stack(part) for part in zip(*rows, strict=True)]
+        return Operands([part[position] for part in stacked])
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _made(self, index: int) -> Operands:
         # What is drawn while evaluating in inference mode must serve training, too.
         with torch.inference_mode(False):

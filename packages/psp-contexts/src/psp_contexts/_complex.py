@@ -29,4 +29,6 @@ class ComplexContexts(DiagonalContexts):
 
     def diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
         """e^{iφ}, computed in the precision of the phases."""
+        if numbers.dtype not in (torch.float32, torch.float64):
+            numbers = numbers.float()  # learned in a lower precision, which has no complex form
         return torch.polar(torch.ones_like(numbers), numbers).to(dtype)

@@ -45,7 +45,11 @@ class Contexts(nn.Module, ABC):
     """Whether the maps have complex entries; real input is then promoted."""
 
     cache_bytes: int = 2**27
-    """How many bytes of drawn contexts to keep per dtype and device."""
+    """How many bytes of drawn contexts to keep per dtype and device, at most.
+
+    A family that fits as a whole reserves its room at once; where memory is given out lazily, as
+    on a CPU, it is taken as contexts are used.
+    """
 
     gathers: ClassVar[bool] = True
     """Whether `look_up` serves many contexts at once; else their operands are too large for it."""
@@ -68,7 +72,7 @@ class Contexts(nn.Module, ABC):
         """The numbers that name context `index`, exact, on the CPU: Table 1 counts these."""
 
     @abstractmethod
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """What `_bind` needs, made once from the numbers of one context."""
 
     @abstractmethod
@@ -108,7 +112,7 @@ class Contexts(nn.Module, ABC):
             >>> contexts.bind(torch.ones(2, 4), torch.tensor([3, 7])).shape
             torch.Size([2, 4])
         """
-        if isinstance(context, tuple):
+        if isinstance(context, Operands):
             return self._bind(x, context)
         return self._bind(x, self._checked(x, context, "x"))
 
@@ -123,7 +127,7 @@ class Contexts(nn.Module, ABC):
             >>> torch.allclose(contexts.unbind(contexts.bind(x, 4), 4), x, atol=1e-6)
             True
         """
-        if isinstance(context, tuple):
+        if isinstance(context, Operands):
             return self._unbind(x, context)
         return self._unbind(x, self._checked(x, context, "x"))
 
@@ -150,13 +154,13 @@ class Contexts(nn.Module, ABC):
             >>> contexts.retrieve(superposition, 1)  # model 1, and model 0 as noise
             tensor([[0., 2., 2.]])
         """
-        if isinstance(context, tuple):
+        if isinstance(context, Operands):
             return self._store(weight, context)
         return self._store(weight, self._checked_rows(weight, context))
 
     def retrieve(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         """W C_k: model k read back; arguments and errors as for `store`."""
-        if isinstance(context, tuple):
+        if isinstance(context, Operands):
             return self._retrieve(weight, context)
         return self._retrieve(weight, self._checked_rows(weight, context))
 
@@ -206,7 +210,7 @@ class Contexts(nn.Module, ABC):
             >>> PermutationContexts(3, num_contexts=2, seed=0).matrix(1).sum(0).tolist()
             [1.0, 1.0, 1.0]
         """
-        like = torch.empty(0, dtype=dtype)
+        like = torch.empty(0, dtype=dtype, device="cpu")
         index = self._checked_index(context)
         return self._matrix(self._lookup(like, index))
 
@@ -248,7 +252,8 @@ class Contexts(nn.Module, ABC):
         """A digest of the spec and of the first and last context drawn from it.
 
         It tells whether another machine's or release's contexts are these. Real numbers enter
-        with 12 bits after the point, which no linear algebra library disagrees about.
+        with 12 bits after the point, which no linear algebra library disagrees about. Of learned
+        contexts it says where they start; what they have learned is in the state dict.
         """
         digest = hashlib.blake2b(json.dumps(self.spec(), sort_keys=True).encode(), digest_size=16)
         for index in (0, self.num_contexts - 1):
@@ -264,12 +269,14 @@ class Contexts(nn.Module, ABC):
 
     def _cache(self, like: Tensor) -> OperandCache:
         # The type keeps fake tensors, which hold no data, out of the real ones' cache.
-        key = (like.dtype, like.device, type(like))
+        kind = Tensor if isinstance(like, nn.Parameter) else type(like)
+        key = (like.dtype, like.device, kind)
         if key not in self._caches:
             dtype, device = self._dtype(like.dtype), like.device
 
             def make(index: int) -> Operands:
-                return tuple(part.to(device) for part in self.operands(self.draw(index), dtype))
+                made = self.operands(self.draw(index), dtype)
+                return Operands([part.to(device) for part in made])
 
             self._caches[key] = OperandCache(make, self.num_contexts, self.cache_bytes)
         return self._caches[key]
@@ -278,7 +285,7 @@ class Contexts(nn.Module, ABC):
         return _COMPLEX.get(dtype, torch.complex64) if self.is_complex else dtype
 
     def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
-        if isinstance(context, tuple):
+        if isinstance(context, Operands):
             return context
         cache = self._cache(like)
         if isinstance(context, Tensor):

@@ -55,15 +55,15 @@ class DiagonalContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The diagonal."""
         return (self.diagonal(numbers[0], dtype),)
 
     def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
-        if self.learned_numbers is None or isinstance(context, tuple):
+        if self.learned_numbers is None or isinstance(context, Operands):
             return super()._lookup(like, context)
         numbers = self._learned(self.learned_numbers, context).to(like.device)
-        return (self.diagonal(numbers, self._dtype(like.dtype)),)
+        return Operands([self.diagonal(numbers, self._dtype(like.dtype))])
 
     def fill(self, like: Tensor) -> None:
         """Draw every context now; learned ones are there already. See `Contexts.fill`."""

@@ -10,6 +10,8 @@ from psp_contexts._contexts import Contexts
 class IdentityContexts(Contexts):
     """C_k = I for every k: the paper's *standard* network, which protects nothing.
 
+    `bind` and `unbind` return their input itself, not a copy.
+
     Example:
         >>> import torch
         >>> from psp_contexts import IdentityContexts
@@ -26,7 +28,7 @@ class IdentityContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return 0
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Nothing."""
         return ()
 
@@ -43,4 +45,4 @@ class IdentityContexts(Contexts):
         """The identity matrix. See `Contexts.matrix`."""
         index = self._checked_index(context)
         shape = index.shape if isinstance(index, Tensor) else ()
-        return torch.eye(self.dim, dtype=dtype).expand(*shape, -1, -1)
+        return torch.eye(self.dim, dtype=dtype, device="cpu").repeat(*shape, 1, 1)

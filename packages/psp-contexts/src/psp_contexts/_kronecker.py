@@ -50,7 +50,7 @@ class KroneckerRotationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.sizes[0] ** 2 + self.sizes[1] ** 2 + self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """A, B and the signs."""
         return tuple(part.to(dtype) for part in numbers)
 

@@ -26,7 +26,7 @@ class OnePowerContexts(ComplexContexts):
 
     def draw(self, index: int) -> tuple[Tensor, ...]:
         """The power alone; the phases are shared by all contexts."""
-        return (torch.tensor(float(index), dtype=torch.float64),)
+        return (torch.tensor(float(index), dtype=torch.float64, device="cpu"),)
 
     @property
     def numbers_per_context(self) -> int:

@@ -34,7 +34,7 @@ class PermutationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """p and its inverse."""
         return numbers[0], numbers[0].argsort()
 

@@ -32,8 +32,13 @@ class _Permute(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         forward, inverse = ctx.saved_tensors
         return permute(gradients[0], inverse, forward), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *none: None) -> Tensor:
+        return permute(tangent, *ctx.saved_tensors)

@@ -34,7 +34,7 @@ class RotationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim**2
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The matrix."""
         return (numbers[0].to(dtype),)
 
@@ -49,4 +49,4 @@ class RotationContexts(Contexts):
         return F.linear(x, self._lookup(x, context)[0].T)
 
     def _matrix(self, operands: Operands) -> Tensor:
-        return operands[0]
+        return operands[0].clone()  # not the cache itself

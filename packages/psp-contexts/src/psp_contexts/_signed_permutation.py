@@ -35,7 +35,7 @@ class SignedPermutationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> Operands:
+    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The permutation, its inverse, and the signs."""
         forward = numbers[0].abs() - 1
         return forward, forward.argsort(), numbers[0].sign().to(dtype)

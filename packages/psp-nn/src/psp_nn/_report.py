@@ -97,17 +97,18 @@ def report(net: nn.Module) -> Report:
         1 of 3 layers hold 50 models; 24 numbers before, 24 now (1 times; apart the models ...
     """
     layers, counts = [], []
+    seen: set[Tensor] = set()  # tied tensors are stored once
     for name, module in net.named_modules():
         own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         if isinstance(module, Contexts) or not (own or isinstance(module, Superposed)):
             continue
         if isinstance(module, Superposed):
             counts.append(module.num_contexts)
-            layers.append(_superposed(name, module))
+            layers.append(_superposed(name, module, seen))
         else:
             known = superposed_class(type(module)) is not None
             why = "left out by include or exclude" if known else "this class has no superposed form"
-            numbers = sum(map(_numbers, own))
+            numbers = sum(_numbers(value, seen) for value in own)
             layers.append(
                 LayerReport(name, type(module).__name__, False, f"shared: {why}", numbers, numbers)
             )
@@ -116,20 +117,20 @@ def report(net: nn.Module) -> Report:
     return Report(max(counts), tuple(layers))
 
 
-def _superposed(name: str, layer: Superposed) -> LayerReport:
+def _superposed(name: str, layer: Superposed, seen: set[Tensor]) -> LayerReport:
     before = after = 0
     is_complex = any(layer.family(key).is_complex for key in layer.superposed)
     for key, value in [*layer._parameters.items(), *layer._buffers.items()]:
         if value is None:
             continue
-        numbers = _numbers(value)
+        numbers = _numbers(value, seen)
         after += numbers
         if any(key == base_name(superposed) for superposed in layer.superposed):
             continue
         copies = layer.num_contexts if key in layer.per_context else 1
         before += numbers // (copies * layer.parts * (2 if is_complex else 1))
     for key in layer.superposed:
-        after += sum(map(_numbers, layer.family(key).parameters()))
+        after += sum(_numbers(value, seen) for value in layer.family(key).parameters())
     reasons = [
         f"{type(layer.family(key)).__name__} of {layer.family(key).dim} numbers"
         for key in layer.superposed
@@ -144,5 +145,8 @@ def _superposed(name: str, layer: Superposed) -> LayerReport:
     )
 
 
-def _numbers(value: Tensor) -> int:
+def _numbers(value: Tensor, seen: set[Tensor]) -> int:
+    if value in seen:
+        return 0
+    seen.add(value)
     return value.numel() * (2 if value.is_complex() else 1)
