@@ -44,11 +44,16 @@ def test_every_real_family_is_folded_in_exactly(family, mlp):
     net = trained(superpose(mlp, contexts=family, num_contexts=5, seed=0, bias_per_context=True))
     x = torch.randn(6, 12, dtype=torch.float64)
     if family(4, 1, seed=0).is_complex:
-        with pytest.raises(ValueError, match="this network is complex"):
+        with pytest.raises(ValueError, match="this network is complex; pass an input as example"):
             retrieve(net, 4)
-        return
-    model = retrieve(net, 4)
-    no_trace(model, mlp)
+        model = retrieve(net, 4, example=x[:1])
+        assert [type(m) for m in model.modules()] == [type(m) for m in mlp.modules()]
+        assert [layer.weight.shape for layer in model[::2]] == [(32, 12), (32, 32), (4, 32)]
+        assert not any(value.is_complex() for value in model.parameters())
+        assert not model._forward_hooks
+    else:
+        model = retrieve(net, 4)
+        no_trace(model, mlp)
     with use_context(net, 4):
         torch.testing.assert_close(model(x), net(x), rtol=1e-12, atol=1e-12)
 
@@ -74,6 +79,41 @@ def test_norms_are_those_of_the_model(norms):
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
     with use_context(net, 1):
         torch.testing.assert_close(model(x), net(x))
+
+
+def test_a_complex_convolutional_network_is_retrieved_at_twice_the_width():
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.ConvTranspose2d(4, 6, 2),
+        nn.GroupNorm(3, 6),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(6 * 9, 5),
+    ).double()
+    net = superpose(plain, contexts=ComplexContexts, num_contexts=3, seed=0, bias_per_context=True)
+    trained(net).eval()
+    x = torch.randn(4, 3, 7, 7, dtype=torch.float64)
+    model = retrieve(net, 2, example=x[:1])
+    with use_context(net, 2):
+        torch.testing.assert_close(model(x), net(x), rtol=1e-9, atol=1e-9)
+    exported = torch.export.export(model, (x,)).module()
+    torch.testing.assert_close(exported(x), model(x))
+
+
+def test_a_complex_network_without_a_real_form_is_refused():
+    x = torch.randn(4, 6)
+    net = nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 5))
+    net = superpose(net, contexts=ComplexContexts, num_contexts=3, seed=0)
+    with pytest.raises(ValueError, match="no ordinary form of twice the width"):
+        retrieve(net, 1, example=x)
+    grouped = nn.Sequential(nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 1, 1))
+    grouped = superpose(grouped, contexts=ComplexContexts, num_contexts=3, seed=0)
+    with pytest.raises(ValueError, match="layer '0' has groups"):
+        retrieve(grouped, 1, example=torch.randn(1, 4, 2, 2))
 
 
 def test_the_superposition_stays_as_it_is_and_shares_nothing_with_the_model(mlp):

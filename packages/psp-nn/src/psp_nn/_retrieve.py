@@ -6,9 +6,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from psp_nn._apart import Apart
 from psp_nn._norm import Frozen
 from psp_nn._plain import forget, plain_class, set_class
+from psp_nn._real_form import make_real
 from psp_nn._store import refuse_mixed
 from psp_nn._superposed import Superposed
 from psp_nn._use_context import superposed_layers, use_context
@@ -16,23 +16,27 @@ from psp_nn._use_context import superposed_layers, use_context
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def retrieve(net: Net, context: int) -> Net:
+def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
     """Model `context` as a network of the original classes, with nothing of this library.
 
     Every weight is W C_k, every other tensor the model's own or the shared one. What the
     superposition holds of other models is in there as noise, as it is in the forward pass.
 
+    A complex network becomes a real one of twice the width, in which [Re z, Im z] stands for z.
+
     Args:
-        net: A superposed network of real contexts; it is left as it is.
+        net: A superposed network; it is left as it is.
         context: Which model.
+        example: An input, needed for complex networks: it shows which layers take real numbers,
+            and that the ordinary network computes the same.
 
     Returns:
         A network that computes what `net` computes with that context in use.
 
     Raises:
         IndexError, TypeError: As for `use_context`.
-        ValueError: If nothing in `net` is superposed, or its contexts are complex: torch has no
-            complex activations that an ordinary network could be made of.
+        ValueError: If nothing in `net` is superposed; or it is complex, and there is no example,
+            or no real network of these classes that computes the same.
 
     Source:
         Cheung et al. 2019, equation 2.
@@ -54,13 +58,16 @@ def retrieve(net: Net, context: int) -> Net:
         True
     """
     refuse_mixed("retrieve", context)
-    if any(isinstance(module, Apart) or _is_complex(module) for module in net.modules()):
-        raise ValueError(
-            "retrieve: this network is complex, and torch has no ordinary activations for complex "
-            "numbers; use the superposed network itself, with use_context."
-        )
     model = copy.deepcopy(net)
     use_context(model, context)
+    if any(map(_is_complex, model.modules())):
+        if example is None:
+            raise ValueError(
+                "retrieve: this network is complex; pass an input as example, to show which of "
+                "its layers take real numbers."
+            )
+        make_real(model, example)
+        return model.train(net.training)
     done: dict[int, nn.Parameter] = {}
     for layer in superposed_layers(model):
         _fold(layer, done)
