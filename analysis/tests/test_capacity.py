@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -139,11 +140,26 @@ def test_a_capacity_of_no_more_than_the_offset_is_left_out_like_a_censored_one()
     assert growth.dims_excluded == (16,)
 
 
+@pytest.mark.parametrize("give", [list, np.array, torch.tensor])
+def test_curves_may_be_lists_arrays_or_tensors(give):
+    num_models, ratios, accuracy = give([2, 4, 8]), give([8.0, 2.0, 0.5]), give([0.5, 0.5, 0.25])
+    assert capacity_at_snr(num_models, ratios, 2.0) == Capacity(4, 8, 4.0)
+    for learned in (0.5, np.float64(0.5), np.array(0.5), torch.tensor(0.5), give([0.5] * 3)):
+        capacity = capacity_at_tolerance(num_models, accuracy, learned, 0.125)
+        assert (capacity.num_models, capacity.fails_at) == (4, 8)
+        assert type(capacity.num_models) is type(capacity.fails_at) is int
+    growth = fit_growth(give([16, 32, 64]), [found(4), Capacity(0, 2, 0.0), found(16)])
+    assert growth.exponent == pytest.approx(1)
+    assert (growth.dims_used, growth.dims_excluded) == ((16, 64), (32,))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: capacity_at_snr([2, 4], [4.0, math.nan], 1.0), "NaN; leave that K out"),
+        (lambda: capacity_at_snr([2, 4], [4.0, 1.0], math.nan), "target=nan; pass ratios"),
         (lambda: capacity_at_snr([2, 4], [1.0, -3.0], 1.0), "pass ratios, not decibels"),
-        (lambda: capacity_at_snr([2, 4], [1.0, 2.0], 0.0), "target=0 .* not decibels"),
+        (lambda: capacity_at_snr([2, 4], [1.0, 2.0], 0.0), "target=0; pass ratios, not decibels"),
         (lambda: capacity_at_snr([2, 4], [1.0], 1.0), "2 numbers of models and 1 values"),
         (lambda: capacity_at_snr([], [], 1.0), "at least one"),
         (lambda: capacity_at_snr([4, 2], [1.0, 2.0], 1.0), "sort the curve by K"),

@@ -56,6 +56,13 @@ def test_the_future_plays_no_part(rows):
         assert metric(rows) == metric(ended) == metric(unknown)
 
 
+@pytest.mark.parametrize("give", [np.array, torch.tensor, tuple])
+def test_rows_may_be_arrays_or_tensors_alone_or_together(give):
+    ended = [give(row[: i + 1]) for i, row in enumerate(HAND)]
+    for metric in (average_accuracy, forgetting, backward_transfer):
+        assert metric(give(HAND)) == metric(ended) == pytest.approx(metric(HAND))
+
+
 @exact
 @given(accuracy_matrices())
 def test_metrics_agree_with_their_definitions_entry_by_entry(rows):
@@ -74,6 +81,9 @@ def test_metrics_agree_with_their_definitions_entry_by_entry(rows):
     [
         ([], "has no rows; pass one per task"),
         ([0.5, 0.5], "has no rows; pass one per task"),
+        (np.array([0.5, 0.5]), "has no rows; pass one per task"),
+        (torch.tensor(0.5), "has no rows; pass one per task"),
+        (np.zeros((0, 0)), "has no rows; pass one per task"),
         ([[0.5], [0.5]], r"row 1 of the accuracy matrix has 1 entries for 2 tasks; pass at least"),
         ([[0.5, 0.5, 0.5], [0.5, 0.5]], "row 0 .* has 3 entries for 2 tasks"),
         ([[0.5], [math.nan, 0.5]], r"R\[1, 0\] = nan .* must be measured"),

@@ -282,6 +282,48 @@ def test_a_single_read_has_no_standard_error():
     assert quiet.snr == quiet.expected_snr == math.inf
 
 
+class OnSingleDevice(torch.Tensor):
+    """Stands for a tensor on a device that has no double precision, until it is on the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        result = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(result, cls) and result.dtype in (torch.float64, torch.complex128):
+            raise TypeError(f"{func} asks a device for {result.dtype} that does not have it")
+        return result
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_curves_need_no_double_precision_of_the_device(family):
+    models = aligned_models(5, 2, 16, seed=0)
+    there = tuple(part.as_subclass(OnSingleDevice) for part in models)
+    with pytest.raises(TypeError, match="does not have it"):
+        there[0].double()
+    contexts = family(16, 5, seed=0)
+    for real_part in (False, True):
+        arguments = {"num_models": [3, 5], "real_part": real_part, "expected": True}
+        measured = measure_retrieval(contexts, there, **arguments)
+        assert measured == measure_retrieval(contexts, models, **arguments)
+
+
+def test_theory_answers_on_the_cpu_in_double_precision():
+    w, x = (part.as_subclass(OnSingleDevice) for part in torch.rand(2, 1, 4))
+    answers = [
+        theory.mean(PermutationContexts, w, x),
+        theory.second_moment(ComplexContexts, w * 1j, x),
+        theory.expected_overlap(BinaryContexts, x.T / x.norm()),
+        theory.snr(w[0] + 1, x[0] + 1, 1 - x),
+        theory.largest_num_models(x + 1, w + 1).double(),
+        theory.tail_bound(BinaryContexts, w, x, threshold=x[0]),
+    ]
+    for answer in answers:
+        assert type(answer) is torch.Tensor
+        assert answer.dtype in (torch.float64, torch.complex128)
+    assert estimate(x[0]).value == x.cpu().double().mean().item()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_curves_are_the_same_on_every_device():
     models = aligned_models(9, 2, 16, seed=0)

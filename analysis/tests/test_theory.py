@@ -1,6 +1,7 @@
 """The closed forms against their derivation, and against every context where these are few."""
 
 import itertools
+import math
 from functools import cache, partial
 
 import pytest
@@ -217,12 +218,24 @@ def test_two_models_interfere_independently_with_a_third(case):
 
 
 @exact
-@given(whole_vectors(6), st.floats(0.1, 30))
+@given(whole_vectors(6), st.floats(0, 30))
 def test_tail_bound_holds_over_every_sign_pattern(vectors, threshold):
     w, x = (torch.tensor(v, dtype=torch.float64) for v in vectors)
     z = every_context(BinaryContexts, 6).diagonal(dim1=-2, dim2=-1) @ (w * x)
     share = (z.abs() >= threshold).double().mean()
     assert share <= theory.tail_bound(BinaryContexts, w, x, threshold)
+
+
+def test_a_tail_from_zero_on_is_certain_even_without_interference():
+    nothing, something = torch.zeros(3), torch.ones(3)
+    bounds = theory.tail_bound(
+        BinaryContexts, torch.stack([nothing, something])[:, None], something, torch.tensor([0, 8])
+    )
+    assert bounds[0].tolist() == [1, 0]
+    assert bounds[1].tolist() == [1, pytest.approx(2 * math.exp(-64 / 6))]
+    for threshold in (-8.0, torch.tensor([1.0, -8.0])):
+        with pytest.raises(ValueError, match="threshold=-8 must be at least 0"):
+            theory.tail_bound(BinaryContexts, something, something, threshold)
 
 
 def test_complex_weights_and_inputs_by_exact_quadrature():
@@ -241,6 +254,12 @@ def test_complex_weights_and_inputs_by_exact_quadrature():
             (theory.fourth_moment, z.abs() ** 4),
         ):
             torch.testing.assert_close(moment(family, w, x), values.mean(), rtol=1e-6, atol=1e-6)
+    for row, inputs in ((w, x), (w.real, x), (w, x.real), (w.real, x.real)):
+        product = (u @ (row * inputs + 0j)).real * (u.conj() @ (w * inputs)).real
+        covariance = theory.real_covariance(
+            OnePowerContexts, row, inputs, offset=1, other=w, other_offset=-1
+        )
+        torch.testing.assert_close(covariance, product.mean(), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5, 64])

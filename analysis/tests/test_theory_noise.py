@@ -6,6 +6,7 @@ import pytest
 import sympy as sp
 import torch
 
+from analysis.retrieval import estimate, interference
 from analysis.symbolic import vectors
 from analysis.symbolic._phases import Factor, phase_product
 from analysis.theory import expected_noise_power, second_moment
@@ -80,10 +81,11 @@ def roots_of_unity(count, units):
     return torch.polar(torch.ones_like(grid), grid)
 
 
+@pytest.mark.parametrize("x_dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
-def test_noise_of_one_power_counts_coherent_pairs(dtype):
-    weights, x = models(6, 2, 2, dtype=dtype)
-    x = x.to(dtype) * (1 + 2j if dtype.is_complex else 1)
+def test_noise_of_one_power_counts_coherent_pairs(dtype, x_dtype):
+    weights, _ = models(6, 2, 2, dtype=dtype)
+    x = models(6, 2, 2)[1].to(x_dtype) * (1 + 2j if x_dtype.is_complex else 1)
     shared = roots_of_unity(13, 2)  # powers up to 2 · 5 in a square
     contexts = torch.stack([torch.diag_embed(shared**k) for k in range(6)], dim=1)
     for read in range(6):
@@ -134,6 +136,24 @@ def test_noise_of_local_mix_is_the_sum_over_pairs_as_derived(neighbours):
             for real in (False, True)
         ]
         assert closed == pytest.approx([modulus, (modulus + pseudo) / 2])
+
+
+@pytest.mark.parametrize("real_part", [False, True])
+def test_noise_of_real_weights_and_complex_inputs_is_that_of_samples(real_part):
+    samples, num_models, read = 4000, 4, 1
+    weights, x = models(num_models, 2, 5)
+    x = (x + 1j * models(num_models, 2, 5, seed=1)[1])[0]
+    # Groups of neighbours so far from each other that no phase is in two of them.
+    contexts = LocalMixContexts(5, 6 * samples, seed=0)
+    group = torch.arange(samples) * 6
+    noise = sum(
+        interference(contexts, weights[k, :, None], x, stored=group + k, read=group + read)
+        for k in range(num_models)
+        if k != read
+    )
+    power = (noise.real if real_part else noise).abs().square().sum(0)
+    closed = expected_noise_power(contexts, weights, x[None], read=read, real_part=real_part)
+    assert estimate(power).agrees(closed.item())
 
 
 def test_noise_of_rotations_is_the_sum_over_models():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -55,3 +57,13 @@ def test_bad_questions_are_refused():
         largest_num_models(64, 0.0)
     with pytest.raises(ValueError, match="with the same dim"):
         squared_alignment(torch.ones(2, 3), torch.ones(1, 4))
+    for call, message in (
+        (lambda: snr(16, 0), "num_models=0 must be at least 1"),
+        (lambda: snr(torch.tensor([16, -2]), 3), "dim=-2 must be at least 1"),
+        (lambda: snr(16, 3, -0.5), r"squared_alignment=-0\.5 must be at least 0"),
+        (lambda: snr(16, math.nan), "num_models=nan must be at least 1"),
+        (lambda: largest_num_models(-5, 1), "dim=-5 must be at least 1"),
+        (lambda: largest_num_models(5, 1, -1), "squared_alignment=-1 must be at least 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
