@@ -9,15 +9,24 @@ from torch import Tensor
 def permute(x: Tensor, forward: Tensor, inverse: Tensor) -> Tensor:
     """x with its last dimension read in the order `forward`, whose inverse is `inverse`.
 
-    The gradient is a gather by the inverse; autograd's own, a scatter that adds, is slower.
+    The gradient is a gather by the inverse; autograd's own, a scatter that adds, is slower. It
+    has no forward-mode derivative, since functions that have one are not compiled.
 
     Args:
         x: Shape (…, dim).
         forward: Shape (dim,), or (…, dim) broadcasting to x.
         inverse: Its inverse, same shape.
     """
+    if torch.compiler.is_compiling():  # which takes no Function with a derivative forwards
+        return _read(x, forward)
     result: Tensor = _Permute.apply(x, forward, inverse)
     return result
+
+
+def _read(x: Tensor, order: Tensor) -> Tensor:
+    if order.dim() == 1:
+        return x.index_select(-1, order)
+    return x.gather(-1, order.expand(x.shape))
 
 
 class _Permute(torch.autograd.Function):
@@ -25,20 +34,13 @@ class _Permute(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, forward: Tensor, inverse: Tensor) -> Tensor:
-        if forward.dim() == 1:
-            return x.index_select(-1, forward)
-        return x.gather(-1, forward.expand(x.shape))
+        return _read(x, forward)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[1:])
-        ctx.save_for_forward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         forward, inverse = ctx.saved_tensors
         return permute(gradients[0], inverse, forward), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *none: None) -> Tensor:
-        return permute(tangent, *ctx.saved_tensors)
