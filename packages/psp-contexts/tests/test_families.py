@@ -11,9 +11,7 @@ from psp_contexts import (
     KroneckerRotationContexts,
     LocalMixContexts,
     OnePowerContexts,
-    PermutationContexts,
     RotationContexts,
-    SignedPermutationContexts,
 )
 
 
@@ -112,18 +110,6 @@ def test_learned_phases_serve_in_low_precision(family):
     bound = contexts.bind(torch.ones(8, dtype=torch.bfloat16), 2)
     assert bound.dtype == torch.complex64
     assert torch.allclose(bound.abs(), torch.ones(8))
-
-
-# The first forward derivative loads a part of torch that warns of itself.
-@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
-@pytest.mark.parametrize("family", [PermutationContexts, SignedPermutationContexts])
-def test_permutations_have_forward_derivatives(family):
-    contexts = family(6, 3, seed=0)
-    x, tangent = torch.randn(6), torch.randn(6)
-    value, derivative = torch.func.jvp(lambda x: contexts.bind(x, 1).square(), (x,), (tangent,))
-    bound = contexts.bind(x, 1)
-    torch.testing.assert_close(value, bound.square())
-    torch.testing.assert_close(derivative, 2 * bound * contexts.bind(tangent, 1))
 
 
 def test_another_default_device_plays_no_part():
