@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from analysis.capacity import Capacity
 from experiments._capacity_retrieval import mean_curve
-from experiments._capacity_summary import accuracy_curves, network_capacities
+from experiments._capacity_summary import accuracy_curves, network_capacities, trained_families
 from experiments.runner.figure import colour_of, plain_ticks, save_figure
 from experiments.runner.record import Record
 
@@ -30,7 +30,7 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
     config = record["config"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     width = config["widths"][-1]
-    for family in config["network_families"]:
+    for family in trained_families(record):
         runs = [run for run in record["networks"] if run["family"] == family]
         shown = [accuracy_curves(run)[1] for run in runs if run["width"] == width]
         curve = [100 * mean(points) for points in zip(*shown, strict=True)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.retrieval import Retrieval, measure_retrieval
+from analysis.retrieval import Retrieval, aligned_models, measure_retrieval
 from experiments._capacity_networks import Training, build_net
 from experiments.runner import FAMILIES
 
@@ -54,7 +54,9 @@ def retrieve_aligned(cell: AlignedCell) -> list[dict[str, float]]:
     W_k = u_k xᵀ has ρ = 1: the paper's case, in which a context must do all the work, since
     without one all K models answer at once.
     """
-    weights, inputs = one_input_models(cell.models, cell.dim, cell.seed)
+    weights, inputs = aligned_models(
+        cell.models, OUT_FEATURES, cell.dim, seed=cell.seed, shared=True, rectified=True
+    )
     contexts = FAMILIES[cell.family](cell.dim, cell.models, seed=cell.seed, name="aligned")
     counts = doubling(cell.models, between=True)
     points = measure_retrieval(
@@ -110,19 +112,6 @@ def train_apart(cell: TrainedCell) -> tuple[Tensor, Tensor, Tensor]:
             samples = stream.test_set(task)[0][:LAYER_INPUTS]
             inputs.append(torch.relu(net[0](samples)))
     return start, torch.stack(weights), torch.stack(inputs)
-
-
-def one_input_models(num_models: int, dim: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Models W_k = u_k xᵀ of one input x, a Gaussian vector after a ReLU.
-
-    Returns:
-        Weights (num_models, OUT_FEATURES, dim), inputs (num_models, 1, dim), of unit norms.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(dim, generator=generator).relu()
-    outputs = torch.randn(num_models, OUT_FEATURES, 1, generator=generator)
-    x = x / x.norm()
-    return outputs / outputs.norm(dim=1, keepdim=True) * x, x.expand(num_models, 1, dim)
 
 
 def doubling(limit: int, *, between: bool = False) -> list[int]:

@@ -27,11 +27,23 @@ def aligned_capacities(
     found: dict[int, list[Capacity]] = {dim: [] for dim in record["config"]["dims"]}
     for run in record["aligned"]:
         if run["family"] == family:
-            models = [1, *(point["models"] for point in run["points"])]
-            ratios = [math.inf, *(point[field] for point in run["points"])]  # alone, no noise
-            target = record["config"]["target_snr"]
-            found[run["dim"]].append(capacity_at_snr(models, ratios, target))
+            found[run["dim"]].append(_at_target(record, run["points"], field))
     return found
+
+
+def layer_capacities(record: Record, family: str, field: str = "snr") -> dict[int, list[Capacity]]:
+    """By width, for each seed: the largest K of trained layers, stored as differences."""
+    found: dict[int, list[Capacity]] = {width: [] for width in record["config"]["widths"]}
+    for run in record["trained"]:
+        points = run["families"][family]["difference"]
+        found[run["width"]].append(_at_target(record, points, field))
+    return found
+
+
+def _at_target(record: Record, points: list[dict[str, float]], field: str) -> Capacity:
+    models = [1, *(int(point["models"]) for point in points)]
+    ratios = [math.inf, *(point[field] for point in points)]  # a model alone has no noise
+    return capacity_at_snr(models, ratios, record["config"]["target_snr"])
 
 
 def network_capacities(record: Record, family: str, points: float) -> dict[int, list[Capacity]]:
@@ -53,17 +65,24 @@ def accuracy_curves(run: Record) -> tuple[list[float], list[float]]:
     return learned, [mean(row) * share for row in rows]
 
 
-def growth(capacities: dict[int, list[Capacity]]) -> Growth:
-    """The exponent with which K grows with the dim or width, over all seeds."""
+def trained_families(record: Record) -> list[str]:
+    """The families that networks were trained with, in their order."""
+    config = record["config"]
+    return [name for name in config["families"] if name not in config["untrained"]]
+
+
+def growth(capacities: dict[int, list[Capacity]], offset: float = 0.0) -> Growth:
+    """The exponent with which K − offset grows with the dim or width, over all seeds."""
     sizes = [size for size, found in capacities.items() for _ in found]
-    return fit_growth(sizes, [each for found in capacities.values() for each in found])
+    every = [each for found in capacities.values() for each in found]
+    return fit_growth(sizes, every, offset=offset)
 
 
 def network_table(record: Record, points: float) -> str:
     """How many networks fit: families × widths, and the exponent."""
     widths = record["config"]["widths"]
     rows = []
-    for family in record["config"]["network_families"]:
+    for family in trained_families(record):
         found = network_capacities(record, family, points)
         rows.append([family, *(_count(found[width]) for width in widths), _exponent(found)])
     return _table(["family", *(f"{width} units" for width in widths), "exponent"], rows)
@@ -73,7 +92,7 @@ def accuracy_table(record: Record) -> str:
     """Accuracy when just learned, and of all tasks after the last, in percent."""
     widths = record["config"]["widths"]
     rows = []
-    for family in record["config"]["network_families"]:
+    for family in trained_families(record):
         row = [family]
         for width in widths:
             curves = [
@@ -89,14 +108,27 @@ def accuracy_table(record: Record) -> str:
 
 def aligned_table(record: Record) -> str:
     """Where the SNR of aligned models falls below the target: K measured (closed form)."""
-    dims = record["config"]["dims"]
+    return _crossing_table(record, aligned_capacities, record["config"]["dims"], "dim")
+
+
+def layer_table(record: Record) -> str:
+    """The same for trained layers, stored as differences."""
+    return _crossing_table(record, layer_capacities, record["config"]["widths"], "width")
+
+
+def _crossing_table(
+    record: Record,
+    capacities: Callable[[Record, str, str], dict[int, list[Capacity]]],
+    sizes: list[int],
+    size_name: str,
+) -> str:
     rows = []
     for family in record["config"]["families"]:
-        found = aligned_capacities(record, family)
-        exact = aligned_capacities(record, family, "expected")
-        cells = [f"{_crossing(found[dim])} ({_crossing(exact[dim])})" for dim in dims]
-        rows.append([family, *cells, _exponent(found)])
-    return _table(["family", *(f"dim {dim}" for dim in dims), "exponent"], rows)
+        found = capacities(record, family, "snr")
+        exact = capacities(record, family, "expected")
+        cells = [f"{_crossing(found[size])} ({_crossing(exact[size])})" for size in sizes]
+        rows.append([family, *cells, _exponent(found, offset=1.0)])
+    return _table(["family", *(f"{size_name} {size}" for size in sizes), "exponent of K − 1"], rows)
 
 
 def trained_table(record: Record) -> str:
@@ -135,6 +167,8 @@ def report(record: Record) -> str:
         f"{config['tasks']} tasks\n\n{accuracy_table(record)}",
         f"Aligned models of one input: largest K with SNR ≥ {config['target_snr']:g}, measured "
         f"(closed form)\n\n{aligned_table(record)}",
+        f"Layers of networks trained apart, stored as differences from their start: largest K with "
+        f"SNR ≥ {config['target_snr']:g}, measured (closed form)\n\n{layer_table(record)}",
         f"Layers of {config['trained_models']} networks trained apart, stored afterwards: SNR, "
         f"measured (closed form); whole weights, or differences from a common start"
         f"\n\n{trained_table(record)}",
@@ -158,9 +192,10 @@ def _crossing(found: list[Capacity]) -> str:
     return f"{'≥ ' if any(each.at_limit for each in found) else ''}{centre:.2g}"
 
 
-def _exponent(capacities: dict[int, list[Capacity]]) -> str:
-    fit = growth(capacities)
-    if fit.exponent is None or not any(fit.exponent for _ in fit.dims_used):
+def _exponent(capacities: dict[int, list[Capacity]], offset: float = 0.0) -> str:
+    """The exponent ± its standard error; none where a curve was not crossed at two sizes."""
+    fit = growth(capacities, offset)
+    if fit.exponent is None:
         return "–"
     error = "" if fit.standard_error is None else f" ± {fit.standard_error:.2f}"
     return f"{fit.exponent:.2f}{error}"

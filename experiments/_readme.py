@@ -21,6 +21,8 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "accuracy": capacity.accuracy_table,
     "aligned-models-that-fit": capacity.aligned_table,
     "trained-layers": capacity.trained_table,
+    "trained-layers-that-fit": capacity.layer_table,
+    "seconds": lambda record: f"{record['seconds']:.0f} s",
 }
 
 _BLOCK = re.compile(r"(<!-- table: (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)

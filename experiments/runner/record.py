@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -37,11 +36,9 @@ def start_record(experiment: str, config: object) -> Record:
     return {
         "experiment": experiment,
         "format": FORMAT,
-        "status": "running",
         "config": _plain(asdict(config)),
         "environment": environment(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": time.perf_counter(),  # replaced by the duration in write_record
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
 
 
@@ -66,8 +63,8 @@ def complete_record(record: Record) -> Record:
     Args:
         record: From `start_record`, with results added.
     """
-    seconds = round(time.perf_counter() - record["seconds"], 1)
-    return {**record, "status": "complete", "seconds": seconds}
+    duration = datetime.now(UTC) - datetime.fromisoformat(record["started"])
+    return {**record, "status": "complete", "seconds": round(duration.total_seconds(), 1)}
 
 
 def layout(value: object) -> str:

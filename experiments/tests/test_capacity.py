@@ -26,7 +26,7 @@ from experiments._capacity_summary import (
     report,
 )
 from experiments.capacity import PRESETS, SMOKE, Config
-from experiments.runner import FAMILIES, read_record
+from experiments.runner import read_record
 
 TRAINING = Training("digits", steps=40, batch=64, learning_rate=1e-3, device="cpu")
 
@@ -35,19 +35,19 @@ def test_the_smallest_study_leaves_a_record_and_figures_and_prints_its_tables(tm
     command = [sys.executable, "experiments/capacity.py", "smoke", "--out", str(tmp_path)]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
-    record = read_record(tmp_path / "capacity-digits.json")
+    record = read_record(tmp_path / "capacity-smoke.json")
     assert record["status"] == "complete"
     assert report(record) in done.stdout
-    assert {run["family"] for run in record["networks"]} == set(SMOKE.network_families)
+    assert {run["family"] for run in record["networks"]} == set(SMOKE.trained)
     for part in ("networks", "retrieval"):
         for ending in ("png", "svg"):
-            path = tmp_path / f"capacity-digits-{part}.{ending}"
+            path = tmp_path / f"capacity-smoke-{part}.{ending}"
             assert path.stat().st_size > 5000
             assert str(path) in done.stdout
 
 
 def test_the_same_config_gives_the_same_results_in_any_number_of_processes(tmp_path):
-    config = dataclasses.replace(SMOKE, families=("Binary",), network_families=("Rotation",))
+    config = dataclasses.replace(SMOKE, families=("Rotation",), widths=(8,))
     one, two = (
         capacity.run(dataclasses.replace(config, jobs=jobs, out=tmp_path / str(jobs)))
         for jobs in (1, 2)
@@ -62,12 +62,15 @@ def test_the_same_config_gives_the_same_results_in_any_number_of_processes(tmp_p
         ({"families": ("binary",)}, r"families: 'binary' is none; choose from .*Binary"),
         ({"families": ()}, "families must be different values, at least one"),
         ({"widths": (64, 64)}, "widths must be different values"),
-        ({"widths": (0,)}, r"widths must be positive, not \(0,\)"),
+        ({"widths": (0,)}, r"widths must be at least 1, not \(0,\)"),
         ({"seeds": (2, 2)}, "seeds must be one number or one for each of the 3 widths"),
         ({"tasks": 0}, "tasks must be at least 1, not 0"),
         ({"models": 1}, "models must be at least 2, not 1"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
-        ({"tolerance": (-1.0,)}, "tolerance must be positive"),
+        ({"tolerance": (-1.0,)}, "tolerance must be points between 0 and 100"),
+        ({"tolerance": (float("nan"),)}, "tolerance must be points between 0 and 100"),
+        ({"out": Path(__file__)}, "out must be a folder, but .* is a file"),
+        ({"untrained": ("None",)}, "untrained: 'None' is none; choose from"),
         ({"families": ("KroneckerRotation",), "widths": (31,)}, "dim=31 is prime"),
     ],
 )
@@ -87,9 +90,20 @@ def test_missing_images_are_named_before_any_work(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_preset_can_be_run():
-    assert set(PRESETS) == {"smoke", "mnist"}
-    assert set(Config().families) <= set(FAMILIES)
+def test_other_studies_have_other_names_and_other_machines_the_same():
+    assert Config().name == "capacity-digits"
+    assert {preset.name for preset in PRESETS.values()} == {"capacity-smoke", "capacity-mnist"}
+    assert dataclasses.replace(Config(), jobs=7, out=Path("elsewhere")).name == "capacity-digits"
+    assert dataclasses.replace(Config(), tasks=7).name != Config().name
+
+
+def test_a_batch_larger_than_the_images_is_refused_before_any_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        sys, "argv", ["capacity.py", "smoke", "--batch", "2000", "--out", str(tmp_path)]
+    )
+    with pytest.raises(SystemExit, match="batch=2000 is more than the 1437 images"):
+        capacity.main()
+    assert not list(tmp_path.iterdir())
 
 
 def test_networks_are_kept_with_contexts_and_lost_without():
@@ -141,7 +155,7 @@ def a_record():
     return {
         "config": {
             "families": ["Binary"],
-            "network_families": ["Binary"],
+            "untrained": [],
             "widths": [64, 128],
             "dims": [16],
             "tasks": 8,

@@ -17,16 +17,8 @@ def permute(x: Tensor, forward: Tensor, inverse: Tensor) -> Tensor:
         forward: Shape (dim,), or (…, dim) broadcasting to x.
         inverse: Its inverse, same shape.
     """
-    if torch.compiler.is_compiling():  # which takes no Function with a derivative forwards
-        return _read(x, forward)
     result: Tensor = _Permute.apply(x, forward, inverse)
     return result
-
-
-def _read(x: Tensor, order: Tensor) -> Tensor:
-    if order.dim() == 1:
-        return x.index_select(-1, order)
-    return x.gather(-1, order.expand(x.shape))
 
 
 class _Permute(torch.autograd.Function):
@@ -34,7 +26,9 @@ class _Permute(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, forward: Tensor, inverse: Tensor) -> Tensor:
-        return _read(x, forward)
+        if forward.dim() == 1:
+            return x.index_select(-1, forward)
+        return x.gather(-1, forward.expand(x.shape))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
