@@ -1,0 +1,109 @@
+"""Figures 2 and 3 of the paper, drawn from records of runs on permuted images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_WIDTH
+from experiments._permuting_summary import Group
+from experiments.runner import FAMILIES
+from experiments.runner.figure import colour_of, save_figure
+
+_BLACK = {"EWC": ":", "SI": "-.", "single": "--"}
+
+
+def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
+    """Task 0 over the steps, a panel for each width, with and without binary contexts.
+
+    Args:
+        groups: Runs of the paper's recipe.
+        path: Where, without an ending.
+
+    Returns:
+        The files; none if there is no run to draw.
+    """
+    shown = [each for each in groups if each.method in ("standard", "Binary")]
+    widths = sorted({each.width for each in shown} & set(FIGURE_2))
+    if not widths:
+        return []
+    figure, panels = plt.subplots(
+        1,
+        len(widths),
+        figsize=(1 + 2.6 * len(widths), 3.2),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes, width in zip(panels[0], widths, strict=True):
+        for group in shown:
+            if group.width == width:
+                _plot_task_0(axes, group)
+        end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
+        axes.plot(end, FIGURE_2[width], "x", color=colour_of("Binary"), label="paper, Binary")
+        axes.set(title=f"{width} units", xlabel="steps", ylim=(0, 100))
+    panels[0][0].set_ylabel("accuracy on task 0 (%)")
+    panels[0][0].legend(fontsize=7, loc="lower left")
+    return save_figure(figure, path)
+
+
+def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
+    """Task 0 over the steps, all methods at 256 units; arguments as for `draw_figure_2`."""
+    shown = [each for each in groups if each.width == 256]
+    if not shown:
+        return []
+    figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
+    for group in shown:
+        _plot_task_0(axes, group)
+    end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
+    axes.plot(end, FIGURE_2[256], "x", color=colour_of("Binary"), label="paper, Binary")
+    axes.set(title="256 units", xlabel="steps", ylabel="accuracy on task 0 (%)", ylim=(0, 100))
+    axes.legend(fontsize=7, loc="lower left")
+    return save_figure(figure, path)
+
+
+def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
+    """The last ten tasks by method and width; arguments as for `draw_figure_2`."""
+    widths = sorted({each.width for each in groups} & {256, 512, TABLE_WIDTH})
+    shown = [each for each in groups if each.width in widths]
+    if not shown:
+        return []
+    methods = list(dict.fromkeys([*TABLE, *(each.method for each in shown)]))
+    figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
+    for marker, width in zip("ovsD", widths, strict=False):
+        own = [each for each in shown if each.width == width]
+        places = [methods.index(each.method) for each in own]
+        values = [mean(result.last for result in each.results) for each in own]
+        axes.plot(places, values, marker, label=f"2×{width}")
+    axes.plot(range(len(TABLE)), list(TABLE.values()), "x", color="black", label="paper")
+    axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
+    axes.set(ylabel="accuracy on the last ten tasks (%)", title="After 50 tasks")
+    axes.legend(fontsize=8)
+    return save_figure(figure, path)
+
+
+def _plot_task_0(axes: Axes, group: Group) -> None:
+    """The mean over the seeds, and their range as a shade."""
+    curves = [
+        [100 * right / record["curve"]["images"] for right in record["curve"]["correct"]]
+        for record in group.records
+    ]
+    steps = group.records[0]["curve"]["steps"]
+    points = list(zip(*curves, strict=True))
+    style = _style(group.method)
+    name = group.method if group.strength is None else f"{group.method} ({group.strength:g})"
+    axes.plot(steps, [mean(each) for each in points], linewidth=1, label=name, **style)
+    if len(curves) > 1:
+        low, high = [min(each) for each in points], [max(each) for each in points]
+        axes.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def _style(method: str) -> dict[str, Any]:
+    if method in _BLACK:
+        return {"color": "black", "linestyle": _BLACK[method]}
+    family = method.removeprefix("Learned")
+    colour = colour_of(family if family in FAMILIES else "Identity")
+    return {"color": colour, "linestyle": "-" if family == method else "--"}

@@ -1,0 +1,43 @@
+"""Figures from records that no run has left."""
+
+from experiments import figures
+from experiments.permuting import PRESETS
+from experiments.runner import start_record, write_record
+
+
+def a_record(run, task_0):
+    """Task 0 falls from 1 to `task_0`, the other tasks stay whole."""
+    tasks = run.tasks
+    steps = list(range(1000, 1000 * tasks + 1, 1000))
+    rows = [[200] * (i + 1) for i in range(tasks)]
+    return start_record("permuting", run) | {
+        "numbers": {"total": 1000, "per_added_model": 10},
+        "curve": {"images": 500, "steps": steps}
+        | {"correct": [500] * (tasks - 1) + [int(500 * task_0)], "loss": [0.1] * tasks},
+        "rows": {"images": 200, "correct": rows},
+        "final": {"images": 10000, "correct": [int(10000 * task_0)] + [9700] * (tasks - 1)},
+    }
+
+
+def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
+    folder = tmp_path / "permuting"
+    chosen = ("mnist-Binary-2x256-seed0", "mnist-Binary-2x256-seed1", "mnist-SI-strength0.1")
+    for run in PRESETS["table"].runs():
+        if run.name.startswith(chosen):
+            write_record(folder / f"{run.name}.json", a_record(run, 0.5))
+    figures.main(folder, tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "figure-2: 20 of 22 runs are missing: mnist-standard-2x128-seed0" in said
+    assert "mnist-Binary-2x256-seed2" in said
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    drawn = {f"permuting-{name}" for name in ("figure-2", "figure-3", "table")}
+    assert names == {f"{n}.{e}" for n in drawn for e in ("png", "svg")} | {"permuting-table.md"}
+    text = (tmp_path / "out" / "permuting-table.md").read_text()
+    assert "| 2×256 | Binary | 97.00 ± 0.00 |  | 96.06 ± 0.00 | 0.00 ± 0.00 | 50.00" in text
+    assert "| 2×2000 | SI (0.1) | 97.00 | 97.2 |" in text
+
+
+def test_without_records_nothing_is_drawn(tmp_path, capsys):
+    figures.main(tmp_path / "none", tmp_path / "out")
+    assert "table: 79 of 79 runs are missing" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,23 @@
+"""The benchmark, in its smallest form."""
+
+import dataclasses
+
+import pytest
+
+from experiments import speed
+from experiments.speed import PRESETS, Config
+
+
+def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
+    record = speed.run(dataclasses.replace(PRESETS["smoke"], out=tmp_path))
+    (each,) = record["speeds"]
+    assert set(each["milliseconds"]) == {"runner", "bare", "loader", "products", "tests"}
+    assert min(each["milliseconds"].values()) > 0
+    assert each["ratios"]["times loader"] > 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"widths": ()}, {"rounds": 0}, {"arithmetic": -1.0}])
+def test_bad_values_are_refused(change):
+    with pytest.raises(ValueError, match=r"must be"):
+        Config(**change)
