@@ -5,7 +5,8 @@ step, optimiser, log and progress), as a ratio to
 
 - a *bare* loop written by hand: the plain net, the images already scaled in one tensor, the same
   optimiser;
-- a loop that feeds the same plain net from a per-sample `DataLoader`;
+- a loop that feeds the same plain net from a `DataLoader` over single pictures, as torchvision's
+  sets and transforms make it;
 - the matrix *products* of a step alone;
 
 and what testing on the images of 50 tasks costs, as a part of a run of 50 tasks of 1000 steps.
@@ -24,9 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
 
 from experiments._permuting_measure import TestSets
 from experiments._permuting_methods import build_learner
@@ -61,10 +64,10 @@ class Config:
     batch: int = 128
     """Samples in a training batch."""
 
-    arithmetic: float = 3e9
+    arithmetic: float = 1e10
     """How many multiplications one turn is about: its number of steps follows from the width."""
 
-    rounds: int = 15
+    rounds: int = 10
     """How many turns each has."""
 
     device: Device = "auto"
@@ -91,7 +94,7 @@ PRESETS = {
 
 
 class OneByOne(Dataset[tuple[Tensor, int]]):
-    """Permuted images as they are often fed: scaled and permuted sample by sample.
+    """Permuted images as they are often fed: torchvision's way, a picture at a time.
 
     Args:
         images: On the CPU.
@@ -99,18 +102,24 @@ class OneByOne(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(self, images: Images, order: Tensor) -> None:
-        """See the class."""
-        self._images = images
-        self._order = order
+        """Put the transforms together."""
+        self._pictures = images.train_images.permute(0, 2, 3, 1).squeeze(-1).numpy()
+        self._labels = images.train_labels.tolist()
+        self._transform = transforms.Compose(
+            [
+                transforms.ToTensor(),
+                transforms.Normalize((images.mean,), (images.std,)),
+                transforms.Lambda(lambda pixels: pixels.view(-1)[order]),
+            ]
+        )
 
     def __len__(self) -> int:
         """How many training images there are."""
-        return len(self._images.train_labels)
+        return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """One sample."""
-        pixels = self._images.scaled(self._images.train_images[index]).view(-1)
-        return pixels[self._order], int(self._images.train_labels[index])
+        return self._transform(Image.fromarray(self._pictures[index])), self._labels[index]
 
 
 class Bench:
