@@ -6,29 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from hypothesis import HealthCheck, settings
 
 from psp_data import Images, load
 from psp_data._sets import SETS
-
-# No deadline: the machine may be busy with other tests. The examples are derandomized by the
-# profile, so that a failure is a failure of the change and not of the day.
-settings.register_profile(
-    "psp-data",
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("psp-data")
 
 
 def numbered_images(count: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0) -> Images:
     """Random pixels; the label of a train image is its number, so a batch tells what was drawn."""
     generator = torch.Generator().manual_seed(seed)
-    train = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-    test = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-    return Images("numbered", train, torch.arange(count), test, torch.arange(count))
+    with torch.device("cpu"):  # whatever the default device is
+        train = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
+        test = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
+        return Images("numbered", train, torch.arange(count), test, torch.arange(count))
 
 
 @pytest.fixture(scope="session", name="numbered")
@@ -63,7 +52,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
     """Puts a small stand-in where torchvision has MNIST."""
     fresh = type("MNIST", (StandIn,), {})
     monkeypatch.setattr(torchvision.datasets, "MNIST", fresh)
-    monkeypatch.setitem(SETS, "mnist", replace(SETS["mnist"], checksum=""))
+    known = replace(SETS["mnist"], image_shape=(1, 4, 4), num_classes=12, checksum="")
+    monkeypatch.setitem(SETS, "mnist", known)
     return fresh
 
 

@@ -19,9 +19,12 @@ def test_the_benchmark_times_every_stream_and_prints_a_table(capsys):
     for timing, title in zip(
         timings, ["permuting MNIST", "incremental CIFAR", "rotating MNIST"], strict=True
     ):
-        assert 0 < timing.stream < timing.loader
-        assert f"\n{title} " in printed
-        assert f"{timing.loader:.2f} ms" in printed
+        assert timing.contest.title == title
+        assert timing.stream > 0
+        assert timing.speedup == timing.loader / timing.stream
+        assert f"\n{timing}\n" in printed
+        for part in (title, f"{timing.stream:.3f} ms", f"{timing.loader:.2f} ms"):
+            assert part in str(timing)
 
 
 def test_a_stream_and_its_data_loader_do_the_same_work():
@@ -45,6 +48,8 @@ def test_a_stream_and_its_data_loader_do_the_same_work():
         (rotating, step_of_33_degrees, 0.2),
     ):
         samples, labels = contest.stream.train_batch(step)
+        for ours, theirs in zip((samples, labels), next(iter(contest.loader)), strict=True):
+            assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
         distance, label = nearest(contest, samples[0])
         assert distance < tolerance
         assert label == labels[0]

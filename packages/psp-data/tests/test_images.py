@@ -2,8 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
+# The machine may be busy, and a failure should be that of the change and not of the day.
+exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 
 def test_scaling_is_that_of_the_formula(numbered):
@@ -18,6 +21,7 @@ def test_scaling_reaches_both_ends_of_the_default_range_exactly(numbered):
     assert ends.tolist() == [-1, 1]
 
 
+@exact
 @given(mean=st.floats(0, 1), std=st.floats(0.01, 2))
 def test_unscaled_undoes_scaled_for_every_grey_value(numbered, mean, std):
     images = replace(numbered(3), mean=mean, std=std)
@@ -31,6 +35,7 @@ def test_scaling_leaves_floats_that_it_is_given_as_they_were(numbered):
     assert floats.tolist() == [0, 255]
 
 
+@exact
 @given(side=st.integers(5, 12))
 def test_padding_puts_the_image_in_the_middle_of_black(numbered, side):
     images = numbered(3, (2, 5, 4))

@@ -7,9 +7,11 @@ from urllib.error import URLError
 
 import platformdirs
 import pytest
+import safetensors.torch
 import torch
 
 from psp_data import load
+from psp_data._cache_file import KEYS
 
 
 @pytest.fixture
@@ -175,6 +177,58 @@ def test_two_processes_that_build_at_once_both_succeed(tmp_path):
     assert [len(answer) for answer in answers] == [20, 20]
     assert len({line for answer in answers for line in answer}) == 1
     assert sorted(os.listdir(tmp_path)) == ["0", "1", "mnist.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_file_of_another_set_is_refused(tmp_path, name):
+    digits = load("digits")
+    tensors = {key: getattr(digits, key) for key in KEYS}
+    safetensors.torch.save_file(tensors, tmp_path / f"{name}.safetensors")
+    with pytest.raises(ValueError, match=rf"{name}\.safetensors cannot be used: .*1×8×8.*rebuild="):
+        load(name, tmp_path)
+
+
+def test_images_that_only_look_like_mnist_are_refused(tmp_path, numbered):
+    images = numbered(10, (1, 28, 28))
+    tensors = {key: getattr(images, key) for key in KEYS}
+    safetensors.torch.save_file(tensors, tmp_path / "mnist.safetensors")
+    with pytest.raises(ValueError, match="not those that were published"):
+        load("mnist", tmp_path)
+
+
+def test_a_part_of_cifar100_is_used(tmp_path, numbered):
+    images = numbered(40, (3, 32, 32))
+    tensors = {key: getattr(images, key) for key in KEYS}
+    for part in ("train_labels", "test_labels"):
+        tensors[part] = tensors[part] + 10
+    safetensors.torch.save_file(tensors, tmp_path / "cifar100.safetensors")
+    assert load("cifar100", tmp_path).classes == tuple(range(10, 50))
+
+
+def test_a_folder_that_cannot_be_used_is_named_with_the_ways_out(stand_in, tmp_path):
+    file, inside = tmp_path / "file", tmp_path / "file" / "inside"
+    file.touch()
+    (tmp_path / "mnist.safetensors").mkdir()
+    for root, kind in (
+        (file, FileExistsError),
+        (inside, NotADirectoryError),
+        (tmp_path, IsADirectoryError),
+    ):
+        with pytest.raises(
+            kind, match=r"load\('mnist'\): .* cannot be used.*root= or \$PSP"
+        ) as caught:
+            load("mnist", root)
+        assert str(root) in str(caught.value)
+
+
+def test_a_default_device_plays_no_part(stand_in, tmp_path):
+    for _ in range(2):  # converts, then reads
+        with torch.device("meta"):
+            images = load("mnist", tmp_path)
+        assert torch.equal(images.train_images, load("mnist", tmp_path).train_images)
+    with torch.device("meta"):
+        digits = load("digits")
+    assert torch.equal(digits.train_images, load("digits").train_images)
 
 
 def test_an_unknown_set_is_refused_with_those_there_are():

@@ -2,17 +2,22 @@ import random
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psp_data._random_order import random_order
 
+# The machine may be busy, and a failure should be that of the change and not of the day.
+exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
+
+@exact
 @given(count=st.integers(0, 300), seed=st.integers())
 def test_an_order_holds_every_number_once(count, seed):
     assert random_order(count, seed).sort().values.tolist() == list(range(count))
 
 
+@exact
 @given(seed=st.integers())
 def test_an_order_depends_on_its_label_alone(seed):
     first = random_order(40, "test", seed)

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from psp_data._rotate import rotate
+
+# The machine may be busy, and a failure should be that of the change and not of the day.
+exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 angles = st.floats(-1000, 1000)
 sides = st.integers(1, 9)
@@ -16,6 +19,7 @@ def random_pixels(*shape, seed=0):
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
+@exact
 @given(
     degrees=angles, height=sides, width=sides, channels=st.integers(1, 3), seed=st.integers(0, 9)
 )
@@ -35,18 +39,21 @@ def test_rotation_is_that_of_scipy(degrees, height, width, channels, seed):
     np.testing.assert_allclose(rotate(pixels, degrees).numpy(), expected, rtol=0, atol=5e-3)
 
 
+@exact
 @given(turns=st.integers(-3, 3))
 def test_whole_turns_return_the_image_exactly(turns):
     pixels = random_pixels(2, 1, 7, 5)
     assert torch.equal(rotate(pixels, 360.0 * turns), pixels.float())
 
 
+@exact
 @given(turns=st.integers(-3, 3), degrees=st.integers(0, 359))
 def test_an_angle_and_whole_turns_more_are_the_same(turns, degrees):
     pixels = random_pixels(2, 1, 7, 5)
     assert torch.equal(rotate(pixels, degrees + 360 * turns), rotate(pixels, degrees))
 
 
+@exact
 @given(quarters=st.integers(-4, 4), side=sides)
 def test_quarter_turns_go_counter_clockwise(quarters, side):
     pixels = random_pixels(2, 1, side, side)
@@ -54,6 +61,7 @@ def test_quarter_turns_go_counter_clockwise(quarters, side):
     torch.testing.assert_close(rotate(pixels, 90 * quarters), expected, rtol=0, atol=5e-3)
 
 
+@exact
 @given(degrees=angles)
 def test_rotation_stays_in_the_range_of_the_pixels(degrees):
     turned = rotate(random_pixels(3, 1, 8, 8), degrees)
@@ -69,6 +77,7 @@ def test_rotation_leaves_what_it_is_given_as_it_was(degrees):
     assert torch.equal(images, before)
 
 
+@exact
 @given(degrees=angles)
 def test_images_of_a_batch_turn_alike_and_apart(degrees):
     pixels = random_pixels(3, 2, 6, 6)

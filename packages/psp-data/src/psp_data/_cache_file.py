@@ -14,6 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from psp_data._sets import NamedSet
+
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 CHUNK = 1 << 20
 
@@ -38,7 +40,7 @@ def write_cache_file(path: Path, tensors: dict[str, Tensor]) -> None:
         tensors: Images and labels under the names in `KEYS`.
 
     Raises:
-        OSError: If the file cannot be written; see `naming_a_full_disk`.
+        OSError: If the file cannot be written; see `naming_the_folder`.
     """
     content = safetensors.torch.save(
         {key: tensors[key].contiguous() for key in KEYS}, {"checksum": checksum(tensors)}
@@ -54,22 +56,27 @@ def write_cache_file(path: Path, tensors: dict[str, Tensor]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_cache_file(path: Path) -> dict[str, Tensor]:
+def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
     """The tensors of `path`, memory-mapped, after checking that it is whole.
 
-    Size, names, shapes and dtypes are always checked. The contents are checked against the
-    checksum in the file's metadata, by reading the file once (about 0.4 ms per MB). A file
-    that other software wrote has no such checksum: of its contents, nothing can be said.
+    Size, names, dtypes, the shape of an image and the range of the labels are always checked.
+    The contents are checked, by reading the file once (about 0.4 ms per MB), against the
+    checksum of the set as published and that in the file's metadata, if there is either. A file
+    of CIFAR that other software wrote has neither: a changed pixel in it goes unnoticed.
 
     Args:
         path: A `.safetensors` file.
+        known: What the set in it must be like.
 
     Returns:
         The tensors under the names in `KEYS`, on the CPU.
 
     Raises:
-        ValueError: If the file is not whole, or not as it was written.
+        ValueError: If the file is not whole, not as it was written, or of another set.
+        OSError: If it cannot be opened; see `naming_the_folder`.
     """
+    with path.open("rb"):
+        pass  # safetensors has no words for a folder, or for a file that may not be read
     try:
         with safe_open(path, framework="pt") as file:
             missing = sorted(set(KEYS) - set(file.keys()))
@@ -84,9 +91,33 @@ def read_cache_file(path: Path) -> dict[str, Tensor]:
         if tensor.dtype != dtype or tensor.ndim != ndim:
             found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
             raise _refusal(path, f"{key} should be {dtype} with {ndim} dimensions, but is {found}")
-    if expected is not None and _checksum_of_file(path) != expected:
-        raise _refusal(path, "its contents have changed since it was written")
+    for part in ("train", "test"):
+        _refuse_another_set(path, known, part, tensors[f"{part}_images"], tensors[f"{part}_labels"])
+    if expected is not None or known.checksum:
+        found = _checksum_of_file(path)
+        if expected not in (None, found):
+            raise _refusal(path, "its contents have changed since it was written")
+        if known.checksum not in ("", found):
+            raise _refusal(path, "its contents are not those that were published")
     return tensors
+
+
+def _refuse_another_set(
+    path: Path, known: NamedSet, part: str, images: Tensor, labels: Tensor
+) -> None:
+    if images.shape[1:] != known.image_shape:
+        found, right = (
+            "×".join(map(str, shape)) for shape in (images.shape[1:], known.image_shape)
+        )
+        raise _refusal(path, f"its {part}_images are of {found}, but those published of {right}")
+    if not len(images) == len(labels) > 0:
+        raise _refusal(path, f"it has {len(images)} {part}_images and {len(labels)} {part}_labels")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= known.num_classes:
+        raise _refusal(
+            path,
+            f"its {part}_labels are {low}..{high}, but those published 0..{known.num_classes - 1}",
+        )
 
 
 def _checksum_of_file(path: Path) -> str:
@@ -122,15 +153,19 @@ def _refusal(path: Path, reason: str) -> ValueError:
 
 
 @contextmanager
-def naming_a_full_disk(name: str, root: Path) -> Iterator[None]:
-    """Turn a write that fails for want of space into an error that says what to do."""
+def naming_the_folder(name: str, root: Path) -> Iterator[None]:
+    """Turn what the system says of a file or folder into an error that says what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno is None:  # not the system's words but this package's
             raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"the disk that holds {root} is full; nothing was left there. Free some space"
+        else:
+            where = f": {error.filename}" if error.filename else ""
+            reason = f"{root} cannot be used ({error.strerror}{where}). Put that right"
         raise OSError(
             error.errno,
-            f"load({name!r}): the disk that holds {root} is full; nothing was left there. Free "
-            "some space, or choose another folder with root= or $PSP_DATA_DIR",
+            f"load({name!r}): {reason}, or choose another folder with root= or $PSP_DATA_DIR",
         ) from error

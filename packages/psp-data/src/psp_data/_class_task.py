@@ -1,13 +1,13 @@
 """One task of an incremental stream: some classes of one set."""
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from psp_data._images import Images
+from psp_data._stream import checked_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,23 +22,28 @@ class ClassTask:
     test_labels: Tensor
 
     @classmethod
-    def of(cls, where: str, images: Images, classes: Sequence[int]) -> "ClassTask":
-        """Find the samples; `where` is how an error names the task."""
-        wanted = tuple(operator.index(label) for label in classes)
-        if not wanted:
-            raise ValueError(f"{where}: the list of classes is empty; name at least one.")
-        if len(set(wanted)) < len(wanted):
-            repeated = sorted({label for label in wanted if wanted.count(label) > 1})
-            raise ValueError(f"{where}: the classes {_spans(repeated)} are listed repeatedly.")
+    def of(cls, images: Images, classes: tuple[int, ...]) -> "ClassTask":
+        """Find the samples."""
         return cls(
             images,
-            wanted,
-            *_choose(images.train_labels, wanted),
-            *_choose(images.test_labels, wanted),
+            classes,
+            *_choose(images.train_labels, classes),
+            *_choose(images.test_labels, classes),
         )
 
 
-def refuse_absent_classes(tasks: Sequence[tuple[Images, Sequence[int]]]) -> None:
+def checked_classes(where: str, classes: Iterable[int]) -> tuple[int, ...]:
+    """The classes as ints, if there are any, each once; `where` is how an error names the task."""
+    wanted = tuple(checked_integer(f"{where}: class", label) for label in classes)
+    if not wanted:
+        raise ValueError(f"{where}: the list of classes is empty; name at least one.")
+    if len(set(wanted)) < len(wanted):
+        repeated = sorted({label for label in wanted if wanted.count(label) > 1})
+        raise ValueError(f"{where}: the classes {_spans(repeated)} are listed repeatedly.")
+    return wanted
+
+
+def refuse_absent_classes(tasks: Sequence[tuple[Images, tuple[int, ...]]]) -> None:
     """Raise ValueError for the first set that lacks a class, naming all that its tasks miss."""
     for images in dict.fromkeys(images for images, _ in tasks):
         held = set(images.classes) & set(images.test_labels.unique().tolist())

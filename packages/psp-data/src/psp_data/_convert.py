@@ -60,10 +60,12 @@ def _read(name: str, root: Path, *, download: bool = False) -> dict[str, Tensor]
     tensors = {}
     for part, train in (("train", True), ("test", False)):
         dataset = dataset_class(root, train=train, download=download)
-        pixels = torch.as_tensor(dataset.data)
+        pixels = torch.as_tensor(dataset.data, device="cpu")
         images = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         tensors[f"{part}_images"] = images.contiguous()
-        tensors[f"{part}_labels"] = torch.as_tensor(dataset.targets, dtype=torch.int64)
+        tensors[f"{part}_labels"] = torch.as_tensor(
+            dataset.targets, dtype=torch.int64, device="cpu"
+        )
     return tensors
 
 

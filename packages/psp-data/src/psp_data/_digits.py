@@ -30,7 +30,7 @@ def read_digits() -> dict[str, Tensor]:
 
     order = random_order(len(labels), "split of the digits")
     by_class = order[torch.argsort(labels[order], stable=True)]
-    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    is_test = torch.zeros(len(labels), dtype=torch.bool, device="cpu")
     is_test[by_class[::TEST_SHARE]] = True
     return {
         "train_images": images[~is_test],

@@ -1,15 +1,14 @@
 """New classes, one group after another, on one head."""
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from psp_data._class_task import ClassTask, refuse_absent_classes
+from psp_data._class_task import ClassTask, checked_classes, refuse_absent_classes
 from psp_data._images import Images
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream, checked_count, checked_step
+from psp_data._stream import Stream, checked_count, checked_integer, checked_step
 
 
 class IncrementalStream(Stream):
@@ -32,6 +31,7 @@ class IncrementalStream(Stream):
         ValueError: If there is no task, a class list is empty, repeats a class or names one
             that the set does not hold, the shapes or devices differ, a number is not positive,
             or a batch is larger than the train samples of a task.
+        TypeError: If a class is not an integer.
 
     Source:
         Cheung et al. 2019, section 4.2; see `icifar` for its tasks.
@@ -47,7 +47,7 @@ class IncrementalStream(Stream):
 
     def __init__(
         self,
-        tasks: Sequence[tuple[Images, Sequence[int]]],
+        tasks: Iterable[tuple[Images, Iterable[int]]],
         seed: int = 1,
         *,
         batch_size: int = 128,
@@ -55,20 +55,21 @@ class IncrementalStream(Stream):
         device: torch.device | str | None = None,
     ) -> None:
         """Find the samples of each task; take the sets to the device, each once."""
-        if not tasks:
-            raise ValueError("IncrementalStream needs at least one (images, classes) to show.")
-        self.seed = operator.index(seed)
-        self.batch_size = batch_size
-        self.steps_per_task = checked_count("steps_per_task", steps_per_task)
-        self.num_tasks = self.num_contexts = len(tasks)
-        self.num_steps = self.num_tasks * self.steps_per_task
-        refuse_absent_classes(tasks)
-        given = dict.fromkeys(images for images, _ in tasks)
-        moved = {images: images if device is None else images.to(device) for images in given}
-        self._tasks = [
-            ClassTask.of(f"task {number}", moved[images], classes)
+        wanted = [
+            (images, checked_classes(f"task {number}", classes))
             for number, (images, classes) in enumerate(tasks)
         ]
+        if not wanted:
+            raise ValueError("IncrementalStream needs at least one (images, classes) to show.")
+        self.seed = checked_integer("seed", seed)
+        self.batch_size = checked_count("batch_size", batch_size)
+        self.steps_per_task = checked_count("steps_per_task", steps_per_task)
+        self.num_tasks = self.num_contexts = len(wanted)
+        self.num_steps = self.num_tasks * self.steps_per_task
+        refuse_absent_classes(wanted)
+        given = dict.fromkeys(images for images, _ in wanted)
+        moved = {images: images if device is None else images.to(device) for images in given}
+        self._tasks = [ClassTask.of(moved[images], classes) for images, classes in wanted]
         first = self._tasks[0].images
         for number, task in enumerate(self._tasks):
             found = (task.images.image_shape, task.images.device)
@@ -83,7 +84,7 @@ class IncrementalStream(Stream):
         self._orders = [
             SampleOrder(
                 len(task.train_labels),
-                batch_size,
+                self.batch_size,
                 *("incremental samples", self.seed, number),
                 device=self.device,
             )
@@ -96,6 +97,7 @@ class IncrementalStream(Stream):
 
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The images of `step`, (batch_size, C, H, W) float32, and their labels (batch_size,)."""
+        step = checked_step(step, self.num_steps)
         number = self.task(step)
         task = self._tasks[number]
         chosen = self._orders[number](step - number * self.steps_per_task)

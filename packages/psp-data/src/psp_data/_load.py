@@ -5,7 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
-from psp_data._cache_file import naming_a_full_disk, read_cache_file, write_cache_file
+from psp_data._cache_file import naming_the_folder, read_cache_file, write_cache_file
 from psp_data._convert import convert
 from psp_data._digits import read_digits
 from psp_data._images import Images
@@ -23,7 +23,7 @@ def load(
 
     The first use converts torchvision's files into `<root>/<name>.safetensors`; later uses map
     that file into memory. A file of that name that is already there is used as it is, if it is
-    whole. The digits need no file.
+    whole and holds images of the set. The digits need no file.
 
     Args:
         name: "digits", "mnist", "fashion_mnist", "cifar10" or "cifar100".
@@ -36,10 +36,10 @@ def load(
         The images on the CPU, scaled as the paper scales them.
 
     Raises:
-        ValueError: If there is no such set, or its file is damaged. A damaged file stays as it
-            is; `rebuild=True` replaces it.
+        ValueError: If there is no such set, or its file is damaged or holds another. Such a file
+            stays as it is; `rebuild=True` replaces it.
         FileNotFoundError: If the set is not there and was not, or could not be, downloaded.
-        OSError: If the disk is full; nothing is left behind.
+        OSError: If the disk is full, or the folder cannot be used; nothing is left behind.
 
     Example:
         >>> from psp_data import load
@@ -53,10 +53,11 @@ def load(
         return Images(name, **read_digits(), mean=known.mean, std=known.std)
     folder = _data_folder(root)
     path = folder / f"{name}.safetensors"
-    if rebuild or not path.exists():
-        with naming_a_full_disk(name, folder):
+    with naming_the_folder(name, folder):
+        if rebuild or not path.exists():
             write_cache_file(path, convert(name, folder, download))
-    return Images(name, **read_cache_file(path), mean=known.mean, std=known.std)
+        tensors = read_cache_file(path, known)
+    return Images(name, **tensors, mean=known.mean, std=known.std)
 
 
 def _data_folder(root: str | os.PathLike[str] | None) -> Path:

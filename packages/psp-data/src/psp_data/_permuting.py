@@ -1,14 +1,12 @@
 """Permuted pixels: one set of images, many input distributions."""
 
-import operator
-
 import torch
 from torch import Tensor
 
 from psp_data._images import Images
 from psp_data._random_order import random_order
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream, checked_count, checked_step
+from psp_data._stream import Stream, checked_count, checked_integer, checked_step
 
 
 class PermutingStream(Stream):
@@ -56,8 +54,8 @@ class PermutingStream(Stream):
         """Take the images to the device; draw nothing yet."""
         self.images = images if device is None else images.to(device)
         self.num_tasks = self.num_contexts = checked_count("num_tasks", num_tasks)
-        self.seed = operator.index(seed)
-        self.batch_size = batch_size
+        self.seed = checked_integer("seed", seed)
+        self.batch_size = checked_count("batch_size", batch_size)
         self.steps_per_task = checked_count("steps_per_task", steps_per_task)
         self.num_steps = self.num_tasks * self.steps_per_task
         self.num_classes = images.num_classes
@@ -65,7 +63,7 @@ class PermutingStream(Stream):
         self.device = self.images.device
         self._train = self.images.train_images.flatten(1)
         self._order = SampleOrder(
-            len(self._train), batch_size, "permuting samples", self.seed, device=self.device
+            len(self._train), self.batch_size, "permuting samples", self.seed, device=self.device
         )
         self._permutations: dict[int, Tensor] = {}
 
@@ -74,16 +72,11 @@ class PermutingStream(Stream):
 
         Shape (C·H·W,), int64; task 0 has the identity.
         """
-        task = self._checked_task(task)
-        if task not in self._permutations:
-            (count,) = self.sample_shape
-            drawn = random_order(count, "permuting pixels", self.seed, task)
-            chosen = drawn if task else torch.arange(count)
-            self._permutations[task] = chosen.to(self.device)
-        return self._permutations[task]
+        return self._permutation(self._checked_task(task)).clone()
 
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The samples of `step`, (batch_size, C·H·W) float32, and their labels (batch_size,)."""
+        step = checked_step(step, self.num_steps)
         task = self.task(step)
         chosen = self._order(step)
         return (
@@ -112,7 +105,15 @@ class PermutingStream(Stream):
         """Samples as images, (N, C, H, W) uint8, with the pixels where the net gets them."""
         return self.images.unscaled(samples).view(-1, *self.images.image_shape)
 
+    def _permutation(self, task: int) -> Tensor:
+        if task not in self._permutations:
+            (count,) = self.sample_shape
+            drawn = random_order(count, "permuting pixels", self.seed, task)
+            chosen = drawn if task else torch.arange(count, device="cpu")
+            self._permutations[task] = chosen.to(self.device)
+        return self._permutations[task]
+
     def _permuted(self, pixels: Tensor, task: int) -> Tensor:
         # Scaled first: the gather is four times as fast on float32 as on bytes.
         scaled = self.images.scaled(pixels)
-        return scaled.gather(1, self.permutation(task).expand_as(scaled)) if task else scaled
+        return scaled.gather(1, self._permutation(task).expand_as(scaled)) if task else scaled

@@ -37,7 +37,8 @@ def preview(stream: Stream, steps: Sequence[int] | None = None, *, rows: int = 8
 
         Save it with `torchvision.transforms.functional.to_pil_image(picture).save("stream.png")`.
     """
-    if checked_count("rows", rows) > stream.batch_size:
+    rows = checked_count("rows", rows)
+    if rows > stream.batch_size:
         raise ValueError(
             f"rows={rows} is more than the {stream.batch_size} images of a batch; use "
             f"{stream.batch_size} or less."

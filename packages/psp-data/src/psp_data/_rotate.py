@@ -21,6 +21,9 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     Returns:
         The same shape, float32, in the range of `images`.
 
+    Raises:
+        ValueError: If the angle is not finite.
+
     Example:
         >>> import torch
         >>> image = torch.tensor([[[[1.0, 0.0], [2.0, 0.0]]]])
@@ -28,6 +31,8 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
         tensor([[[[0., 0.],
                   [1., 2.]]]])
     """
+    if not math.isfinite(degrees):
+        raise ValueError(f"degrees={degrees} must be finite; pass an angle, of any size and sign.")
     floats = images.to(torch.float32)
     if degrees % 360 == 0:
         return floats.clone() if floats is images else floats
@@ -46,8 +51,8 @@ def _sampling_grid(height: int, width: int, degrees: float) -> Tensor:
     """
     radians = math.radians(degrees % 360)
     cos, sin = math.cos(radians), math.sin(radians)
-    y = torch.arange(height, dtype=torch.float64)[:, None] - (height - 1) / 2
-    x = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
+    y = torch.arange(height, dtype=torch.float64, device="cpu")[:, None] - (height - 1) / 2
+    x = torch.arange(width, dtype=torch.float64, device="cpu") - (width - 1) / 2
     # Rows count downwards, which turns the signs of the usual matrix round.
     from_x, from_y = cos * x - sin * y, sin * x + cos * y
     return torch.stack([from_x * (2 / width), from_y * (2 / height)], -1).float()

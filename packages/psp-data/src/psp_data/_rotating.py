@@ -1,14 +1,12 @@
 """Slowly turning images: an input distribution that drifts and comes back."""
 
-import operator
-
 import torch
 from torch import Tensor
 
 from psp_data._images import Images
 from psp_data._rotate import rotate
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream, checked_count, checked_step
+from psp_data._stream import Stream, checked_count, checked_integer, checked_step
 
 
 class RotatingStream(Stream):
@@ -63,17 +61,17 @@ class RotatingStream(Stream):
     ) -> None:
         """Take the images to the device; draw nothing yet."""
         self.images = images if device is None else images.to(device)
-        self.seed = operator.index(seed)
+        self.seed = checked_integer("seed", seed)
         self.period = checked_count("period", period)
         self.num_contexts = self._checked_parts("num_contexts", num_contexts)
         self.num_tasks = self._checked_parts("num_tasks", num_tasks)
-        self.batch_size = batch_size
+        self.batch_size = checked_count("batch_size", batch_size)
         self.num_classes = images.num_classes
         self.sample_shape = images.image_shape
         self.device = self.images.device
         self._train = self.images.train_images.flatten(1)
         self._order = SampleOrder(
-            len(self._train), batch_size, "rotating samples", self.seed, device=self.device
+            len(self._train), self.batch_size, "rotating samples", self.seed, device=self.device
         )
 
     def angle(self, step: int) -> float:
@@ -82,6 +80,7 @@ class RotatingStream(Stream):
 
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The images of `step`, (batch_size, C, H, W) float32, and their labels (batch_size,)."""
+        step = checked_step(step)
         angle = self.angle(step)
         chosen = self._order(step)
         pixels = self._train.index_select(0, chosen).view(-1, *self.sample_shape)
@@ -105,7 +104,11 @@ class RotatingStream(Stream):
         return self.test_set_at(self.angle(self.first_step(task)))
 
     def test_set_at(self, degrees: float) -> tuple[Tensor, Tensor]:
-        """The test images turned counter-clockwise by any angle, (N, C, H, W), and their labels."""
+        """The test images turned counter-clockwise by any angle, (N, C, H, W), and their labels.
+
+        Raises:
+            ValueError: If the angle is not finite.
+        """
         turned = rotate(self.images.test_images, degrees)
         return self.images.scaled(turned), self.images.test_labels.clone()
 
@@ -114,7 +117,8 @@ class RotatingStream(Stream):
         return self.images.unscaled(samples)
 
     def _checked_parts(self, name: str, parts: int) -> int:
-        if checked_count(name, parts) > self.period:
+        parts = checked_count(name, parts)
+        if parts > self.period:
             raise ValueError(
                 f"{name}={parts} is more than the {self.period} steps of a turn; use "
                 f"{self.period} or less, or a longer period."

@@ -29,7 +29,7 @@ class SampleOrder:
         self, num_samples: int, batch_size: int, *label: object, device: torch.device
     ) -> None:
         """Draw nothing yet: an epoch is drawn when one of its batches is asked for."""
-        self._batch_size = checked_count("batch_size", batch_size)
+        self._batch_size = batch_size = checked_count("batch_size", batch_size)
         if batch_size > num_samples:
             raise ValueError(
                 f"batch_size={batch_size} is more than the {num_samples} samples to draw from "

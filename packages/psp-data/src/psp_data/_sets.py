@@ -10,16 +10,19 @@ class NamedSet:
     Args:
         mean: Subtracted from the pixels, as a fraction of the full grey scale.
         std: Divides them afterwards.
+        image_shape: Channels, height and width of its images as published.
+        num_classes: Its labels are 0..num_classes-1.
         dataset: The class of `torchvision.datasets` that reads it; none for a set that ships
             with a dependency.
         folder: Where that class keeps its files, below its root.
-        checksum: Of the set as published, where nothing else would notice a changed file:
-            torchvision checks the CIFAR files whenever it opens them, the MNIST ones only when
-            it downloads them.
+        checksum: Of shapes and contents as published, if there is no other version. CIFAR is also
+            passed on with some of its classes; torchvision checks its own files of it.
     """
 
     mean: float
     std: float
+    image_shape: tuple[int, int, int]
+    num_classes: int
     dataset: str = ""
     folder: str = ""
     checksum: str = ""
@@ -28,9 +31,11 @@ class NamedSet:
 # The paper scales MNIST and Fashion-MNIST alike, with MNIST's statistics, and takes CIFAR to
 # [−1, 1]. The digits, which it does not use, have their own statistics (of the train split).
 SETS = {
-    "digits": NamedSet(0.3060, 0.3765),
-    "mnist": NamedSet(0.1307, 0.3081, "MNIST", "MNIST/raw", "468bb4f0"),
-    "fashion_mnist": NamedSet(0.1307, 0.3081, "FashionMNIST", "FashionMNIST/raw", "d43578dc"),
-    "cifar10": NamedSet(0.5, 0.5, "CIFAR10", "cifar-10-batches-py"),
-    "cifar100": NamedSet(0.5, 0.5, "CIFAR100", "cifar-100-python"),
+    "digits": NamedSet(0.3060, 0.3765, (1, 8, 8), 10),
+    "mnist": NamedSet(0.1307, 0.3081, (1, 28, 28), 10, "MNIST", "MNIST/raw", "468bb4f0"),
+    "fashion_mnist": NamedSet(
+        0.1307, 0.3081, (1, 28, 28), 10, "FashionMNIST", "FashionMNIST/raw", "d43578dc"
+    ),
+    "cifar10": NamedSet(0.5, 0.5, (3, 32, 32), 10, "CIFAR10", "cifar-10-batches-py"),
+    "cifar100": NamedSet(0.5, 0.5, (3, 32, 32), 100, "CIFAR100", "cifar-100-python"),
 }

@@ -64,7 +64,7 @@ class Stream(ABC):
         return self.context(self.first_step(task))
 
     def _checked_task(self, task: int) -> int:
-        task = operator.index(task)
+        task = checked_integer("task", task)
         if not 0 <= task < self.num_tasks:
             raise IndexError(
                 f"task={task} is not one of the {self.num_tasks} tasks 0..{self.num_tasks - 1} of "
@@ -73,9 +73,19 @@ class Stream(ABC):
         return task
 
 
+def checked_integer(name: str, value: int) -> int:
+    """The value as an int: a numpy integer would overflow in the arithmetic of steps."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}={value!r} must be an integer, but is a {type(value).__name__}; pass an int."
+        ) from None
+
+
 def checked_step(step: int, num_steps: int | None = None) -> int:
     """The step as an int, if it is one of 0..num_steps-1 (or any from 0 on)."""
-    step = operator.index(step)
+    step = checked_integer("step", step)
     if step < 0:
         raise IndexError(f"step={step} is negative; the first step of a stream is 0.")
     if num_steps is not None and step >= num_steps:
@@ -88,7 +98,7 @@ def checked_step(step: int, num_steps: int | None = None) -> int:
 
 def checked_count(name: str, value: int) -> int:
     """The value as an int, if it is at least 1."""
-    value = operator.index(value)
+    value = checked_integer(name, value)
     if value < 1:
         raise ValueError(f"{name}={value} must be at least 1.")
     return value

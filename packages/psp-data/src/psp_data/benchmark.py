@@ -108,8 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Timing]:
 def random_images(name: str, shape: tuple[int, int, int], count: int) -> Images:
     """`count` images of random pixels, and as many for the test set; time is all they are for."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-    labels = torch.arange(count) % 10
+    images = torch.randint(
+        0, 256, (count, *shape), dtype=torch.uint8, generator=generator, device="cpu"
+    )
+    labels = torch.arange(count, device="cpu") % 10
     return Images(name, images, labels, images, labels)
 
 
