@@ -7,7 +7,7 @@ Measures, on the handwritten digits that ship with scikit-learn unless told othe
 2. *networks*: how many two-hidden-layer networks, trained one after the other with a context
    each, stay within a tolerance of the accuracy they had when just learned.
 
-    python experiments/capacity.py                    # about two minutes on two cores
+    python experiments/capacity.py                    # two to three minutes on two cores
     python experiments/capacity.py smoke              # its smallest form, seconds
     python experiments/capacity.py mnist --jobs 2     # the study on MNIST, an hour
 
@@ -66,7 +66,7 @@ class Config:
     tasks: int = 50
     """How many networks to train one after the other: the largest K that can be found."""
 
-    steps: int = 80
+    steps: int = 64
     """Training steps per task."""
 
     batch: int = 64

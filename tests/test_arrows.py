@@ -61,7 +61,8 @@ def test_a_package_declares_what_it_imports(package):
     in_tests = declared | {line.split(">")[0].strip() for line in extras} | {project["name"]}
     name = project["name"].replace("-", "_")
     for path in [*files(name), *(package / "tests").rglob("*.py")]:
-        allowed = in_tests if "tests" in path.parts or path.name == "testing.py" else declared
+        for_developers = "tests" in path.parts or path.name in ("testing.py", "benchmark.py")
+        allowed = in_tests if for_developers else declared
         for module in set(imports(path)) - set(sys.stdlib_module_names) - {name}:
             distribution = DISTRIBUTION.get(module, module.replace("_", "-"))
             assert distribution in allowed, f"{path} imports {module}, which is not declared."
