@@ -50,7 +50,7 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
         yscale="log",
         xlabel="units per hidden layer",
         ylabel="largest K",
-        title=f"Networks that fit at {tolerance:g} points lost",
+        title=f"Networks that fit: points of accuracy lost ≤ {tolerance:g}",
     )
     plain_ticks(right.xaxis, config["widths"])
     plain_ticks(right.yaxis, [1, 2, 5, 10, 20, 50, 100])

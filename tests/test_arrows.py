@@ -68,6 +68,14 @@ def test_a_package_declares_what_it_imports(package):
             assert distribution in allowed, f"{path} imports {module}, which is not declared."
 
 
+def test_the_root_declares_what_analysis_and_experiments_import():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {line.split(">")[0].strip() for line in project["dependencies"]}
+    for path in [*files("analysis"), *files("experiments")]:
+        for module in set(imports(path)) - set(sys.stdlib_module_names) - set(SOURCES):
+            assert DISTRIBUTION.get(module, module) in declared, f"{path} imports {module}."
+
+
 def test_the_requirements_install_every_distribution():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     listed = {line for line in lines if not line.startswith("#")}

@@ -3,15 +3,10 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import settings
 from torch import nn
 
 import psp_contexts
 from psp_contexts import BinaryContexts, ComplexContexts, Contexts, LocalMixContexts
-
-# A deadline would time the machine's other work, not the code.
-settings.register_profile("package", deadline=None, database=None, max_examples=10)
-settings.load_profile("package")
 
 FIXED = tuple(
     family
