@@ -44,7 +44,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy, strict, on all that is installed for users."""
-    install_everything(session, "mypy>=1.18", "nox")
+    install_everything(session, "-e", ".[test]", "mypy>=1.18", "nox")
     sources = [str(package / "src") for package in PACKAGES]
     session.run("mypy", *sources, "analysis", "experiments", "noxfile.py")
 
