@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.runner import FAMILIES, rmsprop
+from experiments.runner import FAMILIES, build_mlp, rmsprop
 from psp_data import PermutingStream, load
 from psp_nn import superpose, use_context
 
@@ -87,7 +87,7 @@ def train_and_test(cell: NetworkCell) -> dict[str, object]:
     """
     stream = cell.training.stream(cell.tasks, cell.seed, cell.test_images)
     net = superpose(
-        build_net(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed),
+        build_mlp(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed),
         contexts=FAMILIES[cell.family],
         num_contexts=cell.tasks,
         seed=cell.seed,
@@ -99,23 +99,6 @@ def train_and_test(cell: NetworkCell) -> dict[str, object]:
         cell.training.learn(net, optimiser, stream, task)
         correct.append(count_correct(net, stream, task + 1))
     return {"test_images": len(stream.images.test_labels), "correct": correct}
-
-
-def build_net(inputs: int, width: int, classes: int, seed: int) -> nn.Sequential:
-    """The paper's net: two hidden layers, ReLU, Xavier-normal weights, zero biases."""
-    net = nn.Sequential(
-        nn.Linear(inputs, width),
-        nn.ReLU(),
-        nn.Linear(width, width),
-        nn.ReLU(),
-        nn.Linear(width, classes),
-    )
-    generator = torch.Generator().manual_seed(seed)
-    for layer in net:
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_normal_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
-    return net
 
 
 @torch.no_grad()

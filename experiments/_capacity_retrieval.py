@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from analysis.retrieval import Retrieval, aligned_models, measure_retrieval
-from experiments._capacity_networks import Training, build_net
-from experiments.runner import FAMILIES
+from experiments._capacity_networks import Training
+from experiments.runner import FAMILIES, build_mlp
 
 OUT_FEATURES = 16
 """Rows of an aligned model: noise is averaged over them."""
@@ -102,7 +102,7 @@ def train_apart(cell: TrainedCell) -> tuple[Tensor, Tensor, Tensor]:
     stream = cell.training.stream(cell.models, cell.seed)
     weights, inputs = [], []
     for task in range(cell.models):
-        net = build_net(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed)
+        net = build_mlp(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed)
         net = net.to(cell.training.device)
         layer = net.get_parameter("2.weight")
         start = layer.detach().clone()
