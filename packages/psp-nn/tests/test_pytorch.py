@@ -306,7 +306,8 @@ def _train_in_parallel(rank, port, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_train_one_superposition(tmp_path, free_port):
+def test_two_processes_train_one_superposition(tmp_path, free_port, monkeypatch, pytestconfig):
+    monkeypatch.syspath_prepend(pytestconfig.rootpath)  # where the other process finds this module
     torch.multiprocessing.spawn(_train_in_parallel, (free_port, str(tmp_path)), nprocs=2)
     states = [torch.load(tmp_path / str(rank), weights_only=True) for rank in range(2)]
     torch.manual_seed(0)
