@@ -61,7 +61,7 @@ class Run:
     curve_every: int = 125
     curve_images: int = 500
     row_images: int = 10_000
-    fisher_images: int = 128
+    fisher_images: int = 1024
 
     @property
     def name(self) -> str:

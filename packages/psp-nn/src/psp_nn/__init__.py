@@ -10,8 +10,8 @@ from psp_nn._convolution import SuperposedConvTranspose3d as SuperposedConvTrans
 from psp_nn._elastic_weight_consolidation import (
     ElasticWeightConsolidation as ElasticWeightConsolidation,
 )
-from psp_nn._elastic_weight_consolidation import fisher_diagonal as fisher_diagonal
 from psp_nn._embedding import SuperposedEmbedding as SuperposedEmbedding
+from psp_nn._fisher_diagonal import fisher_diagonal as fisher_diagonal
 from psp_nn._infer_context import InferBy as InferBy
 from psp_nn._infer_context import InferredContext as InferredContext
 from psp_nn._infer_context import infer_context as infer_context

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+
+from psp_nn._fisher_diagonal import fisher_diagonal, squared
 
 
 class ElasticWeightConsolidation:
@@ -49,7 +50,7 @@ class ElasticWeightConsolidation:
         first = next(iter(parameters.values()))
         total = torch.zeros((), dtype=first.real.dtype, device=first.device)
         for name, importance in self._importance.items():
-            total = total + (importance * _squared(parameters[name] - self._centre[name])).sum()
+            total = total + (importance * squared(parameters[name] - self._centre[name])).sum()
         return self.strength / 2 * (total + self._least)
 
     def consolidate(self, batches: Iterable[Tensor], *, chunk: int = 32) -> None:
@@ -69,68 +70,6 @@ class ElasticWeightConsolidation:
             both = old + new
             share = torch.where(both > 0, new / both, torch.zeros_like(both))
             # a (θ−p)² + b (θ−q)² = (a+b) (θ−m)² + ab/(a+b) (p−q)²
-            self._least += float((old * share * _squared(centre - now)).sum())
+            self._least += float((old * share * squared(centre - now)).sum())
             self._importance[name] = both
             self._centre[name] = centre + share * (now - centre)
-
-
-def fisher_diagonal(
-    net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 32
-) -> dict[str, Tensor]:
-    """The diagonal of a classifier's Fisher information, exact for the given inputs.
-
-    F_i = E_x E_{y ~ p(y|x)} |∂ log p(y|x) / ∂θ_i|²: the inner mean is over the network's own
-    distribution, class by class, not over labels and without sampling.
-
-    Args:
-        net: A classifier, x ↦ logits (batch, classes), used in evaluation mode.
-        batches: Inputs, each of shape (batch, …).
-        chunk: Of how many samples the gradients are held at once.
-
-    Returns:
-        By the name of each parameter that requires gradients, real, in its shape.
-
-    Raises:
-        ValueError: If there are no inputs.
-
-    Example:
-        >>> import torch
-        >>> from psp_nn import fisher_diagonal
-        >>> net = torch.nn.Linear(1, 2, bias=False).requires_grad_()
-        >>> _ = net.weight.data.zero_()  # p = 1/2, so that F = x² p (1 − p)
-        >>> fisher_diagonal(net, [torch.tensor([[2.0]])])["weight"].flatten().tolist()
-        [1.0, 1.0]
-    """
-    parameters = {
-        name: value.detach() for name, value in net.named_parameters() if value.requires_grad
-    }
-
-    def log_probability(values: dict[str, Tensor], x: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(net, values, (x.unsqueeze(0),))
-        return torch.log_softmax(logits, -1)[0].index_select(0, label.reshape(1)).squeeze()
-
-    each_sample = vmap(grad(log_probability), in_dims=(None, 0, None))
-    sums = {name: torch.zeros_like(value.real) for name, value in parameters.items()}
-    count = 0
-    training = net.training
-    net.eval()
-    try:
-        for batch in batches:
-            for x in batch.split(chunk):
-                count += len(x)
-                with torch.no_grad():
-                    probabilities = net(x).softmax(-1)
-                for label, weight in enumerate(probabilities.unbind(-1)):
-                    gradients = each_sample(parameters, x, torch.tensor(label, device=x.device))
-                    for name, gradient in gradients.items():
-                        squared = _squared(gradient)
-                        sums[name] += torch.tensordot(weight.to(squared), squared, dims=1)
-    finally:
-        net.train(training)
-    if not count:
-        raise ValueError("fisher_diagonal got no inputs; pass batches of shape (batch, …).")
-    return {name: value / count for name, value in sums.items()}
-
-
-def _squared(value: Tensor) -> Tensor:
-    return torch.view_as_real(value).square().sum(-1) if value.is_complex() else value.square()
