@@ -9,9 +9,10 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_WIDTH
-from experiments._permuting_summary import Group
+from experiments._permuting_summary import results_of
 from experiments.runner import FAMILIES
 from experiments.runner.figure import colour_of, save_figure
+from experiments.runner.groups import Group
 
 _BLACK = {"EWC": ":", "SI": "-.", "single": "--"}
 
@@ -26,8 +27,8 @@ def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
     Returns:
         The files; none if there is no run to draw.
     """
-    shown = [each for each in groups if each.method in ("standard", "Binary")]
-    widths = sorted({each.width for each in shown} & set(FIGURE_2))
+    shown = [each for each in groups if each["method"] in ("standard", "Binary")]
+    widths = sorted({each["width"] for each in shown} & set(FIGURE_2))
     if not widths:
         return []
     figure, panels = plt.subplots(
@@ -40,7 +41,7 @@ def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
     )
     for axes, width in zip(panels[0], widths, strict=True):
         for group in shown:
-            if group.width == width:
+            if group["width"] == width:
                 _plot_task_0(axes, group)
         end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
         axes.plot(end, FIGURE_2[width], "x", color=colour_of("Binary"), label="paper, Binary")
@@ -52,7 +53,7 @@ def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
 
 def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
     """Task 0 over the steps, all methods at 256 units; arguments as for `draw_figure_2`."""
-    shown = [each for each in groups if each.width == 256]
+    shown = [each for each in groups if each["width"] == 256]
     if not shown:
         return []
     figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
@@ -67,16 +68,16 @@ def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
 
 def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
     """The last ten tasks by method and width; arguments as for `draw_figure_2`."""
-    widths = sorted({each.width for each in groups} & {256, 512, TABLE_WIDTH})
-    shown = [each for each in groups if each.width in widths]
+    widths = sorted({each["width"] for each in groups} & {256, 512, TABLE_WIDTH})
+    shown = [each for each in groups if each["width"] in widths]
     if not shown:
         return []
-    methods = list(dict.fromkeys([*TABLE, *(each.method for each in shown)]))
+    methods = list(dict.fromkeys([*TABLE, *(each["method"] for each in shown)]))
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
     for marker, width in zip("ovsD", widths, strict=False):
-        own = [each for each in shown if each.width == width]
-        places = [methods.index(each.method) for each in own]
-        values = [mean(result.last for result in each.results) for each in own]
+        own = [each for each in shown if each["width"] == width]
+        places = [methods.index(each["method"]) for each in own]
+        values = [mean(result.last for result in results_of(each)) for each in own]
         axes.plot(places, values, marker, label=f"2×{width}")
     axes.plot(range(len(TABLE)), list(TABLE.values()), "x", color="black", label="paper")
     axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
@@ -93,8 +94,12 @@ def _plot_task_0(axes: Axes, group: Group) -> None:
     ]
     steps = group.records[0]["curve"]["steps"]
     points = list(zip(*curves, strict=True))
-    style = _style(group.method)
-    name = group.method if group.strength is None else f"{group.method} ({group.strength:g})"
+    style = _style(group["method"])
+    name = (
+        group["method"]
+        if group["strength"] is None
+        else f"{group['method']} ({group['strength']:g})"
+    )
     axes.plot(steps, [mean(each) for each in points], linewidth=1, label=name, **style)
     if len(curves) > 1:
         low, high = [min(each) for each in points], [max(each) for each in points]

@@ -13,12 +13,10 @@ tasks of 1000 steps, 500 images for the curve 8 times a task and 10,000 for a fu
 training sample: 4 to 5 % of a run, more than half of it for the final row.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from experiments._permuting_methods import Single
+from experiments.methods import Single
 from experiments.runner import Learner
 from experiments.runner.trainer import Log
 from psp_data import PermutingStream
@@ -53,59 +51,55 @@ class TestSets:
 
 
 class Measurement:
-    """Measures a learner on permuted images and adds the counts to a log.
+    """Measures a learner on permuted images and keeps the counts in a log.
 
     Args:
         learner: What to measure.
         stream: What it learns from.
-        log: Where to: `curve` (with `every`, `images`, `steps`, `correct` and `loss`), `rows`
-            (with `images` and `correct`, row i about tasks 0..i) and, at the end, `final`.
         every: How many steps lie between two points of the curve.
         curve_images: On how many images a point of the curve is measured, at the most.
         row_images: On how many images a full row of the accuracy matrix is.
-        report: Called after each measurement with the part of the run done and what it shows.
+
+    Attributes:
+        log: `curve` (with `every`, `images`, `steps`, `correct` and `loss`), `rows` (with `images`
+            and `correct`, row i about tasks 0..i) and, at the end, `final`.
     """
 
     def __init__(
         self,
         learner: Learner,
         stream: PermutingStream,
-        log: Log,
         *,
         every: int,
         curve_images: int,
         row_images: int,
-        report: Callable[[float, str], None],
     ) -> None:
         """Measure nothing yet."""
         self._learner = learner
         self._stream = stream
         self._tests = TestSets(stream)
-        self._log = log
         self._every = every
         self._curve_images = min(curve_images, len(self._tests))
         self._row_images = min(max(1, row_images // stream.num_tasks), len(self._tests))
-        self._report = report
-        log["curve"] = {"every": every, "images": self._curve_images} | {
-            "steps": [],
-            "correct": [],
-            "loss": [],
+        points: dict[str, list[float]] = {"steps": [], "correct": [], "loss": []}
+        self.log: Log = {
+            "curve": {"every": every, "images": self._curve_images, **points},
+            "rows": {"images": self._row_images, "correct": []},
+            "final": {"images": len(self._tests), "correct": []},
         }
-        log["rows"] = {"images": self._row_images, "correct": []}
-        log["final"] = {"images": len(self._tests), "correct": []}
 
-    def __call__(self, done: int, loss: float | None) -> None:
-        """Measure what is due after `done` steps."""
+    def __call__(self, done: int, loss: float | None) -> str:
+        """Measure what is due after `done` steps; returns in words what it shows."""
         task = self._stream.task(done - 1)
         ends = done == self._stream.num_steps or self._stream.task(done) != task
         if done % self._every == 0 or ends:
             self._extend_curve(done, task, loss)
         if ends:
             self._add_row(task)
-        self._report(done / self._stream.num_steps, self._in_words(task))
+        return self._in_words(task)
 
     def _extend_curve(self, done: int, task: int, loss: float | None) -> None:
-        curve = self._log["curve"]
+        curve = self.log["curve"]
         if self._forgets_nothing and task:
             correct = curve["correct"][-1]
         else:
@@ -115,7 +109,7 @@ class Measurement:
         curve["loss"].append(loss)
 
     def _add_row(self, task: int) -> None:
-        rows, final = self._log["rows"]["correct"], self._log["final"]["correct"]
+        rows, final = self.log["rows"]["correct"], self.log["final"]["correct"]
         if self._forgets_nothing:
             before = rows[-1] if rows else []
             rows.append([*before, self._count(task, self._row_images)])
@@ -134,9 +128,9 @@ class Measurement:
         return self._learner.count_correct(*self._tests(task, images), context=task)
 
     def _in_words(self, task: int) -> str:
-        first = 100 * self._log["curve"]["correct"][-1] / self._curve_images
+        first = 100 * self.log["curve"]["correct"][-1] / self._curve_images
         words = f"task {task}: task 0 at {first:.1f} %"
-        if rows := self._log["rows"]["correct"]:
+        if rows := self.log["rows"]["correct"]:
             every = 100 * sum(rows[-1]) / (len(rows[-1]) * self._row_images)
             words += f", mean {every:.1f} %"
         return words

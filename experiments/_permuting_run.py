@@ -1,20 +1,14 @@
 """One run on permuted images: one method, one width, one seed, one record."""
 
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from torch import nn
 
 from experiments._permuting_measure import Measurement
-from experiments._permuting_methods import build_learner, count_numbers, is_complex
-from experiments.runner import (
-    Checkpoint,
-    Progress,
-    complete_record,
-    resolve_device,
-    start_record,
-    train,
-)
+from experiments.methods import build_learner, count_numbers, is_complex
+from experiments.runner import build_mlp, name_of_run, resolve_device, train_to_record
 from experiments.runner.device import Device
 from experiments.runner.learner import Precision
 from experiments.runner.record import Record
@@ -28,7 +22,7 @@ class Run:
     """What a run's results depend on; the defaults are the paper's recipe.
 
     Args:
-        method: See `experiments._permuting_methods.METHODS`.
+        method: One of `experiments.methods.METHODS`.
         width: Units in each hidden layer.
         seed: Of the weights, the contexts, the permutations and the order of the samples.
         strength: Of the penalty of EWC or SI; none for other methods.
@@ -74,16 +68,17 @@ class Run:
             >>> Run("SI", 64, seed=1, strength=0.1, dataset="digits", tasks=5).name
             'digits-SI-strength0.1-2x64-seed1-tasks5'
         """
-        strength = "" if self.strength is None else f"-strength{self.strength:g}"
-        size = f"{self.hidden_layers}x{self.width}"
-        name = f"{self.dataset}-{self.method}{strength}-{size}-seed{self.seed}"
-        named = {"method", "width", "seed", "strength", "dataset", "hidden_layers"}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name not in named and value != field.default:
-                text = f"{value:g}" if isinstance(value, float) else str(value)
-                name += f"-{field.name.replace('_', '')}{text}"
-        return name
+        parts = [self.dataset, self.method]
+        if self.strength is not None:
+            parts.append(f"strength{self.strength:g}")
+        parts += [f"{self.hidden_layers}x{self.width}", f"seed{self.seed}"]
+        spelled = ("method", "width", "seed", "strength", "dataset", "hidden_layers")
+        return name_of_run(self, parts, spelled)
+
+    @property
+    def title(self) -> str:
+        """For the progress bar."""
+        return f"{self.method} {self.width}"
 
     def cost(self) -> float:
         """A guess of the run's time, in arbitrary units: a step's overhead and its arithmetic."""
@@ -97,20 +92,19 @@ class Run:
         return self.tasks * self.steps * (1e7 + products + memory)
 
 
-def run_to_record(run: Run, folder: Path, device: Device, checkpoint_seconds: float) -> Record:
+def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds: float) -> Record:
     """Train and measure, from the beginning or from where an earlier attempt was stopped.
 
     Args:
         run: What to run.
-        folder: Where the run keeps its checkpoint and its progress.
+        folder: See `train_to_record`.
         device: Where to compute.
-        checkpoint_seconds: See `Checkpoint.every_seconds`.
+        checkpoint_seconds: See `train_to_record`.
 
     Returns:
-        The record: config, environment and seconds; `numbers` stored; `curve`, `rows` and
+        The record of `train_to_record`, with the `numbers` stored, and `curve`, `rows` and
         `final`, see `Measurement`, all as counts of right images.
     """
-    record = start_record("permuting", run)
     where = resolve_device(device)
     stream = PermutingStream(
         load(run.dataset).to(where),
@@ -119,13 +113,15 @@ def run_to_record(run: Run, folder: Path, device: Device, checkpoint_seconds: fl
         batch_size=run.batch,
         steps_per_task=run.steps,
     )
+
+    def build(seed: int) -> nn.Module:
+        (inputs,) = stream.sample_shape
+        return build_mlp(inputs, run.width, stream.num_classes, seed, run.hidden_layers)
+
     learner = build_learner(
         run.method,
-        inputs=stream.sample_shape[0],
-        classes=stream.num_classes,
-        width=run.width,
-        hidden_layers=run.hidden_layers,
-        tasks=run.tasks,
+        build,
+        num_contexts=run.tasks,
         seed=run.seed,
         learning_rate=run.learning_rate,
         strength=run.strength,
@@ -134,42 +130,22 @@ def run_to_record(run: Run, folder: Path, device: Device, checkpoint_seconds: fl
         precision=run.precision,
         compiled=run.compile,
     )
-    log: dict[str, Any] = {}
-    measure = Measurement(
+    measurement = Measurement(
         learner,
         stream,
-        log,
         every=run.curve_every,
         curve_images=run.curve_images,
         row_images=run.row_images,
-        report=lambda done, note: Progress(done, f"{run.method} {run.width} {note}").write(
-            folder / f"{run.name}.progress"
-        ),
     )
-    train(
+    record = train_to_record(
+        "permuting",
+        run,
         learner,
         stream,
-        log,
+        measurement,
         num_steps=stream.num_steps,
         every=run.curve_every,
-        observe=measure,
-        checkpoint=Checkpoint(folder / f"{run.name}.checkpoint", every_seconds=checkpoint_seconds),
+        folder=folder,
+        checkpoint_seconds=checkpoint_seconds,
     )
-    parts = {part: round(seconds, 2) for part, seconds in log["seconds"].items()}
-    record["environment"] |= {"device": where.type, "peak_memory_mb": _peak_memory_mb()}
-    record |= {"numbers": count_numbers(learner, run.tasks)}
-    record |= {part: log[part] for part in ("curve", "rows", "final", "resumed_at")}
-    # The whole run, not only what came after the last checkpoint.
-    return {**complete_record(record), "seconds": round(sum(parts.values()), 1)} | {
-        "seconds_of": parts
-    }
-
-
-def _peak_memory_mb() -> int | None:
-    """Of this process so far, which may have done other runs before; None where none can tell."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (2**20 if sys.platform == "darwin" else 2**10)
+    return record | {"numbers": count_numbers(learner, run.tasks)}

@@ -2,20 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
 
 from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
 from experiments._permuting_paper import TABLE, TABLE_WIDTH
-from experiments.runner import read_record
+from experiments.runner.groups import Group, groups_of, spread
 from experiments.runner.record import Record
 
 LAST = 10
 """How many of the last tasks the paper's table averages over."""
 
 ONE_RECIPE = ("dataset", "tasks", "steps", "batch", "learning_rate", "hidden_layers", "precision")
-"""Runs are only shown together where these agree."""
+"""What a table is of: its runs agree in these."""
 
 
 @dataclass(frozen=True)
@@ -26,29 +23,6 @@ class Result:
     all: float
     forgetting: float | None
     task_0: float
-
-
-@dataclass(frozen=True)
-class Group:
-    """The runs that differ by their seed alone."""
-
-    method: str
-    width: int
-    strength: float | None
-    config: dict[str, Any]
-    records: tuple[Record, ...]
-
-    @property
-    def results(self) -> list[Result]:
-        """One for every seed."""
-        return [result_of(record) for record in self.records]
-
-    def spread(self, part: str) -> str:
-        """Mean ± standard deviation over the seeds, the mean alone of one, – of none."""
-        values = [getattr(each, part) for each in self.results]
-        if None in values:
-            return "–"
-        return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def result_of(record: Record) -> Result:
@@ -80,22 +54,6 @@ def _percent(fraction: float) -> float:
     return round(100 * fraction, 6)
 
 
-def read_runs(folder: Path) -> list[Record]:
-    """Every record in a folder, in the order of their names.
-
-    Args:
-        folder: For example `experiments/results/permuting`; it need not exist.
-
-    Raises:
-        ValueError: If a file there is no record of a run on permuted images.
-    """
-    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
-    for record in records:
-        if record["experiment"] != "permuting":
-            raise ValueError(f"{folder} holds a record of {record['experiment']!r}, not permuting.")
-    return records
-
-
 def paper_runs(records: Iterable[Record]) -> list[Record]:
     """Those of the paper's recipe: MNIST, 50 tasks of 1000 steps, two hidden layers."""
     recipe = {"dataset": "mnist", "tasks": 50, "steps": 1000, "batch": 128} | {
@@ -106,24 +64,9 @@ def paper_runs(records: Iterable[Record]) -> list[Record]:
     return [each for each in records if recipe.items() <= each["config"].items()]
 
 
-def groups_of(records: Iterable[Record]) -> list[Group]:
-    """The runs by what they differ in besides the seed, narrow nets first."""
-    found: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        config = record["config"]
-        shared = tuple(sorted((k, v) for k, v in config.items() if k != "seed" and v is not None))
-        found.setdefault(shared, []).append(record)
-    groups = [
-        Group(
-            each[0]["config"]["method"],
-            each[0]["config"]["width"],
-            each[0]["config"]["strength"],
-            {name: each[0]["config"][name] for name in ONE_RECIPE},
-            tuple(sorted(each, key=lambda record: int(record["config"]["seed"]))),
-        )
-        for each in found.values()
-    ]
-    return sorted(groups, key=lambda group: group.width)
+def results_of(group: Group) -> list[Result]:
+    """One for every seed."""
+    return [result_of(record) for record in group.records]
 
 
 def table(groups: Sequence[Group]) -> str:
@@ -137,16 +80,19 @@ def table(groups: Sequence[Group]) -> str:
         f"| {head}numbers stored | per added model | n |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for group in groups:
+    for group in sorted(groups, key=lambda group: int(group["width"])):
+        results = results_of(group)
         numbers = group.records[0]["numbers"]
-        strength = "" if group.strength is None else f" ({group.strength:g})"
-        paper = TABLE.get(group.method) if group.width == TABLE_WIDTH else None
+        strength = "" if group["strength"] is None else f" ({group['strength']:g})"
+        paper = TABLE.get(group["method"]) if group["width"] == TABLE_WIDTH else None
         cells = [
-            f"{group.config['hidden_layers']}×{group.width}",
-            f"{group.method}{strength}",
-            group.spread("last"),
+            f"{group['hidden_layers']}×{group['width']}",
+            f"{group['method']}{strength}",
+            spread([each.last for each in results]),
             "" if paper is None else f"{paper:.1f}",
-            *(group.spread(part) for part in ("all", "forgetting", "task_0")),
+            spread([each.all for each in results]),
+            spread([each.forgetting for each in results]),
+            spread([each.task_0 for each in results]),
             f"{numbers['total']:,}",
             f"{numbers['per_added_model']:,}",
             str(len(group.records)),

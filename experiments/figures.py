@@ -13,9 +13,10 @@ import tyro
 
 from experiments._permuting_figures import draw_figure_2, draw_figure_3, draw_table
 from experiments._permuting_run import Run
-from experiments._permuting_summary import groups_of, paper_runs, read_runs, table
+from experiments._permuting_summary import paper_runs, table
 from experiments.permuting import PRESETS
 from experiments.runner.files import write_whole
+from experiments.runner.groups import groups_of, read_runs
 from experiments.runner.record import Record
 
 RESULTS = Path(__file__).parent / "results"
@@ -28,7 +29,7 @@ def main(records: Path = RESULTS / "permuting", out: Path = RESULTS) -> None:
         records: The folder of the records.
         out: The folder for the figures and the table.
     """
-    found = read_runs(records)
+    found = read_runs(records, "permuting")
     for name in ("figure-2", "figure-3", "table"):
         runs = PRESETS[name].runs()
         there = records_of(runs, found)

@@ -19,29 +19,22 @@ its last checkpoint when the same command is given again, and ends with the same
 """
 
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
-from pathlib import Path
 
 import tyro
 
-from experiments._permuting_methods import (
-    CONTEXTS,
-    METHODS,
-    PENALTIES,
-    STRENGTHS,
-    is_complex,
-)
 from experiments._permuting_run import Dataset, Run, run_to_record
 from experiments._permuting_summary import report
-from experiments.runner import check_backend, parse, resolve_device, run_grid
-from experiments.runner.backend import Backend
-from experiments.runner.device import Device
+from experiments.methods import CONTEXTS, METHODS, PENALTIES, is_complex
+from experiments.runner import Settings, parse, run_all
 from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 
-FOLDER = "permuting"
-"""The folder of the records, in `--out` and in `experiments/results`."""
+EXPERIMENT = "permuting"
+"""Names the folder of the records, in `--out` and in `experiments/results`."""
+
+STRENGTHS = {"EWC": 100.0, "SI": 0.1}
+"""What EWC and SI are run with unless told otherwise; the preset `search` compares others."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,8 @@ class Grid:
     """Of EWC and SI; None stands for the one that the search chose."""
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
     """What to run. Every bad value is refused before any work starts."""
 
     method: tuple[str, ...] = ()
@@ -89,9 +82,6 @@ class Config:
     hidden_layers: int = 2
     """How many hidden layers."""
 
-    device: Device = "auto"
-    """Where images, nets and tests live; auto takes CUDA where there is one."""
-
     precision: Precision = "float32"
     """Of the products; bfloat16 keeps weights and optimiser in float32."""
 
@@ -111,49 +101,17 @@ class Config:
     fisher_images: int = 1024
     """Of how many images EWC takes a task's Fisher information."""
 
-    jobs: int = 1
-    """Runs at once, in processes of one thread each."""
-
-    backend: Backend = "loky"
-    """Processes of this machine, or those of a Dask or Ray cluster."""
-
-    address: str = ""
-    """Of the cluster, for example tcp://127.0.0.1:8786."""
-
-    checkpoint_seconds: float = 10.0
-    """Between two checkpoints of a run, at the least; they never take more than 1 % of the time."""
-
-    out: Path = Path("runs")
-    """The records go into its folder `permuting`."""
-
     grids: tyro.conf.Suppress[tuple[Grid, ...]] = ()
     """Of a preset: its runs, from which `method`, `width` and `seed` choose."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        for name in self.method:
-            if name not in METHODS:
-                raise ValueError(f"method: {name!r} is none; choose from {', '.join(METHODS)}.")
-        for field in ("method", "width", "seed", "strength"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{field} must be different values, not {values}.")
-        for field in ("tasks", "steps", "batch", "hidden_layers", "jobs"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}.")
-        for field in ("curve_every", "curve_images", "row_images", "fisher_images"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}.")
-        if min(self.width, default=1) < 1:
-            raise ValueError(f"width must be at least 1, not {self.width}.")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be positive, not {self.learning_rate}.")
-        if not all(0 < strength < float("inf") for strength in self.strength):
-            raise ValueError(f"strength must be positive, not {self.strength}.")
-        if not self.checkpoint_seconds >= 0:
-            raise ValueError(f"checkpoint_seconds must not be {self.checkpoint_seconds}.")
-        resolve_device(self.device)
-        check_backend(self.backend, self.address)
+        super().__post_init__()
+        self.check_choices({"method": METHODS})
+        self.check_different("method", "width", "seed", "strength")
+        self.check_counts("width", "tasks", "steps", "batch", "hidden_layers")
+        self.check_counts("curve_every", "curve_images", "row_images", "fisher_images")
+        self.check_positive("learning_rate", "strength")
         for run in self.runs():
             self._check(run)
 
@@ -280,31 +238,14 @@ def run(config: Config) -> list[Record]:
     Returns:
         The records of all the config's runs, as they are in the folder.
     """
-    folder = (config.out / FOLDER).absolute()
-    function = partial(
-        run_to_record,
-        folder=folder,
-        device=config.device,
-        checkpoint_seconds=config.checkpoint_seconds,
-    )
-    return run_grid(
-        function,
-        config.runs(),
-        jobs=config.jobs,
-        title="permuting",
-        parts=folder,
-        cost=Run.cost,
-        name=lambda cell: cell.name,
-        backend=config.backend,
-        address=config.address,
-    )
+    return run_all(EXPERIMENT, config.runs(), run_to_record, config)
 
 
 def main() -> None:
     """The command."""
     config = parse(Config, PRESETS, __doc__)
     records = run(config)
-    print(f"\n{report(records)}\n\n{len(records)} records in {config.out / FOLDER}.")
+    print(f"\n{report(records)}\n\n{len(records)} records in {config.out / EXPERIMENT}.")
 
 
 if __name__ == "__main__":

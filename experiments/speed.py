@@ -32,8 +32,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from experiments._permuting_measure import TestSets
-from experiments._permuting_methods import build_learner
 from experiments._permuting_run import Dataset as ImageSet
+from experiments.methods import build_learner
 from experiments.runner import (
     Progress,
     build_mlp,
@@ -145,19 +145,18 @@ class Bench:
         self._scaled = images.scaled(images.train_images.flatten(1))
         self._labels = images.train_labels
         inputs, classes = self._scaled.shape[1], images.num_classes
-        self._net = build_mlp(inputs, width, classes, seed=0).to(self._device)
+
+        def build(seed: int) -> torch.nn.Module:
+            return build_mlp(inputs, width, classes, seed)
+
+        self._net = build(0).to(self._device)
         self._optimiser = rmsprop(self._net.parameters(), lr=LEARNING_RATE)
         self._learner = build_learner(
             "Binary",
-            inputs=inputs,
-            classes=classes,
-            width=width,
-            hidden_layers=2,
-            tasks=50,
+            build,
+            num_contexts=50,
             seed=0,
             learning_rate=LEARNING_RATE,
-            strength=None,
-            fisher_images=1,
             device=self._device,
         )
         self._tests = TestSets(self._stream)

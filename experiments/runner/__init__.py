@@ -15,6 +15,10 @@ from experiments.runner.record import complete_record as complete_record
 from experiments.runner.record import read_record as read_record
 from experiments.runner.record import start_record as start_record
 from experiments.runner.record import write_record as write_record
+from experiments.runner.runs import name_of_run as name_of_run
+from experiments.runner.runs import run_all as run_all
+from experiments.runner.runs import train_to_record as train_to_record
+from experiments.runner.settings import Settings as Settings
 from experiments.runner.trainer import train as train
 
 __all__ = [
@@ -22,16 +26,20 @@ __all__ = [
     "Checkpoint",
     "Learner",
     "Progress",
+    "Settings",
     "build_mlp",
     "check_backend",
     "complete_record",
+    "name_of_run",
     "parse",
     "read_progress",
     "read_record",
     "resolve_device",
     "rmsprop",
+    "run_all",
     "run_grid",
     "start_record",
     "train",
+    "train_to_record",
     "write_record",
 ]

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from experiments import permuting
-from experiments._permuting_methods import METHODS, build_learner, count_numbers
 from experiments._permuting_run import Run, run_to_record
+from experiments.methods import METHODS, build_learner, count_numbers
 from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, Config, Grid
-from experiments.runner import read_record
+from experiments.runner import build_mlp, read_record
 
 ROOT = Path(__file__).parents[2]
 SMOKE = PRESETS["smoke"]
@@ -31,7 +31,7 @@ def small(method, **changes):
 
 
 def record_of(run, folder, checkpoint_seconds=1e9):
-    return run_to_record(run, folder, "cpu", checkpoint_seconds)
+    return run_to_record(run, folder=folder, device="cpu", checkpoint_seconds=checkpoint_seconds)
 
 
 def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
@@ -106,7 +106,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
 def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path):
     options = "--method SI --width 64 --dataset digits --tasks 8 --steps 100".split()
     options += ["--checkpoint-seconds", "0", "--curve-every", "10"]
-    config = Config(("SI",), (64,), dataset="digits", tasks=8, steps=100, curve_every=10)
+    config = Config(
+        method=("SI",), width=(64,), dataset="digits", tasks=8, steps=100, curve_every=10
+    )
     (run,) = config.runs()
     folder = tmp_path / "killed" / "permuting"
     command = [sys.executable, "experiments/permuting.py", *options, "--out", str(folder.parent)]
@@ -233,16 +235,11 @@ def test_numbers_stored_are_those_of_table_1():
         strength = 1.0 if method in ("EWC", "SI") else None
         learner = build_learner(
             method,
-            inputs=784,
-            classes=10,
-            width=256,
-            hidden_layers=2,
-            tasks=tasks,
+            lambda seed: build_mlp(784, 256, 10, seed),
+            num_contexts=tasks,
             seed=0,
             learning_rate=1e-4,
             strength=strength,
-            fisher_images=1,
-            device="cpu",
         )
         return count_numbers(learner, tasks)
 

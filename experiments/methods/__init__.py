@@ -1,0 +1,23 @@
+"""What the experiments compare: superposition with every family, and its competitors."""
+
+from experiments.methods.build import CONTEXTS as CONTEXTS
+from experiments.methods.build import METHODS as METHODS
+from experiments.methods.build import PENALTIES as PENALTIES
+from experiments.methods.build import build_learner as build_learner
+from experiments.methods.build import is_complex as is_complex
+from experiments.methods.consolidating import EWC as EWC
+from experiments.methods.consolidating import SI as SI
+from experiments.methods.numbers import count_numbers as count_numbers
+from experiments.methods.single import Single as Single
+
+__all__ = [
+    "CONTEXTS",
+    "EWC",
+    "METHODS",
+    "PENALTIES",
+    "SI",
+    "Single",
+    "build_learner",
+    "count_numbers",
+    "is_complex",
+]

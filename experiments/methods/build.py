@@ -1,0 +1,99 @@
+"""A method by its name: the learner that it makes of a network."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from experiments.methods.consolidating import EWC, SI
+from experiments.methods.single import Single
+from experiments.runner import FAMILIES, Learner, rmsprop
+from experiments.runner.learner import Precision
+from psp_contexts import Contexts, DiagonalContexts
+from psp_nn import superpose
+
+CONTEXTS: dict[str, Callable[..., Contexts]] = {
+    **{name: family for name, family in FAMILIES.items() if name != "Identity"},
+    **{
+        f"Learned{name}": partial(family, learned=True)
+        for name, family in FAMILIES.items()
+        if issubclass(family, DiagonalContexts)
+    },
+}
+"""The methods that superpose, and their contexts."""
+
+PENALTIES = ("EWC", "SI")
+"""The methods with a strength."""
+
+METHODS = ("standard", *CONTEXTS, *PENALTIES, "single")
+"""All methods: *standard* trains one net on and on, *single* a new one for every task."""
+
+
+def is_complex(method: str) -> bool:
+    """Whether a method computes with complex numbers, at four times the arithmetic."""
+    family = FAMILIES.get(method.removeprefix("Learned"))
+    return family is not None and family.is_complex
+
+
+def build_learner(
+    method: str,
+    build: Callable[[int], nn.Module],
+    *,
+    num_contexts: int,
+    seed: int,
+    learning_rate: float,
+    strength: float | None = None,
+    fisher_images: int = 1024,
+    device: torch.device | str = "cpu",
+    precision: Precision = "float32",
+    compiled: bool = False,
+) -> Learner:
+    """A network with what a method adds to it.
+
+    All methods start from the same weights, but for the phases that complex ones are given.
+
+    Args:
+        method: One of `METHODS`.
+        build: A plain network by the seed of its weights.
+        num_contexts: How many contexts there shall be.
+        seed: Of the weights and the contexts.
+        learning_rate: Of RMSprop.
+        strength: Of the methods in `PENALTIES`.
+        fisher_images: See `EWC`.
+        device: Where to train.
+        precision: See `Learner`.
+        compiled: See `Learner`.
+
+    Example:
+        >>> import torch
+        >>> from experiments.methods import build_learner, count_numbers
+        >>> options = {"num_contexts": 50, "seed": 0, "learning_rate": 1e-4}
+        >>> learner = build_learner("Binary", lambda seed: torch.nn.Linear(8, 2), **options)
+        >>> learner.use(49)
+        >>> count_numbers(learner, tasks=50)
+        {'total': 418, 'per_added_model': 8}
+    """
+
+    def build_for(task: int) -> nn.Module:
+        return build(seed if task == 0 else seed + 1_000_000 * task).to(device)
+
+    def optimise(net: nn.Module) -> torch.optim.Optimizer:
+        return rmsprop(net.parameters(), lr=learning_rate)
+
+    options: dict[str, Any] = {"precision": precision, "compiled": compiled}
+    if method == "single":
+        return Single(build_for, optimise, **options)
+    net = build_for(0)
+    if method in CONTEXTS:
+        family = CONTEXTS[method]
+        net = superpose(net, contexts=family, num_contexts=num_contexts, seed=seed).to(device)
+    if method in PENALTIES:
+        assert strength is not None
+        options["strength"] = strength
+    if method == "EWC":
+        return EWC(net, optimise(net), fisher_images=fisher_images, **options)
+    if method == "SI":
+        return SI(net, optimise(net), **options)
+    return Learner(net, optimise(net), **options)

@@ -1,0 +1,172 @@
+"""Many runs that train one learner on one stream each, and leave one record each."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.grid import run_grid
+from experiments.runner.learner import Learner
+from experiments.runner.progress import Progress
+from experiments.runner.record import Record, complete_record, start_record
+from experiments.runner.settings import Settings
+from experiments.runner.trainer import Log, train
+from psp_data import Stream
+
+
+class Named(Protocol):
+    """A frozen dataclass: all that a run's results depend on."""
+
+    @property
+    def name(self) -> str:
+        """What the run's files are called; no two runs share it."""
+
+    @property
+    def title(self) -> str:
+        """The run in few words, for the progress bar."""
+
+    def cost(self) -> float:
+        """A guess of the run's time, in arbitrary units."""
+
+
+AnyRun = TypeVar("AnyRun", bound=Named)
+
+
+class Measurement(Protocol):
+    """What a run measures: see `train`."""
+
+    log: Log
+
+    def __call__(self, done: int, loss: float | None) -> str:
+        """Measure what is due after `done` steps; returns in words what it shows."""
+
+
+def name_of_run(run: Any, parts: Sequence[str], spelled: Sequence[str]) -> str:
+    """A file name that says what differs from the defaults.
+
+    Args:
+        run: A dataclass.
+        parts: What the name begins with.
+        spelled: The fields that those parts spell; of the others it takes the ones that are not
+            at their default.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from experiments.runner.runs import name_of_run
+        >>> @dataclass
+        ... class Run:
+        ...     seed: int
+        ...     learning_rate: float = 1e-4
+        ...     batch: int = 128
+        >>> name_of_run(Run(3, batch=64), ["seed3"], ["seed"])
+        'seed3-batch64'
+    """
+    words = list(parts)
+    for field in fields(run):
+        value = getattr(run, field.name)
+        if field.name not in spelled and value != field.default:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            words.append(field.name.replace("_", "") + text)
+    return "-".join(words)
+
+
+def run_all(
+    experiment: str,
+    runs: Sequence[AnyRun],
+    function: Callable[..., Record],
+    settings: Settings,
+) -> list[Record]:
+    """Run what has no record yet, in `settings.jobs` processes or on the cluster.
+
+    Args:
+        experiment: Names the folder in `settings.out`.
+        runs: What to run.
+        function: Called with a run, `folder`, `device` and `checkpoint_seconds`; defined at the
+            top of a module.
+        settings: How.
+
+    Returns:
+        The records of all runs, as they are in the folder.
+    """
+    folder = (settings.out / experiment).absolute()
+    return run_grid(
+        partial(
+            function,
+            folder=folder,
+            device=settings.device,
+            checkpoint_seconds=settings.checkpoint_seconds,
+        ),
+        runs,
+        jobs=settings.jobs,
+        title=experiment,
+        parts=folder,
+        cost=lambda run: run.cost(),
+        name=lambda run: run.name,
+        backend=settings.backend,
+        address=settings.address,
+    )
+
+
+def train_to_record(
+    experiment: str,
+    run: Named,
+    learner: Learner,
+    stream: Stream,
+    measurement: Measurement,
+    *,
+    num_steps: int,
+    every: int,
+    folder: Path,
+    checkpoint_seconds: float,
+) -> Record:
+    """Train and measure, from the beginning or from where an earlier attempt was stopped.
+
+    Args:
+        experiment: Its name.
+        run: What is run: its config in the record.
+        learner: See `train`.
+        stream: See `train`.
+        measurement: See `train`; what it puts into its log is in the record.
+        num_steps: See `train`.
+        every: See `train`.
+        folder: Where the run keeps its checkpoint and its progress.
+        checkpoint_seconds: See `Checkpoint.every_seconds`.
+
+    Returns:
+        The record: config, environment, seconds, and all that was measured.
+    """
+    record = start_record(experiment, run)
+    log = measurement.log
+
+    def observe(done: int, loss: float | None) -> None:
+        words = f"{run.title} {measurement(done, loss)}"
+        Progress(done / num_steps, words).write(folder / f"{run.name}.progress")
+
+    train(
+        learner,
+        stream,
+        log,
+        num_steps=num_steps,
+        every=every,
+        observe=observe,
+        checkpoint=Checkpoint(folder / f"{run.name}.checkpoint", every_seconds=checkpoint_seconds),
+    )
+    parts = {part: round(seconds, 2) for part, seconds in log["seconds"].items()}
+    record["environment"] |= {"device": learner.device.type, "peak_memory_mb": _peak_memory_mb()}
+    record |= {name: part for name, part in log.items() if name not in ("step", "seconds")}
+    # The whole run, not only what came after the last checkpoint.
+    seconds = {"seconds": round(sum(parts.values()), 1), "seconds_of": parts}
+    return complete_record(record) | seconds
+
+
+def _peak_memory_mb() -> int | None:
+    """Of this process so far, which may have done other runs before; None where none can tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)
