@@ -13,11 +13,10 @@ tasks of 1000 steps, 500 images for the curve 8 times a task and 10,000 for a fu
 training sample: 4 to 5 % of a run, more than half of it for the final row.
 """
 
-import torch
 from torch import Tensor
 
 from experiments.methods import Single
-from experiments.runner import Learner
+from experiments.runner import Learner, evenly
 from experiments.runner.trainer import Log
 from psp_data import PermutingStream
 
@@ -45,7 +44,7 @@ class TestSets:
         """`count` test images as `task` shows them, and their labels."""
         images, labels = self._images, self._labels
         if count < len(self):
-            chosen = (torch.arange(count, device=labels.device) * len(self)) // count
+            chosen = evenly(len(self), count, labels.device)
             images, labels = images.index_select(0, chosen), labels.index_select(0, chosen)
         return images.index_select(1, self._stream.permutation(task)) if task else images, labels
 

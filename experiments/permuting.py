@@ -25,7 +25,7 @@ import tyro
 
 from experiments._permuting_run import Dataset, Run, run_to_record
 from experiments._permuting_summary import report
-from experiments.methods import CONTEXTS, METHODS, PENALTIES, is_complex
+from experiments.methods import METHODS, PENALTIES, check_method
 from experiments.runner import Settings, parse, run_all
 from experiments.runner.learner import Precision
 from experiments.runner.record import Record
@@ -113,7 +113,7 @@ class Config(Settings):
         self.check_counts("curve_every", "curve_images", "row_images", "fisher_images")
         self.check_positive("learning_rate", "strength")
         for run in self.runs():
-            self._check(run)
+            check_method(run.method, run.width, run.precision)
 
     def runs(self) -> list[Run]:
         """Every run once, in the order of the grids."""
@@ -156,14 +156,6 @@ class Config(Settings):
             row_images=self.row_images,
             fisher_images=self.fisher_images,
         )
-
-    def _check(self, run: Run) -> None:
-        if self.precision == "bfloat16" and is_complex(run.method):
-            raise ValueError(
-                f"precision: {run.method} is complex, and torch has no complex bfloat16."
-            )
-        if run.method in CONTEXTS:
-            CONTEXTS[run.method](run.width, 1, seed=0)  # some have no map for some lengths
 
 
 def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[tuple[str, int, int, float | None]]:

@@ -4,6 +4,7 @@ from experiments.methods.build import CONTEXTS as CONTEXTS
 from experiments.methods.build import METHODS as METHODS
 from experiments.methods.build import PENALTIES as PENALTIES
 from experiments.methods.build import build_learner as build_learner
+from experiments.methods.build import check_method as check_method
 from experiments.methods.build import is_complex as is_complex
 from experiments.methods.consolidating import EWC as EWC
 from experiments.methods.consolidating import SI as SI
@@ -18,6 +19,7 @@ __all__ = [
     "SI",
     "Single",
     "build_learner",
+    "check_method",
     "count_numbers",
     "is_complex",
 ]

@@ -19,6 +19,7 @@ from experiments.runner.runs import name_of_run as name_of_run
 from experiments.runner.runs import run_all as run_all
 from experiments.runner.runs import train_to_record as train_to_record
 from experiments.runner.settings import Settings as Settings
+from experiments.runner.subset import evenly as evenly
 from experiments.runner.trainer import train as train
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "build_mlp",
     "check_backend",
     "complete_record",
+    "evenly",
     "name_of_run",
     "parse",
     "read_progress",

@@ -88,21 +88,25 @@ class Learner:
         return loss.detach()
 
     @torch.no_grad()
-    def count_correct(self, samples: Tensor, labels: Tensor, context: int) -> int:
-        """How many samples the model of `context` classifies rightly, in evaluation mode."""
+    def count_correct(self, samples: Tensor, labels: Tensor, context: int | Tensor) -> int:
+        """How many samples the model of `context` classifies rightly, in evaluation mode.
+
+        Args:
+            samples: Shape (batch, …).
+            labels: Shape (batch,), int64.
+            context: One for all, or a LongTensor with one per sample, shape (batch,).
+        """
         training = self.net.training
         self.net.eval()
         try:
-            with use_context(self.net, context) if self.is_superposed else nullcontext():
-                right = [
-                    (self._logits(self.net, rows).argmax(-1) == labels[start : start + len(rows)])
-                    for start, rows in zip(
-                        range(0, len(samples), ROWS_AT_ONCE),
-                        samples.split(ROWS_AT_ONCE),
-                        strict=True,
-                    )
-                ]
-                return int(sum(part.sum() for part in right))
+            right = 0
+            for start in range(0, len(samples), ROWS_AT_ONCE):
+                part = slice(start, start + ROWS_AT_ONCE)
+                own = context if isinstance(context, int) else context[part]
+                with use_context(self.net, own) if self.is_superposed else nullcontext():
+                    found = self._logits(self.net, samples[part]).argmax(-1)
+                right += int((found == labels[part]).sum())
+            return right
         finally:
             self.net.train(training)
 
