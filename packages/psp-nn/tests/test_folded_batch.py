@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from psp_contexts import BinaryContexts, RotationContexts
 from psp_nn import retrieve, superpose, use_context
@@ -124,11 +125,116 @@ def test_the_check_is_there_only_while_the_batch_mixes_contexts():
     assert twin(torch.randn(5, 5, 6)).shape == (5, 5, 6)
 
 
-def test_what_cannot_run_without_data_counts_as_stated():
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_network_that_looks_at_values_is_tried_with_data(swap):
     class Looks(Swaps):
         def forward(self, x):
             return super().forward(x, scale=x.abs().max().item())
 
-    net = built(Looks(swap=False))
+    net = built(Looks(swap))
+    x = torch.randn(5, 5, 6)
+    use_context(net, torch.arange(5))
+    if swap:
+        with pytest.raises(ValueError, match="tried with one sample more: layer 'second' got"):
+            net(x)
+    else:
+        assert net(x).shape == (5, 5, 6)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_mask_of_positions_grows_not_with_the_batch(swap):
+    class Masked(Swaps):
+        def forward(self, x, mask):
+            return super().forward(x + mask @ x)
+
+    net = built(Masked(swap))
+    x, mask = torch.randn(5, 5, 6), torch.randn(5, 5)
     with use_context(net, torch.arange(5)):
-        assert net(torch.randn(5, 5, 6)).shape == (5, 5, 6)
+        if swap:
+            with pytest.raises(ValueError, match="layer 'second' got"):
+                net(x, mask)
+            return
+        mixed = net(x, mask)
+    use_context(net, 2)
+    torch.testing.assert_close(mixed[2], net(x[2], mask))
+
+
+def test_a_network_that_cannot_be_tried_is_refused():
+    class Fixed(Swaps):
+        def forward(self, x):
+            return super().forward(x.view(5, 5, 6))
+
+    net = built(Fixed(swap=False))
+    use_context(net, torch.arange(5))
+    with pytest.raises(ValueError, match=r"layer 'first' .* would have to be tried"):
+        net(torch.randn(5, 5, 6))
+
+
+class FromDict(Swaps):
+    def forward(self, batch, swap):
+        self.swap = swap
+        return super().forward(batch["x"])
+
+
+def test_inputs_in_a_dictionary_and_switches_are_seen():
+    net = built(FromDict(swap=False))
+    use_context(net, torch.arange(5))
+    batch = {"x": torch.randn(5, 5, 6)}
+    assert net(batch, swap=False).shape == (5, 5, 6)
+    with pytest.raises(ValueError, match="layer 'second' got"):
+        net(batch, swap=True)
+
+
+def test_a_part_that_is_called_by_itself_is_refused_where_lengths_prove_nothing():
+    net = built(nn.Sequential(Swaps(swap=True)))
+    x = torch.randn(5, 5, 6)
+    use_context(net, torch.arange(5))
+    with pytest.raises(ValueError, match=r"'0\.first' .* give use_context the module"):
+        net[0](x)
+    with pytest.raises(ValueError, match="tried with one sample more"):
+        net(x)  # after a failure as before it
+    with pytest.raises(ValueError, match=r"'0\.first' .* give use_context the module"):
+        net[0](x)
+
+
+def test_compiled_code_is_refused_where_lengths_prove_nothing():
+    torch.compiler.reset()
+    net = built(nn.Linear(6, 6))
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    use_context(net, torch.arange(5))
+    assert compiled(torch.randn(5, 4, 6)).shape == (5, 4, 6)
+    with pytest.raises(Exception, match="run this batch without the compiler"):
+        compiled(torch.randn(5, 5, 6))
+    torch.compiler.reset()
+
+
+def test_a_part_with_a_selection_of_its_own_is_checked_and_the_whole_again_afterwards():
+    net = built(nn.Sequential(Swaps(swap=True)))
+    x = torch.randn(5, 5, 6)
+    use_context(net, torch.arange(5))
+    with (
+        use_context(net[0], torch.arange(5)),
+        pytest.raises(ValueError, match="tried with one sample more"),
+    ):
+        net[0](x)
+    assert not net[0]._forward_hooks
+    assert len(net._forward_hooks) == 1
+    use_context(net[0], torch.arange(5))
+    model = retrieve(net, 2)
+    assert not any(module._forward_hooks for module in model.modules())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_checkpointed_block_is_recomputed_without_another_trial():
+    class Blocks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = Swaps(swap=False)
+
+        def forward(self, x):
+            return checkpoint(self.block, x, use_reentrant=False)
+
+    net = built(Blocks())
+    with use_context(net, torch.arange(5)):
+        net(torch.randn(5, 5, 6, requires_grad=True)).sum().backward()
+    assert net.block.first.stored().grad is not None

@@ -102,3 +102,47 @@ def test_a_weight_read_while_the_batch_mixes_contexts_is_refused_by_name(mlp):
             _ = net[2].weight
         with pytest.raises(RuntimeError, match="'bias' of layer '2' is read as one tensor"):
             _ = net[2].bias
+
+
+def test_what_it_returns_serves_one_with_statement(mlp):
+    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    four = use_context(net, 4)
+    with four:
+        pass
+    assert net[0].selected.index == 0
+    with pytest.raises(RuntimeError, match="something else has been selected since"), four:
+        pass
+    three = use_context(net, 3)
+    use_context(net, 2)
+    with pytest.raises(RuntimeError, match="something else has been selected since"), three:
+        pass
+    assert net[0].selected.index == 2
+
+
+def test_indices_that_change_afterwards_change_nothing():
+    net = superpose(
+        nn.Conv1d(4, 3, 1), contexts=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True
+    )
+    x, index = torch.randn(2, 4, 1), torch.tensor([1, 2])
+    use_context(net, index)
+    before = net(x)
+    index.fill_(4)
+    torch.testing.assert_close(net(x), before, rtol=0, atol=0)
+
+
+def test_a_selection_that_fails_half_way_changes_nothing():
+    net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    net = superpose(net, contexts=BinaryContexts, num_contexts=9, seed=0)
+    net[1].contexts.cache_bytes = 9  # a transform hides the index, so that all must fit
+    net[1].contexts._caches.clear()
+    use_context(net, 7)
+    with pytest.raises(MemoryError):
+        torch.func.vmap(lambda k: (use_context(net, k), net(torch.ones(1, 4)))[1])(torch.arange(2))
+    assert net[0].selected.index == net[1].selected.index == 7
+
+
+@pytest.mark.parametrize("batch_dim", [0.0, "0", True])
+def test_a_batch_dimension_is_an_int(mlp, batch_dim):
+    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    with pytest.raises(TypeError, match="batch_dim must be an int"):
+        use_context(net, torch.tensor([1, 2]), batch_dim=batch_dim)

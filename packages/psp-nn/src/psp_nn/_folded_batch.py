@@ -1,122 +1,186 @@
 """Noticing a network that moves its samples where a batch that mixes contexts hides it."""
 
 import copy
+import itertools
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from psp_nn._selection import MisplacedBatchError, PerSample
 from psp_nn._superposed import Superposed
 
 _sound: WeakKeyDictionary[nn.Module, set[object]] = WeakKeyDictionary()
-"""For each network, the shapes of input with which it has been tried."""
+"""For each network, the inputs with which it has been tried, as far as their shapes tell them."""
 
 
 class FoldedBatchCheck:
-    """A forward hook that refuses N sequences of length N if the network swaps the two.
+    """Forward hooks that refuse N sequences of length N if the network swaps the two.
 
     A layer tells by the length of the stated dimension whether the samples lie along it. Where
     another dimension has the same length that proves nothing, so that the network is run once
-    more without data, with one sample more, which no other dimension has as many of. The outcome
-    is remembered for the shapes of the input.
+    more with one sample more, which no other dimension has as many of. The outcome is remembered
+    for the shapes of the input.
     """
 
-    def __call__(
-        self, net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
-        """After the forward pass of `net`.
+    def __init__(self) -> None:
+        """No call is under way."""
+        self._handled: list[BaseException | None] = []
 
-        Raises:
-            ValueError: If with another number of samples a layer would refuse the batch.
-        """
+    def before(self, net: nn.Module, args: tuple[Any, ...]) -> None:
+        """Before the forward pass of `net`: layers may note doubts from now on."""
         if torch.compiler.is_compiling():
             return
-        layer = next((module for module in net.modules() if isinstance(module, Superposed)), None)
-        if layer is None or not isinstance(layer.selected, PerSample):
+        self._handled.append(sys.exc_info()[1])
+        for selected in _mixed(net):
+            selected.watching += 1
+
+    def after(
+        self, net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """After the forward pass of `net`, also if it has failed.
+
+        Raises:
+            ValueError: If with another number of samples a layer would refuse the batch, or that
+                cannot be found out.
+        """
+        if torch.compiler.is_compiling() or not self._handled:
             return
-        selected, samples = layer.selected, len(layer.selected.index)
-        if not selected.doubts:
-            return
-        doubtful = selected.doubts[0]
-        selected.doubts.clear()
-        shapes = [tuple(x.shape) for x in [*args, *kwargs.values()] if isinstance(x, Tensor)]
-        sound, tried = _sound.setdefault(net, set()), (*shapes, selected.batch_dim)
-        if tried in sound:
-            return
-        dims = {dim for shape in shapes for dim, size in enumerate(shape) if size == samples}
-        # Samples may lie along another dimension of the network's input than of its layers'.
-        outcomes = {dim: _tried(net, args, kwargs, samples, dim) for dim in sorted(dims)}
-        refusals = [outcome for outcome in outcomes.values() if isinstance(outcome, str)]
-        inconclusive = outcomes.get(selected.batch_dim, True) is None
-        if refusals and True not in outcomes.values() and not inconclusive:
-            raise ValueError(
-                f"layer '{doubtful}' got a batch that mixes contexts along "
-                f"batch_dim={selected.batch_dim}, with another dimension as long as the batch "
-                f"({samples}), so that the network was tried with one sample more: {refusals[0]}"
-            )
-        sound.add(tried)
+        failed = sys.exc_info()[1] is not self._handled.pop()
+        for selected in _mixed(net):
+            selected.watching -= 1
+            doubts = selected.doubts.copy()
+            selected.doubts.clear()
+            if doubts and not failed:
+                _settle(net, args, kwargs, selected, doubts[0])
 
 
-def watch_for_folded_batches(net: nn.Module) -> None:
-    """Have the check in place while a batch mixes contexts, and only then."""
-    mixes = any(
-        isinstance(module, Superposed) and isinstance(module.selected, PerSample)
-        for module in net.modules()
-    )
-    if not mixes:
-        _take_check_off(net)
-    elif not any(map(_is_check, net._forward_hooks.values())):
-        net.register_forward_hook(FoldedBatchCheck(), with_kwargs=True)
+def check_calls(net: nn.Module, of: Collection[nn.Module]) -> list[nn.Module]:
+    """Have the calls of these checked, and of no other module in `net`.
 
-
-def _take_check_off(net: nn.Module) -> None:
-    for key in [key for key, hook in net._forward_hooks.items() if _is_check(hook)]:
-        del net._forward_hooks[key]
-        net._forward_hooks_with_kwargs.pop(key, None)
-
-
-def _is_check(hook: object) -> bool:
-    return isinstance(hook, FoldedBatchCheck)
-
-
-def _tried(
-    net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], samples: int, dim: int
-) -> bool | str | None:
-    """Whether all layers take one sample more along `dim` of the input.
+    What is checked already stays as it is: to a compiler, another hook is other code.
 
     Returns:
-        True, or why a layer refuses it, or None if the network cannot be run like that.
+        The modules whose calls were checked before.
     """
+    checked = []
+    for module in net.modules():
+        keys = [key for key, hook in module._forward_hooks.items() if _is_check(hook)]
+        if keys:
+            checked.append(module)
+        if keys and module not in of:
+            for key in keys:
+                del module._forward_hooks[key]
+                module._forward_hooks_with_kwargs.pop(key, None)
+                module._forward_hooks_always_called.pop(key, None)
+            for key in [key for key, hook in module._forward_pre_hooks.items() if _is_check(hook)]:
+                del module._forward_pre_hooks[key]
+        if module in of and not keys:
+            check = FoldedBatchCheck()
+            module.register_forward_pre_hook(check.before)
+            module.register_forward_hook(check.after, with_kwargs=True, always_call=True)
+    return checked
 
-    def without_data(x: Any) -> Any:
+
+def _is_check(hook: Callable[..., Any]) -> bool:
+    return isinstance(getattr(hook, "__self__", None), FoldedBatchCheck)
+
+
+def _mixed(net: nn.Module) -> list[PerSample]:
+    layers = (module for module in net.modules() if isinstance(module, Superposed))
+    selections = (layer.selected for layer in layers)
+    return list(dict.fromkeys(s for s in selections if isinstance(s, PerSample)))
+
+
+def _settle(
+    net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], selected: PerSample, layer: str
+) -> None:
+    samples = len(selected.index)
+    leaves, structure = tree_flatten((args, kwargs))
+    told = (str(structure), *map(_told, leaves), samples, selected.batch_dim)
+    sound = _sound.setdefault(net, set())
+    if told in sound:
+        return
+    tensors = [x for x in leaves if isinstance(x, Tensor)]
+    # Samples may lie along another dimension of the network's input than of its layers'.
+    dims = sorted({dim for x in tensors for dim, size in enumerate(x.shape) if size == samples})
+    refusals = []
+    # A square matrix may be of samples by positions, or a mask of positions by positions.
+    for dim, squares in itertools.product(dims, (True, False)):
+        for data in (False, True):
+            try:
+                _try(net, args, kwargs, _Longer(samples, dim, squares, data))
+            except MisplacedBatchError as error:
+                refusals.append(str(error))
+                break
+            except Exception:  # it looks at values, or these shapes do not fit
+                continue
+            sound.add(told)
+            return
+    outcome = (
+        f"was tried with one sample more: {refusals[0]}"
+        if refusals
+        else "would have to be tried with one sample more, which it cannot; take a batch of "
+        "another length, or call it once per context."
+    )
+    raise ValueError(
+        f"layer '{layer}' got a batch that mixes contexts along batch_dim={selected.batch_dim}, "
+        f"with another dimension as long as the batch ({samples}), so that the network {outcome}"
+    )
+
+
+def _told(leaf: Any) -> object:
+    """What of an argument can tell the network what to do with the shapes."""
+    if isinstance(leaf, Tensor):
+        return tuple(leaf.shape)
+    return leaf if isinstance(leaf, bool | int | str) else type(leaf)
+
+
+@dataclass(frozen=True)
+class _Longer:
+    """How a batch gets one sample more: along which dimension of what, and with data or without."""
+
+    samples: int
+    dim: int
+    squares: bool
+    data: bool
+
+    def __call__(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
             return x
-        size = list(x.shape)
-        if dim < len(size) and size[dim] == samples:
-            size[dim] += 1
-        return torch.empty(size, dtype=x.dtype, device="meta")
+        x = x if self.data else x.to("meta")
+        grows = self.dim < x.dim() and x.shape[self.dim] == self.samples
+        if not grows or (not self.squares and x.shape == (self.samples, self.samples)):
+            return x
+        return torch.cat([x, x.narrow(self.dim, 0, 1)], self.dim)
 
+
+@torch.no_grad()
+def _try(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], longer: _Longer) -> None:
+    """Run a copy of the network on one sample more.
+
+    Raises:
+        MisplacedBatchError: If a layer refuses it.
+    """
     memo: dict[int, Any] = {}
-    for value in [*net.parameters(), *net.buffers()]:
+    for value in () if longer.data else [*net.parameters(), *net.buffers()]:
         empty = value.detach().to("meta")
         is_parameter = isinstance(value, nn.Parameter)
         memo[id(value)] = nn.Parameter(empty, value.requires_grad) if is_parameter else empty
-    try:
-        trial = copy.deepcopy(net, memo).eval()
-        _take_check_off(trial)
-        for module in trial.modules():
-            if isinstance(module, Superposed):
-                before = module.selected
-                assert isinstance(before, PerSample)
-                index = torch.arange(samples + 1) % module.num_contexts
-                module.select(PerSample(index, before.batch_dim))
-        with torch.no_grad():
-            trial(*tree_map(without_data, args), **tree_map(without_data, kwargs))
-    except MisplacedBatchError as error:
-        return str(error)
-    except Exception:  # something needs data: nothing is shown, and what was stated counts
-        return None
-    return True
+    trial = copy.deepcopy(net, memo).eval()
+    check_calls(trial, ())
+    for module in trial.modules():
+        if isinstance(module, Superposed) and isinstance(module.selected, PerSample):
+            index = torch.arange(longer.samples + 1) % module.num_contexts
+            module.select(
+                PerSample(
+                    index.to(module.selected.index.device), module.selected.batch_dim, watching=1
+                )
+            )
+    with torch.random.fork_rng(devices=[]):
+        trial(*tree_map(longer, args), **tree_map(longer, kwargs))

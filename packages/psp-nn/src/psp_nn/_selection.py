@@ -37,7 +37,7 @@ class One:
         return table.index_select(0, index.to(table.device).reshape(1)).squeeze(0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class PerSample:
     """One model for each sample.
 
@@ -45,11 +45,13 @@ class PerSample:
         index: Which, a LongTensor of shape (batch,).
         batch_dim: Which dimension of every layer's input the samples lie along.
         doubts: Layers whose input had another dimension as long as the batch.
+        watching: How many calls are under way after which somebody looks at the doubts.
     """
 
     index: Tensor
     batch_dim: int
     doubts: list[str] = field(default_factory=list)
+    watching: int = 0
 
     def check(self, x: Tensor, layer: str, *, trailing: int) -> None:
         """Refuse an x whose dimensions but the last `trailing` hold not one sample per index.
@@ -64,9 +66,28 @@ class PerSample:
                 "dimension that holds the samples in use_context(…, batch_dim=…), or, if the "
                 "network folds them into another one, call it once per context."
             )
-        leading = x.shape[: x.dim() - trailing]
-        if not torch.compiler.is_compiling() and leading.count(len(self.index)) > 1:
+        if x.shape[: x.dim() - trailing].count(len(self.index)) > 1:
+            self._doubt(x, layer)
+
+    def _doubt(self, x: Tensor, layer: str) -> None:
+        """Another dimension of x has the same length, so that the right length proves nothing."""
+        if torch.compiler.is_compiling():
+            where = "compiled code, which cannot be tried; run this batch without the compiler"
+        elif torch._C._current_graph_task_id() != -1:
+            return  # checkpointing recomputes what has been looked at in the forward pass
+        elif not self.watching:
+            where = (
+                "a call that is not one of the network which use_context was given, so that it "
+                "cannot be tried; give use_context the module that you call"
+            )
+        else:
             self.doubts.append(layer)
+            return
+        raise MisplacedBatchError(
+            f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts along "
+            f"batch_dim={self.batch_dim}, with another dimension as long as the batch, in {where}, "
+            "or take a batch of another length."
+        )
 
     def spread(self, entries: Tensor, leading: int) -> Tensor:
         """Entries for the samples, (batch, …), shaped to broadcast to `leading` dimensions, (…)."""

@@ -6,7 +6,7 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
-from psp_nn._folded_batch import watch_for_folded_batches
+from psp_nn._folded_batch import check_calls
 from psp_nn._selection import PerSample, Selection
 from psp_nn._superposed import Superposed, one
 
@@ -24,16 +24,18 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
             input of every layer, for example 1 for a Transformer that takes (length, batch,
             features). It is never guessed: a layer whose input has another length there, and an
             attention layer that declares another dimension, refuse the batch by name. Where a
-            layer's input has other dimensions as long as the batch, the network is tried once
-            without data and with one sample more, and refuses the batch if a layer would.
+            layer's input has other dimensions as long as the batch, `net` is tried once with one
+            sample more, and refuses the batch if a layer would.
 
     Returns:
-        A context manager that, on exit, brings back what was in use before.
+        A context manager that, on exit, brings back what was in use before. It serves one `with`
+        statement, and no later selection may come between.
 
     Raises:
         IndexError: If an index is not in 0..num_contexts-1.
-        TypeError: If `context` is neither an int nor a LongTensor.
-        ValueError: If nothing in `net` is superposed, or a tensor has more than one dimension.
+        TypeError: If `context` is neither an int nor a LongTensor, or `batch_dim` is no int.
+        ValueError: If nothing in `net` is superposed, a tensor has more than one dimension, or
+            `batch_dim` is negative.
 
     Example:
         >>> import torch
@@ -58,11 +60,14 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
     device = torch.device("cpu") if parameter is None else parameter.device
     selection = _selection(context, layers, batch_dim, device)
     before = [(layer, layer.selected) for layer in layers]
-    for layer in layers:
-        layer.select(selection)
-    if isinstance(selection, PerSample) or net._forward_hooks:
-        watch_for_folded_batches(net)
-    return ContextInUse(net, before)
+    try:
+        for layer in layers:
+            layer.select(selection)
+    except BaseException:
+        _bring_back(before)
+        raise
+    checked = check_calls(net, [net] if isinstance(selection, PerSample) else [])
+    return ContextInUse(net, selection, before, checked)
 
 
 def superposed_layers(net: nn.Module) -> list[Superposed]:
@@ -73,13 +78,32 @@ def superposed_layers(net: nn.Module) -> list[Superposed]:
 class ContextInUse:
     """What `use_context` returns: `with` brings back, on exit, what was in use before."""
 
-    def __init__(self, net: nn.Module, before: list[tuple[Superposed, Selection]]) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        selection: Selection,
+        before: list[tuple[Superposed, Selection]],
+        checked: list[nn.Module],
+    ) -> None:
         """Remember what to bring back."""
         self._net = net
+        self._selection = selection
         self._before = before
+        self._checked = checked
+        self._entered = False
 
     def __enter__(self) -> nn.Module:
-        """The network."""
+        """The network.
+
+        Raises:
+            RuntimeError: If this has been entered before, or another context is in use by now.
+        """
+        if self._entered or any(layer.selected is not self._selection for layer, _ in self._before):
+            raise RuntimeError(
+                "use_context took effect when it was called, and something else has been selected "
+                "since then; write `with use_context(net, context):` where the context is meant."
+            )
+        self._entered = True
         return self._net
 
     def __exit__(
@@ -89,17 +113,26 @@ class ContextInUse:
         traceback: TracebackType | None,
     ) -> None:
         """Bring back what was in use before."""
-        for layer, selection in self._before:
-            layer.select(selection)
-        if any(isinstance(selection, PerSample) for _, selection in self._before) or (
-            self._net._forward_hooks
-        ):
-            watch_for_folded_batches(self._net)
+        _bring_back(self._before)
+        check_calls(self._net, self._checked)
+
+
+def _bring_back(before: list[tuple[Superposed, Selection]]) -> None:
+    for layer, selection in before:
+        layer.select(selection)
 
 
 def _selection(
     context: int | Tensor, layers: list[Superposed], batch_dim: int, device: torch.device
 ) -> Selection:
+    if isinstance(batch_dim, bool) or not isinstance(batch_dim, int):
+        raise TypeError(
+            f"batch_dim must be an int, but {batch_dim!r} is a {type(batch_dim).__name__}."
+        )
+    if batch_dim < 0:
+        raise ValueError(
+            f"batch_dim must be 0 or more, counted from the front, but is {batch_dim}."
+        )
     num_contexts = min(layer.num_contexts for layer in layers)
     if not isinstance(context, Tensor):
         try:
@@ -123,16 +156,12 @@ def _selection(
             f"context has shape {tuple(context.shape)}; pass an int, or a LongTensor with one "
             "index per sample, shape (batch,)."
         )
-    if isinstance(batch_dim, bool) or batch_dim < 0:
-        raise ValueError(
-            f"batch_dim must be 0 or more, counted from the front, but is {batch_dim}."
-        )
     values = _innermost(context)
     if values.numel() and _readable(values):
         low, high = (int(bound) for bound in values.aminmax())
         _check_range(low, high, num_contexts)
     if context.dim():
-        return PerSample(context.to(device), batch_dim)
+        return PerSample(context.to(device, copy=True), batch_dim)  # the caller's may change
     if values is context and _readable(context):
         return one(int(context))
     return one(context)
