@@ -70,3 +70,70 @@ def test_the_fisher_information_of_a_complex_weight_is_that_of_its_parts():
 def test_no_inputs_are_refused():
     with pytest.raises(ValueError, match="got no inputs"):
         fisher_diagonal(nn.Linear(2, 2), [])
+
+
+def consolidated(tasks=2):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    ewc = ElasticWeightConsolidation(net, strength=2.0)
+    for _ in range(tasks):
+        ewc.consolidate([torch.randn(5, 3)])
+        with torch.no_grad():
+            for value in net.parameters():
+                value.add_(0.1 * torch.randn(value.shape))
+    return net, ewc
+
+
+@pytest.mark.parametrize("tasks", [0, 2])
+def test_a_state_goes_through_a_file_and_the_penalty_goes_on(tmp_path, tasks):
+    net, ewc = consolidated(tasks)
+    torch.save(ewc.state_dict(), tmp_path / "state")
+    resumed = ElasticWeightConsolidation(net, strength=2.0)
+    resumed.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    x = torch.randn(5, 3)
+    for penalty in (ewc, resumed):
+        penalty.consolidate([x])
+    net[0].weight.data.add_(1.0)
+    torch.testing.assert_close(resumed.penalty(), ewc.penalty(), rtol=0, atol=0)
+
+
+def test_a_state_is_a_copy_and_follows_the_dtype_of_the_network():
+    net, ewc = consolidated()
+    before, state = ewc.penalty(), ewc.state_dict()
+    for values in (state["importance"], state["centre"]):
+        for value in values.values():
+            value.zero_()
+    torch.testing.assert_close(ewc.penalty(), before, rtol=0, atol=0)
+    state = ewc.state_dict()
+    net.double()
+    ewc.load_state_dict(state)
+    assert ewc.penalty().dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda s: s.pop("centre"), ValueError, r"needs a state with .*'centre'.* this one has"),
+        (lambda s: s.update(least="0"), TypeError, "'least' must be a float"),
+        (lambda s: s.update(centre=[1]), TypeError, "'centre' is not a dict of tensors"),
+        (lambda s: s["importance"].update(other=torch.ones(1)), ValueError, "only the state has"),
+        (lambda s: s["centre"].pop("0.bias"), ValueError, "only the network has '0.bias' in 'cen"),
+        (
+            lambda s: s["importance"].update({"0.bias": torch.ones(5)}),
+            ValueError,
+            r"'0.bias' in 'importance' is torch.float32 of shape \(5,\), but .* \(4,\)",
+        ),
+    ],
+)
+def test_a_state_of_something_else_is_refused_and_changes_nothing(change, error, message):
+    _, ewc = consolidated()
+    before, state = ewc.penalty(), ewc.state_dict()
+    change(state)
+    with pytest.raises(error, match=message):
+        ewc.load_state_dict(state)
+    torch.testing.assert_close(ewc.penalty(), before, rtol=0, atol=0)
+
+
+def test_what_is_no_state_is_refused():
+    with pytest.raises(TypeError, match="needs a dict from state_dict, but got a list"):
+        consolidated(0)[1].load_state_dict([])

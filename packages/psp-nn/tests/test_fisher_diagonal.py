@@ -79,3 +79,23 @@ def test_the_net_is_left_as_it_was():
     assert net[1].training
     assert not net[0]._forward_hooks
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("batches", "error", "message"),
+    [
+        (torch.ones(2, 3), TypeError, r"batches must be several tensors.* pass \[batch\]"),
+        ([(torch.ones(2, 3), torch.ones(2))], TypeError, "one is a tuple; pass the inputs alone"),
+        ([torch.ones(2, 5, 3)], ValueError, r"output has shape \(2, classes\) .* \(2, 5, 4\)"),
+    ],
+)
+def test_what_is_no_batch_of_inputs_is_refused(batches, error, message):
+    with pytest.raises(error, match=message):
+        fisher_diagonal(nn.Linear(3, 4), batches)
+
+
+def test_each_module_trains_afterwards_as_before():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout())
+    net[1].eval()
+    fisher_diagonal(net, [torch.ones(2, 3)])
+    assert [module.training for module in net.modules()] == [True, True, False, True]

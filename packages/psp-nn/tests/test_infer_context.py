@@ -104,3 +104,15 @@ def test_too_few_models_to_compare_are_refused(mlp):
         )
     with pytest.raises(ValueError, match="nothing in this Sequential is superposed"):
         infer_context(mlp, torch.zeros(1, 12))
+
+
+@pytest.mark.parametrize("by", InferBy)
+def test_a_network_that_trains_is_left_as_it_is(by):
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+    net = superpose(net, contexts=BinaryContexts, num_contexts=4, seed=0)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    infer_context(net, torch.randn(5, 4), by=by)
+    assert all(module.training for module in net.modules())
+    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"no inputs: x has shape \(0, 4\)"):
+        infer_context(net, torch.randn(0, 4), by=by)

@@ -55,3 +55,73 @@ def test_parameters_without_gradients_are_left_alone(mlp):
         pass
     intelligence.consolidate()
     assert "0.weight" not in intelligence.importance
+
+
+def trained(steps=3):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    intelligence = SynapticIntelligence(net, strength=0.5)
+    for step in range(steps):
+        train(net, intelligence)
+        if step == 1:
+            intelligence.consolidate()
+    return net, intelligence
+
+
+def train(net, intelligence):
+    net.zero_grad()
+    net(torch.ones(2, 3)).square().sum().backward()
+    with intelligence.step():
+        torch.optim.SGD(net.parameters(), lr=0.1).step()
+
+
+def test_a_state_goes_through_a_file_in_the_middle_of_a_task(tmp_path):
+    net, intelligence = trained()
+    torch.save([net.state_dict(), intelligence.state_dict()], tmp_path / "state")
+    other, resumed = trained(0)
+    parameters, state = torch.load(tmp_path / "state", weights_only=True)
+    other.load_state_dict(parameters)
+    resumed.load_state_dict(state)
+    for pair in ((net, intelligence), (other, resumed)):
+        train(*pair)
+        pair[1].consolidate()
+        train(*pair)
+    torch.testing.assert_close(resumed.penalty(), intelligence.penalty(), rtol=0, atol=0)
+    assert intelligence.penalty() > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.update(least=0.0), "needs a state with .* but this one has"),
+        (lambda s: s["start"].pop("0.bias"), "only the network has '0.bias' in 'start'"),
+        (lambda s: s["importance"].update({"0.bias": torch.ones(5)}), "'0.bias' in 'importance'"),
+    ],
+)
+def test_a_state_of_something_else_is_refused_and_changes_nothing(change, message):
+    _, intelligence = trained()
+    before, state = intelligence.state_dict(), intelligence.state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=message):
+        intelligence.load_state_dict(state)
+    torch.testing.assert_close(intelligence.state_dict(), before, rtol=0, atol=0)
+
+
+def test_a_step_that_fails_leaves_the_gradients_of_the_loss():
+    net, intelligence = trained()
+    net.zero_grad()
+    net(torch.ones(2, 3)).sum().backward()
+    before = [value.grad.clone() for value in net.parameters()]
+    path = intelligence.state_dict()["path_integral"]
+    with pytest.raises(ZeroDivisionError), intelligence.step():
+        raise ZeroDivisionError
+    torch.testing.assert_close([value.grad for value in net.parameters()], before)
+    torch.testing.assert_close(intelligence.path_integral, path)
+
+
+def test_a_parameter_that_is_trained_later_is_refused_by_name(mlp):
+    mlp[0].requires_grad_(False)
+    intelligence = SynapticIntelligence(mlp, strength=1.0)
+    mlp[0].requires_grad_(True)
+    with pytest.raises(ValueError, match=r"'0\.weight' requires gradients, but did not"):
+        intelligence.penalty()

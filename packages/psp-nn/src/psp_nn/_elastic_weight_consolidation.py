@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._fisher_diagonal import fisher_diagonal, squared
+from psp_nn._penalty_state import State, check_parts, copied, fitting
 
 
 class ElasticWeightConsolidation:
@@ -59,6 +60,9 @@ class ElasticWeightConsolidation:
         Args:
             batches: Inputs of the task, each of shape (batch, …).
             chunk: Of how many samples the gradients are held at once.
+
+        Raises:
+            TypeError, ValueError: As for `fisher_diagonal`; nothing is added then.
         """
         fisher = fisher_diagonal(self.net, batches, chunk=chunk)
         for name, parameter in self.net.named_parameters():
@@ -73,3 +77,50 @@ class ElasticWeightConsolidation:
             self._least += float((old * share * squared(centre - now)).sum())
             self._importance[name] = both
             self._centre[name] = centre + share * (now - centre)
+
+    def state_dict(self) -> State:
+        """What has been consolidated: tensors by the names of parameters, and one number.
+
+        `strength` is not in it. Written with `torch.save`, it is read with `weights_only=True`.
+
+        Example:
+            >>> import torch
+            >>> from psp_nn import ElasticWeightConsolidation
+            >>> net = torch.nn.Linear(3, 2)
+            >>> ewc = ElasticWeightConsolidation(net, strength=100.0)
+            >>> ewc.consolidate([torch.randn(10, 3)])
+            >>> resumed = ElasticWeightConsolidation(net, strength=100.0)
+            >>> resumed.load_state_dict(ewc.state_dict())
+            >>> _ = net.weight.data.add_(1)
+            >>> torch.equal(resumed.penalty(), ewc.penalty())
+            True
+        """
+        return {
+            "importance": copied(self._importance),
+            "centre": copied(self._centre),
+            "least": self._least,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from what `state_dict` gave; what was consolidated here is replaced.
+
+        Args:
+            state: Its tensors are copied to the dtype and the device of the network's parameters.
+
+        Raises:
+            TypeError: If it is no dict, or a part of it is not what it should be.
+            ValueError: If it is the state of something else, or its names or shapes are not those
+                of the network's parameters; nothing is changed then.
+        """
+        who = "ElasticWeightConsolidation.load_state_dict"
+        check_parts(who, state, self.state_dict())
+        if not isinstance(state["least"], float):
+            raise TypeError(f"{who}: 'least' must be a float, but is {state['least']!r}.")
+        centres = dict(self.net.named_parameters())
+        if isinstance(state["importance"], dict):
+            # A parameter that was frozen is in neither part, and before the first task none is.
+            centres = {name: centres[name] for name in centres if name in state["importance"]}
+        importances = {name: value.detach().real for name, value in centres.items()}
+        importance = fitting(who, "importance", state["importance"], importances)
+        centre = fitting(who, "centre", state["centre"], centres)
+        self._importance, self._centre, self._least = importance, centre, state["least"]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from psp_nn._evaluating import evaluating
+
 Values = dict[str, Tensor]
 
 
@@ -28,7 +30,8 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
         By the name of each parameter that requires gradients, real, in its shape.
 
     Raises:
-        ValueError: If there are no inputs.
+        TypeError: If `batches` is one tensor, or a batch is not a tensor.
+        ValueError: If there are no inputs, or the network's output is not (batch, classes).
 
     Example:
         >>> import torch
@@ -43,11 +46,18 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
         for name, value in net.named_parameters()
         if value.requires_grad
     }
+    if isinstance(batches, Tensor):
+        raise TypeError("batches must be several tensors, but is one; pass [batch].")
     count = 0
-    training = net.training
-    net.eval()
-    try:
+    with evaluating(net):
         for batch in batches:
+            if not isinstance(batch, Tensor):
+                raise TypeError(
+                    f"each batch must be a tensor of inputs, but one is a {type(batch).__name__}; "
+                    "pass the inputs alone: labels are not needed."
+                )
+            if not len(batch):
+                continue
             count += len(batch)
             linear = _linear_layers(net, batch)
             for name, value in _of_linear_layers(net, linear, batch):
@@ -56,8 +66,6 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
             for x in batch.split(chunk) if others else ():
                 for name, value in _of_each_sample(net, others, x):
                     sums[name] += value
-    finally:
-        net.train(training)
     if not count:
         raise ValueError("fisher_diagonal got no inputs; pass batches of shape (batch, …).")
     return {name: value / count for name, value in sums.items()}
@@ -128,10 +136,17 @@ def _run(net: nn.Module, layers: dict[str, nn.Linear], x: Tensor) -> tuple[Tenso
     hooks = [layer.register_forward_hook(note) for layer in layers.values()]
     try:
         with torch.enable_grad():
-            return net(x).log_softmax(-1), ends
+            logits = net(x)
     finally:
         for hook in hooks:
             hook.remove()
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"fisher_diagonal needs a classifier whose output has shape ({len(x)}, classes) for "
+            f"inputs of shape {tuple(x.shape)}, but it is {found}."
+        )
+    return logits.log_softmax(-1), ends
 
 
 def _of_each_sample(net: nn.Module, names: list[str], x: Tensor) -> Iterator[tuple[str, Tensor]]:

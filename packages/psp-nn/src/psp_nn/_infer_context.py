@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from psp_nn._evaluating import evaluating
 from psp_nn._selection import Mixture
 from psp_nn._use_context import superposed_layers, use_context
 
@@ -44,8 +45,8 @@ def infer_context(
     """Which model a batch, or each sample of it, belongs to.
 
     Args:
-        net: A superposed classifier, x ↦ logits (batch, classes), best in evaluation mode.
-        x: Inputs, shape (batch, …).
+        net: A superposed classifier, x ↦ logits (batch, classes), used in evaluation mode.
+        x: Inputs, shape (batch, …), one at least.
         per_sample: Whether each sample may belong to another model.
         by: By the confidence of each model alone, at the cost of K forward passes, or by one
             gradient of the entropy with respect to the coefficients of a mixture of all: one
@@ -58,7 +59,7 @@ def infer_context(
 
     Raises:
         ValueError: If nothing in `net` is superposed, or it has room for fewer than three models:
-            a score compares one with several others.
+            a score compares one with several others. If there are no inputs.
 
     Source:
         The paper's section 5 leaves this open. The gradient is that of Wortsman et al. 2020,
@@ -81,21 +82,29 @@ def infer_context(
         raise ValueError(
             f"infer_context compares one model with several others, but there are {num_contexts}."
         )
-    if by is InferBy.CONFIDENCE:
-        evidence = -_entropies(net, x, num_contexts, samples_at_once)
-        evidence = evidence if per_sample else evidence.mean(0)
-    elif per_sample:
-        # Networks couple no samples when they evaluate: one at a time is what the batch would do.
-        rows = [-_entropy_gradient(net, sample.unsqueeze(0), num_contexts) for sample in x]
-        evidence = torch.stack(rows)
-    else:
-        evidence = -_entropy_gradient(net, x, num_contexts)
+    if not len(x):
+        raise ValueError(f"infer_context got no inputs: x has shape {tuple(x.shape)}.")
+    with evaluating(net):
+        evidence = _evidence(net, x, num_contexts, per_sample, by, samples_at_once)
     best, context = evidence.max(-1)
     others = evidence.scatter(-1, context.unsqueeze(-1), torch.nan)
     mean = others.nanmean(-1)
     spread = (others - mean.unsqueeze(-1)).square().nanmean(-1).sqrt()
     score = (best - mean) / spread.clamp(min=torch.finfo(spread.dtype).tiny)
     return InferredContext(context, score, evidence)
+
+
+def _evidence(
+    net: nn.Module, x: Tensor, num_contexts: int, per_sample: bool, by: InferBy, at_once: int
+) -> Tensor:
+    if by is InferBy.CONFIDENCE:
+        evidence = -_entropies(net, x, num_contexts, at_once)
+        return evidence if per_sample else evidence.mean(0)
+    if not per_sample:
+        return -_entropy_gradient(net, x, num_contexts)
+    # Networks couple no samples when they evaluate: one at a time is what the batch would do.
+    rows = [-_entropy_gradient(net, sample.unsqueeze(0), num_contexts) for sample in x]
+    return torch.stack(rows)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from psp_nn._selection import One, PerSample
+from psp_nn._selection import Mixture, One, PerSample
 from psp_nn._superposed import Superposed, entry_per_context
 
 
@@ -114,6 +114,11 @@ class _WithStatistics(_SuperposedNorm):
 
     def _normed(self, x: Tensor) -> Tensor:
         selected = self.selected
+        if isinstance(selected, Mixture) and not self.training and self.track_running_stats:
+            # Torch has no gradient to statistics, which a mixture's coefficients need.
+            shape = [-1 if dim == 1 else 1 for dim in range(x.dim())]
+            entries = (self.entry(n) for n in ("running_mean", "running_var", "weight", "bias"))
+            return self._normed_by(x, *(e if e is None else e.view(shape) for e in entries))
         statistics = [
             name
             for name in ("running_mean", "running_var", "num_batches_tracked")
@@ -154,12 +159,23 @@ class _WithStatistics(_SuperposedNorm):
             self._entries(name, x, selected)
             for name in ("running_mean", "running_var", "weight", "bias")
         )
+        return self._normed_by(x, mean, var, scale, shift)
+
+    def _normed_by(
+        self,
+        x: Tensor,
+        mean: Tensor | None,
+        var: Tensor | None,
+        scale: Tensor | None,
+        shift: Tensor | None,
+    ) -> Tensor:
+        """The norm with given statistics, in the input's dtype as torch gives it."""
         assert mean is not None
         assert var is not None
         y = (x - mean) * (var + self.eps).rsqrt()
         if scale is not None:
             y = y * scale
-        return y if shift is None else y + shift
+        return (y if shift is None else y + shift).to(x.dtype)
 
     def _of_part(self, x: Tensor, part: int) -> Tensor:
         self.__dict__["part"] = part

@@ -20,7 +20,7 @@ def make_real(net: nn.Module, example: Tensor) -> None:
     take real input keep the left half, the last one, whose real part is the output, the upper.
 
     Args:
-        net: A copy, with the context in use.
+        net: A copy in evaluation mode, with the context in use.
         example: An input, which shows what layers see, and that both networks agree.
 
     Raises:
@@ -38,7 +38,6 @@ def make_real(net: nn.Module, example: Tensor) -> None:
         takes_complex[layer] = is_complex  # the last to run is the last in here
 
     handles = [layer.register_forward_pre_hook(watch) for layer in superposed_layers(net)]
-    net.eval()
     with torch.no_grad():
         expected = net(example)
     for handle in handles:

@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from psp_nn._evaluating import evaluating
 from psp_nn._norm import Frozen
 from psp_nn._plain import forget, plain_class, set_class
 from psp_nn._real_form import make_real
@@ -66,8 +67,9 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
                 "retrieve: this network is complex; pass an input as example, to show which of "
                 "its layers take real numbers."
             )
-        make_real(model, example)
-        return model.train(net.training)
+        with evaluating(model):
+            make_real(model, example)
+        return model
     done: dict[int, nn.Parameter] = {}
     for layer in superposed_layers(model):
         _fold(layer, done)

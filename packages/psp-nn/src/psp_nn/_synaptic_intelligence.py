@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from psp_nn._penalty_state import State, check_parts, copied, fitting
+
 
 class SynapticIntelligence:
     """The penalty c Σ_i Ω_i (θ_i − θ*_i)², Ω from each parameter's share in the loss's fall.
@@ -15,7 +17,7 @@ class SynapticIntelligence:
     superposed or not, and with any optimiser.
 
     Args:
-        net: The network.
+        net: The network. What requires gradients now is followed.
         strength: c.
         damping: ξ, which keeps Ω finite where a parameter has hardly moved.
 
@@ -46,10 +48,11 @@ class SynapticIntelligence:
         self.importance: dict[str, Tensor] = {}
         self.path_integral: dict[str, Tensor] = {}
         self._start: dict[str, Tensor] = {}
-        for name, value in self._parameters():
-            self.importance[name] = torch.zeros_like(value.real)
-            self.path_integral[name] = torch.zeros_like(value.real)
-            self._start[name] = value.detach().clone()
+        for name, value in net.named_parameters():
+            if value.requires_grad:
+                self.importance[name] = torch.zeros_like(value.detach().real)
+                self.path_integral[name] = torch.zeros_like(value.detach().real)
+                self._start[name] = value.detach().clone()
 
     def penalty(self) -> Tensor:
         """c Σ_i Ω_i (θ_i − θ*_i)², a scalar with gradients, for looking at: `step` adds those."""
@@ -65,7 +68,9 @@ class SynapticIntelligence:
         """Surrounds the optimiser's step, when `backward` of the task's loss has been called.
 
         The gradients of the penalty are added to those of the loss, and the path integral, which
-        is about the loss alone, goes on by one step.
+        is about the loss alone, goes on by one step. The gradients of the loss are read on entry:
+        undo the scaling of mixed precision before, and clip inside. If what is inside fails, they
+        are what they were.
         """
         before: dict[str, tuple[Tensor, Tensor]] = {}
         with torch.no_grad():
@@ -75,7 +80,13 @@ class SynapticIntelligence:
                 before[name] = (value.detach().clone(), value.grad.detach().clone())
                 moved = value - self._start[name]
                 value.grad.add_(2 * self.strength * self.importance[name] * moved)
-        yield
+        try:
+            yield
+        except BaseException:
+            for name, value in self._parameters():
+                if name in before:
+                    value.grad = before[name][1]
+            raise
         with torch.no_grad():
             for name, value in self._parameters():
                 if name in before:
@@ -92,8 +103,57 @@ class SynapticIntelligence:
                 self.path_integral[name].zero_()
                 self._start[name] = value.detach().clone()
 
+    def state_dict(self) -> State:
+        """What has been learned of the tasks: tensors by the names of parameters.
+
+        The path of a task under way is in it; `strength` and `damping` are not. Written with
+        `torch.save`, it is read with `weights_only=True`.
+
+        Example:
+            >>> import torch
+            >>> from psp_nn import SynapticIntelligence
+            >>> net = torch.nn.Linear(3, 1)
+            >>> intelligence = SynapticIntelligence(net, strength=0.1)
+            >>> resumed = SynapticIntelligence(net, strength=0.1)
+            >>> resumed.load_state_dict(intelligence.state_dict())
+            >>> sorted(intelligence.state_dict())
+            ['importance', 'path_integral', 'start']
+        """
+        return {
+            "importance": copied(self.importance),
+            "path_integral": copied(self.path_integral),
+            "start": copied(self._start),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from what `state_dict` gave, with the network's parameters as they were then.
+
+        Args:
+            state: Its tensors are copied to the dtype and the device of the network's parameters.
+
+        Raises:
+            TypeError: If it is no dict, or a part of it no dict of tensors.
+            ValueError: If it is the state of something else, or its names or shapes are not those
+                of the parameters that are followed; nothing is changed then.
+        """
+        who = "SynapticIntelligence.load_state_dict"
+        check_parts(who, state, self.state_dict())
+        values = {name: value.detach() for name, value in self._parameters()}
+        real = {name: value.real for name, value in values.items()}
+        importance = fitting(who, "importance", state["importance"], real)
+        path_integral = fitting(who, "path_integral", state["path_integral"], real)
+        start = fitting(who, "start", state["start"], values)
+        self.importance, self.path_integral, self._start = importance, path_integral, start
+
     def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return ((name, p) for name, p in self.net.named_parameters() if p.requires_grad)
+        for name, value in self.net.named_parameters():
+            if name in self._start:
+                yield name, value
+            elif value.requires_grad:
+                raise ValueError(
+                    f"SynapticIntelligence: '{name}' requires gradients, but did not when this "
+                    "was made; make another one, or freeze it."
+                )
 
 
 def _product(first: Tensor, second: Tensor) -> Tensor:
