@@ -1,0 +1,124 @@
+"""Numbers and tables from the records of runs on turning images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from experiments.runner.groups import Group, groups_of, spread
+from experiments.runner.record import Record
+
+ONE_RECIPE = ("turns", "period", "batch", "learning_rate", "width", "precision")
+"""What a table is of: its runs agree in these."""
+
+READINGS = ("clock", "batches", "samples")
+"""See `experiments._rotating_reading.Readings`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run comes to by one reading; accuracies in percent.
+
+    Attributes:
+        final: At 0° after the last step, on all test images.
+        lowest: At 0°, the lowest point of the last turn; None if there is no such curve.
+        turn: At 0°, the mean over the last turn; likewise.
+        circle: The mean over the circle of angles after the last step.
+        circle_lowest: The lowest of those angles.
+    """
+
+    final: float
+    lowest: float | None
+    turn: float | None
+    circle: float
+    circle_lowest: float
+
+
+def own_reading(record: Record) -> str:
+    """How the method itself gets its contexts."""
+    return "clock" if "clock" in record["final"] else "batches"
+
+
+def result_of(record: Record, reading: str | None = None) -> Result:
+    """What a run comes to.
+
+    Args:
+        record: Of one run.
+        reading: One of `READINGS` that the record has; by default the method's own. The curve
+            at 0° is of the method's own; others are measured once a turn, too seldom to tell
+            what happens within one.
+    """
+    own = own_reading(record)
+    reading = reading or own
+    turn = last_turn(record) if reading == own else None
+    circle = [100 * right / record["circle"]["images"] for right in record["circle"][reading]]
+    return Result(
+        final=100 * record["final"][reading] / record["final"]["images"],
+        lowest=min(turn) if turn else None,
+        turn=mean(turn) if turn else None,
+        circle=mean(circle),
+        circle_lowest=min(circle),
+    )
+
+
+def last_turn(record: Record) -> list[float]:
+    """The curve at 0° over the last turn, in percent.
+
+    Example:
+        >>> from experiments._rotating_summary import last_turn
+        >>> curve = {"images": 10, "steps": [10, 20, 30, 40], "correct": [1, 2, 3, 4]}
+        >>> last_turn({"config": {"turns": 2, "period": 20}, "curve": curve})
+        [30.0, 40.0]
+    """
+    config, curve = record["config"], record["curve"]
+    begin = (config["turns"] - 1) * config["period"]
+    points = zip(curve["steps"], curve["correct"], strict=True)
+    return [100 * right / curve["images"] for step, right in points if step > begin]
+
+
+def choice_of(group: Group) -> str:
+    """How the contexts of a group of runs are chosen, in the paper's words."""
+    if group["method"] == "standard":
+        return "none"
+    if group["choose"] != "clock":
+        return f"{group['contexts']} by {group['choose']}"
+    if group["contexts"] < group["period"]:
+        return f"{group['contexts']} windows"
+    return "fast, local mix" if group["method"] == "LocalMix" else "fast"
+
+
+def table(groups: Sequence[Group]) -> str:
+    """A Markdown table of runs of one recipe, a row for each group.
+
+    Args:
+        groups: From `groups_of`, in the order of the rows.
+    """
+    head = "images | layers | method | contexts | 0°, end (%) | 0°, last turn (%) | "
+    head += "its lowest (%) | circle (%) | its lowest (%) | numbers stored | per added model | n"
+    lines = [f"| {head} |", "|" + "---|" * 12]
+    for group in groups:
+        results = [result_of(record) for record in group.records]
+        numbers = group.records[0]["numbers"]
+        cells = [
+            group["dataset"],
+            str(group["hidden_layers"] + 1),
+            group["method"],
+            choice_of(group),
+            spread([each.final for each in results]),
+            spread([each.turn for each in results]),
+            spread([each.lowest for each in results]),
+            spread([each.circle for each in results]),
+            spread([each.circle_lowest for each in results]),
+            f"{numbers['total']:,}",
+            f"{numbers['per_added_model']:,}",
+            str(len(results)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def report(records: Sequence[Record]) -> str:
+    """What a grid of runs came to, for the terminal."""
+    first = records[0]["config"]
+    recipe = ", ".join(f"{name} {first[name]}" for name in ONE_RECIPE)
+    complete = [each for each in records if each["status"] == "complete"]
+    return f"{recipe}\n\n{table(groups_of(complete))}"
