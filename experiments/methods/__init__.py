@@ -2,12 +2,16 @@
 
 from experiments.methods.build import CONTEXTS as CONTEXTS
 from experiments.methods.build import METHODS as METHODS
+from experiments.methods.build import MULTI_HEAD as MULTI_HEAD
 from experiments.methods.build import PENALTIES as PENALTIES
 from experiments.methods.build import build_learner as build_learner
 from experiments.methods.build import check_method as check_method
 from experiments.methods.build import is_complex as is_complex
+from experiments.methods.build import penalty_of as penalty_of
 from experiments.methods.consolidating import EWC as EWC
 from experiments.methods.consolidating import SI as SI
+from experiments.methods.multi_head import Heads as Heads
+from experiments.methods.multi_head import MultiHead as MultiHead
 from experiments.methods.numbers import count_numbers as count_numbers
 from experiments.methods.single import Single as Single
 
@@ -15,11 +19,15 @@ __all__ = [
     "CONTEXTS",
     "EWC",
     "METHODS",
+    "MULTI_HEAD",
     "PENALTIES",
     "SI",
+    "Heads",
+    "MultiHead",
     "Single",
     "build_learner",
     "check_method",
     "count_numbers",
     "is_complex",
+    "penalty_of",
 ]

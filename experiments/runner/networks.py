@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
 
 
 def build_mlp(
@@ -33,4 +34,44 @@ def build_mlp(
         if isinstance(layer, nn.Linear):
             nn.init.xavier_normal_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
+    return net
+
+
+def build_resnet18(width: int, classes: int, seed: int, channels: int = 3) -> ResNet:
+    """torchvision's ResNet-18 for small images: its first layer keeps their size.
+
+    The first convolution is 3×3 with stride 1 and no pooling follows, as is usual for CIFAR. The
+    rest is torchvision's, of any width.
+
+    Args:
+        width: Channels of the first stage, 64 in the paper; the others have 2, 4 and 8 times as
+            many.
+        classes: How many logits.
+        seed: Of the weights.
+        channels: Of an image.
+
+    Example:
+        >>> from experiments.runner import build_resnet18
+        >>> net = build_resnet18(width=64, classes=10, seed=0)
+        >>> for width in (64, 8):
+        ...     net = build_resnet18(width, classes=10, seed=0)
+        ...     print(net.fc, sum(value.numel() for value in net.parameters()))
+        Linear(in_features=512, out_features=10, bias=True) 11173962
+        Linear(in_features=64, out_features=10, bias=True) 175258
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
+        net.inplanes = width  # where its own builder of stages starts from
+        net.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        net.bn1 = nn.BatchNorm2d(width)
+        net.maxpool = nn.Identity()
+        net.layer1 = net._make_layer(BasicBlock, width, 2)
+        net.layer2 = net._make_layer(BasicBlock, 2 * width, 2, stride=2)
+        net.layer3 = net._make_layer(BasicBlock, 4 * width, 2, stride=2)
+        net.layer4 = net._make_layer(BasicBlock, 8 * width, 2, stride=2)
+        net.fc = nn.Linear(8 * width, classes)
+        for layer in net.modules():
+            if isinstance(layer, nn.Conv2d):  # as torchvision starts its own
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return net

@@ -1,0 +1,180 @@
+"""One run on incremental CIFAR: one method, one seed, one record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from experiments._incremental_measure import IncrementalMeasurement
+from experiments._incremental_tasks import Tasks, stream_of
+from experiments.methods import build_learner, count_numbers
+from experiments.runner import (
+    Learner,
+    build_resnet18,
+    name_of_run,
+    resolve_device,
+    train_to_record,
+)
+from experiments.runner.device import Device
+from experiments.runner.learner import Precision
+from experiments.runner.record import Record
+from psp_data import IncrementalStream
+from psp_nn import Norms
+
+NormsName = Literal["batch", "per-context", "shared"]
+
+NORMS: dict[NormsName, Norms] = {
+    "batch": Norms.BATCH,
+    "per-context": Norms.PER_CONTEXT,
+    "shared": Norms.SHARED,
+}
+"""What BatchNorm may be: the paper's (no affine, statistics of the batch), one for each task, or
+the usual one."""
+
+STEM = "conv1"
+"""The layer that all models share, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's results depend on; the defaults are the paper's recipe.
+
+    Args:
+        method: One of `experiments.methods.METHODS` or `MULTI_HEAD`.
+        norms: See `NORMS`.
+        seed: Of the weights, the contexts and the order of the samples.
+        strength: Of the penalty of EWC or SI; none for other methods.
+        tasks: See `stream_of`.
+        width: Channels of the first stage, see `build_resnet18`.
+        steps: Training steps per task.
+        batch: Samples in a training batch.
+        learning_rate: Of RMSprop.
+        precision: Of the products.
+        channels_last: Whether the channels of an activation lie side by side in memory.
+        curve_every: See `Measurement`.
+        curve_images: See `Measurement`.
+        row_images: See `Measurement`.
+        test_batch: How many test images go through the network at once, on which batch statistics
+            depend; the paper's authors take 1000.
+        fisher_images: See `EWC`.
+    """
+
+    method: str
+    norms: NormsName
+    seed: int
+    strength: float | None = None
+    tasks: Tasks = "icifar"
+    width: int = 64
+    steps: int = 20_000
+    batch: int = 128
+    learning_rate: float = 1e-3
+    precision: Precision = "float32"
+    channels_last: bool = False
+    curve_every: int = 500
+    curve_images: int = 2000
+    row_images: int = 5000
+    test_batch: int = 1000
+    fisher_images: int = 1024
+
+    @property
+    def name(self) -> str:
+        """What the run's files are called: all that is not the paper's recipe is in it.
+
+        Example:
+            >>> from experiments._incremental_run import Run
+            >>> Run("Binary", "batch", seed=0).name
+            'icifar-Binary-batch-width64-seed0'
+            >>> Run("multi-head-SI", "per-context", seed=1, strength=0.1, width=8, steps=400).name
+            'icifar-multi-head-SI-strength0.1-per-context-width8-seed1-steps400'
+        """
+        parts = [self.tasks, self.method]
+        if self.strength is not None:
+            parts.append(f"strength{self.strength:g}")
+        parts += [self.norms, f"width{self.width}", f"seed{self.seed}"]
+        spelled = ("method", "norms", "seed", "strength", "tasks", "width")
+        return name_of_run(self, parts, spelled)
+
+    @property
+    def title(self) -> str:
+        """For the progress bar."""
+        return f"{self.method} {self.norms} {self.width}"
+
+    def cost(self) -> float:
+        """A guess of the run's time, in arbitrary units."""
+        share = {"EWC": 1.2, "SI": 1.1}.get(self.method.removeprefix("multi-head-"), 1.0)
+        tasks = {"icifar": 5, "split-cifar100": 20, "split-digits": 5}[self.tasks]
+        return share * tasks * self.steps * self.batch * self.width
+
+
+def learner_of(run: Run, stream: IncrementalStream, device: torch.device | str) -> Learner:
+    """The network of a run with what its method adds to it."""
+    return build_learner(
+        run.method,
+        _network(run, stream),
+        num_contexts=stream.num_contexts,
+        seed=run.seed,
+        learning_rate=run.learning_rate,
+        strength=run.strength,
+        norms=NORMS[run.norms],
+        exclude=STEM,
+        fisher_images=run.fisher_images,
+        device=device,
+        precision=run.precision,
+    )
+
+
+def _network(run: Run, stream: IncrementalStream) -> Callable[[int], nn.Module]:
+    layout = torch.channels_last if run.channels_last else torch.contiguous_format
+
+    def build(seed: int) -> nn.Module:
+        net: nn.Module = build_resnet18(
+            run.width, stream.num_classes, seed, channels=stream.sample_shape[0]
+        )
+        return net.to(memory_format=layout)
+
+    return build
+
+
+def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds: float) -> Record:
+    """Train and measure, from the beginning or from where an earlier attempt was stopped.
+
+    Args:
+        run: What to run.
+        folder: See `train_to_record`.
+        device: Where to compute.
+        checkpoint_seconds: See `train_to_record`.
+
+    Returns:
+        The record of `train_to_record`, with the `numbers` stored, and `curve`, `rows`, `final`
+        and `test_batches`, see `IncrementalMeasurement`, all as counts of right images.
+    """
+    where = resolve_device(device)
+    stream = stream_of(run.tasks, run.seed, run.batch, run.steps, where)
+    learner = learner_of(run, stream, where)
+    record = train_to_record(
+        "incremental",
+        run,
+        learner,
+        stream,
+        measurement_of(run, learner, stream),
+        num_steps=stream.num_steps,
+        every=run.curve_every,
+        folder=folder,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    return record | {"numbers": count_numbers(learner, stream.num_tasks)}
+
+
+def measurement_of(run: Run, learner: Learner, stream: IncrementalStream) -> IncrementalMeasurement:
+    """What a run measures."""
+    return IncrementalMeasurement(
+        learner,
+        stream,
+        every=run.curve_every,
+        curve_images=run.curve_images,
+        row_images=run.row_images,
+        test_batch=run.test_batch,
+    )

@@ -1,0 +1,132 @@
+"""Numbers and tables from the records of runs on incremental CIFAR."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.metrics import average_accuracy, forgetting
+from experiments.runner.groups import Group, groups_of, spread
+from experiments.runner.record import Record
+
+RECIPE = ("tasks", "width", "steps", "batch", "learning_rate", "precision")
+"""What a table is of: its runs agree in these."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run comes to; accuracies in percent."""
+
+    tasks: tuple[float, ...]
+    """Of every task at the end, on all its test images."""
+
+    all: float
+    forgetting: float
+    learned: float
+    """Of every task when it had just been learned, on the rows' images, on average."""
+
+
+def result_of(record: Record) -> Result:
+    """The final row on all test images; forgetting on the rows' own images.
+
+    Args:
+        record: Of one run.
+
+    Example:
+        >>> from experiments._incremental_summary import result_of
+        >>> rows = {"images": 10, "correct": [[9], [8, 10]]}
+        >>> result_of({"rows": rows, "final": {"images": [100, 20], "correct": [82, 19]}})
+        Result(tasks=(82.0, 95.0), all=88.5, forgetting=10.0, learned=95.0)
+    """
+    rows = [
+        [right / record["rows"]["images"] for right in row] for row in record["rows"]["correct"]
+    ]
+    correct, images = record["final"]["correct"], record["final"]["images"]
+    counts = images if isinstance(images, list) else [images] * len(correct)
+    final = [right / count for right, count in zip(correct, counts, strict=True)]
+    return Result(
+        tasks=tuple(map(_percent, final)),
+        all=_percent(average_accuracy([*rows[:-1], final])),
+        forgetting=_percent(forgetting(rows)),
+        learned=_percent(sum(row[-1] for row in rows) / len(rows)),
+    )
+
+
+def _percent(fraction: float) -> float:
+    return round(100 * fraction, 6)
+
+
+def table(groups: Sequence[Group]) -> str:
+    """A Markdown table of runs of one recipe, a row for each method.
+
+    Args:
+        groups: From `groups_of`, in the order of the rows.
+    """
+    tasks = len(groups[0].records[0]["final"]["correct"])
+    heads = ["method", "BatchNorm", *(f"task {task} (%)" for task in range(tasks))]
+    heads += ["all (%)", "just learned (%)", "forgetting (%)", "numbers stored"]
+    heads += ["per added model", "n"]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    for group in groups:
+        results = [result_of(record) for record in group.records]
+        numbers = group.records[0]["numbers"]
+        cells = [
+            name_of(group),
+            group["norms"],
+            *(spread([each.tasks[task] for each in results], 1) for task in range(tasks)),
+            spread([each.all for each in results], 1),
+            spread([each.learned for each in results], 1),
+            spread([each.forgetting for each in results], 1),
+            f"{numbers['total']:,}",
+            f"{numbers['per_added_model']:,}",
+            str(len(group.records)),
+        ]
+        lines.append(_row(cells))
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |".replace(" --- ", "---")
+
+
+def name_of(group: Group) -> str:
+    """The method, with its strength if it has one."""
+    strength = "" if group["strength"] is None else f" ({group['strength']:g})"
+    return f"{group['method']}{strength}"
+
+
+def batch_table(groups: Sequence[Group]) -> str:
+    """A Markdown table of what the test batch changes in the accuracy on the last task.
+
+    Args:
+        groups: From `groups_of`, in the order of the rows.
+    """
+    compared = groups[0].records[0]["test_batches"]
+    heads = ["method", "BatchNorm", *(f"{size} mixed (%)" for size in compared["sizes"])]
+    heads += [f"{compared['one_class_size']} of one class (%)", "n"]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    for group in groups:
+        found = [record["test_batches"] for record in group.records]
+        columns = zip(
+            *([*each["correct"], each["one_class_correct"]] for each in found), strict=True
+        )
+        images = [each["images"] for each in found]
+        shares = [
+            spread([100 * right / count for right, count in zip(column, images, strict=True)], 1)
+            for column in columns
+        ]
+        lines.append(_row([name_of(group), group["norms"], *shares, str(len(found))]))
+    return "\n".join(lines)
+
+
+def report(records: Sequence[Record]) -> str:
+    """What a grid of runs came to, for the terminal."""
+    first = records[0]["config"]
+    recipe = ", ".join(f"{name} {first[name]}" for name in RECIPE)
+    complete = groups_of(each for each in records if each["status"] == "complete")
+    lines = [
+        f"{each['config']['method']} diverged in step {each['diverged']['step']}: "
+        f"{each['diverged']['fault']}."
+        for each in records
+        if each["status"] == "diverged"
+    ]
+    tables = [table(complete), batch_table(complete)] if complete else []
+    return "\n\n".join([recipe, *tables, *lines])

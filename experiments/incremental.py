@@ -1,0 +1,294 @@
+"""New classes on one head: the paper's experiment on incremental CIFAR with ResNet-18.
+
+A ResNet-18 learns CIFAR-10, then four times ten classes of CIFAR-100 on the same ten outputs, and
+is then asked about all of them. Only the preset `paper` is the paper's size; the others say by
+their name that they are not:
+
+    python experiments/incremental.py paper              # 5 × 20,000 steps; for a CUDA machine
+    python experiments/incremental.py cpu --jobs 2       # narrower, fewer steps, all methods
+    python experiments/incremental.py split-cifar100 --jobs 2    # tasks of five classes, cpu size
+    python experiments/incremental.py search --jobs 2    # strengths of EWC and SI, cpu size
+    python experiments/incremental.py smoke              # every method on the digits, in seconds
+    python experiments/incremental.py paper --precision bfloat16 --channels-last
+    python experiments/incremental.py --method Binary --norms per-context --width 16 --steps 500
+
+Before it runs anything it times a few steps and says how long the whole will take. Each run leaves
+one record (JSON) in the folder `incremental` of `--out`, and is not run again while that is there.
+A run that is stopped goes on from its last checkpoint when the same command is given again.
+`python experiments/figures.py` draws the figure from the records.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+import tyro
+
+from experiments._incremental_estimate import estimate
+from experiments._incremental_run import NORMS, NormsName, Run, run_to_record
+from experiments._incremental_summary import report
+from experiments._incremental_tasks import Tasks, stream_of
+from experiments.methods import CONTEXTS, METHODS, MULTI_HEAD, check_method, penalty_of
+from experiments.runner import RunSettings, parse, reported, resolve_device, run_all
+from experiments.runner.learner import Precision
+from experiments.runner.record import Record
+
+EXPERIMENT = "incremental"
+"""Names the folder of the records, in `--out` and in `experiments/results`."""
+
+STRENGTHS = {"EWC": 100.0, "SI": 0.1, "multi-head-EWC": 100.0, "multi-head-SI": 0.1}
+"""What the methods with a penalty are run with unless told otherwise; the preset `search` compares
+others."""
+
+Variant = tuple[str, NormsName]
+"""A method and what becomes of BatchNorm."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every variant from every seed."""
+
+    variants: tuple[Variant, ...]
+    seeds: tuple[int, ...]
+    strengths: tuple[float | None, ...] = (None,)
+    """Of the penalty; None stands for the one that the search chose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunSettings):
+    """What to run. Every bad value is refused before any work starts."""
+
+    method: tuple[str, ...] = ()
+    """Methods; of a preset all, unless some are named here, and without a preset Binary."""
+
+    norms: tuple[NormsName, ...] = ()
+    """BatchNorm with the statistics of the batch and no affine (the paper's), per context, or
+    shared; of a preset all, and without a preset per-context for methods that superpose and shared
+    for others."""
+
+    seed: tuple[int, ...] = ()
+    """Seeds; of a preset all its seeds, without a preset 0."""
+
+    strength: tuple[float, ...] = ()
+    """Of the penalty of EWC and SI; by default what the search chose."""
+
+    tasks: Tasks = "icifar"
+    """CIFAR-10 and four tens of CIFAR-100; CIFAR-100 by fives; the digits by twos."""
+
+    width: int = 64
+    """Channels of the first stage of the ResNet-18."""
+
+    steps: int = 20_000
+    """Training steps per task."""
+
+    batch: int = 128
+    """Samples in a training batch."""
+
+    learning_rate: float = 1e-3
+    """Of RMSprop."""
+
+    precision: Precision = "float32"
+    """Of the products; bfloat16 keeps weights and optimiser in float32."""
+
+    channels_last: bool = False
+    """Whether the channels of an activation lie side by side in memory: faster convolutions."""
+
+    curve_every: int = 500
+    """Steps between two tests on task 0."""
+
+    curve_images: int = 2000
+    """How many test images such a test takes."""
+
+    row_images: int = 5000
+    """How many test images, of all tasks together, the test of all tasks takes after each task;
+    after the last one it takes all that there are."""
+
+    test_batch: int = 1000
+    """How many test images go through the network at once; batch statistics depend on it."""
+
+    fisher_images: int = 1024
+    """Of how many images EWC takes a task's Fisher information."""
+
+    grids: tyro.conf.Suppress[tuple[Grid, ...]] = ()
+    """Of a preset: its runs, from which `method`, `norms` and `seed` choose."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        super().__post_init__()
+        self.check_choices({"method": (*METHODS, *MULTI_HEAD), "norms": tuple(NORMS)})
+        self.check_different("method", "norms", "seed", "strength")
+        self.check_counts("width", "steps", "batch", "curve_every", "curve_images")
+        self.check_counts("row_images", "test_batch", "fisher_images")
+        self.check_positive("learning_rate", "strength")
+        for run in self.runs():
+            _check(run)
+
+    def runs(self) -> list[Run]:
+        """Every run once, in the order of the grids."""
+        if self.grids:
+            chosen = [
+                (variant, seed, strength)
+                for grid in self.grids
+                for variant, seed, strength in _cells(grid, self.strength)
+                if variant[0] in (self.method or (variant[0],))
+                and variant[1] in (self.norms or (variant[1],))
+                and seed in (self.seed or (seed,))
+            ]
+            if not chosen:
+                raise ValueError(
+                    f"the preset has no run with method={self.method or 'any'}, "
+                    f"norms={self.norms or 'any'} and seed={self.seed or 'any'}; leave the "
+                    "preset out to run it."
+                )
+        else:
+            variants = tuple(
+                (method, norms)
+                for method in self.method or ("Binary",)
+                for norms in self.norms or (_usual_norms(method),)
+            )
+            chosen = _cells(Grid(variants, self.seed or (0,)), self.strength)
+        return [self._run(*cell) for cell in dict.fromkeys(chosen)]
+
+    def _run(self, variant: Variant, seed: int, strength: float | None) -> Run:
+        method, norms = variant
+        return Run(
+            method,
+            norms,
+            seed,
+            strength,
+            tasks=self.tasks,
+            width=self.width,
+            steps=self.steps,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            precision=self.precision,
+            channels_last=self.channels_last,
+            curve_every=self.curve_every,
+            curve_images=self.curve_images,
+            row_images=self.row_images,
+            test_batch=self.test_batch,
+            fisher_images=self.fisher_images,
+        )
+
+
+def _usual_norms(method: str) -> NormsName:
+    return "per-context" if method in CONTEXTS else "shared"
+
+
+def _check(run: Run) -> None:
+    if penalty_of(run.method) == "EWC" and run.norms == "batch":
+        raise ValueError(
+            f"norms: {run.method} asks what single images say of the weights, and the statistics "
+            "of a batch of one say nothing; use shared or per-context."
+        )
+    check_method(run.method, run.width, run.precision)
+
+
+def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[tuple[Variant, int, float | None]]:
+    """A grid's runs: with every strength for methods that have one, else without."""
+    cells: list[tuple[Variant, int, float | None]] = []
+    for variant, seed in product(grid.variants, grid.seeds):
+        if penalty_of(variant[0]):
+            own = [STRENGTHS[variant[0]] if each is None else each for each in grid.strengths]
+            cells += [(variant, seed, each) for each in strengths or own]
+        else:
+            cells.append((variant, seed, None))
+    return cells
+
+
+PAPER: tuple[Variant, ...] = (("standard", "batch"), ("multi-head", "batch"), ("Binary", "batch"))
+"""The paper's three, all with its BatchNorm."""
+
+EVERY: tuple[Variant, ...] = (
+    *PAPER,
+    ("standard", "shared"),
+    ("EWC", "shared"),
+    ("SI", "shared"),
+    ("standard", "per-context"),
+    ("Binary", "per-context"),
+    ("SignedPermutation", "per-context"),
+    ("multi-head", "per-context"),
+    ("multi-head-EWC", "per-context"),
+    ("multi-head-SI", "per-context"),
+    ("single", "shared"),
+)
+"""Those, the usual plain net and the same with penalties, all that keep norms for each task, with
+and without contexts and heads, and a net for each task, which needs to keep nothing."""
+
+SEEDS = (0, 1, 2)
+
+CPU = Config(
+    width=8,
+    steps=500,
+    batch=64,
+    precision="bfloat16",
+    channels_last=True,
+    curve_every=100,
+    curve_images=500,
+    row_images=2500,
+    fisher_images=64,
+)
+"""The size at which 13 methods take an hour from 3 seeds on two cores: an eighth of the paper's
+channels, so 1/64 of its weights, 1/40 of its steps, half its batch."""
+
+PRESETS = {
+    "paper": Config(grids=(Grid(PAPER, (0,)),)),
+    "cpu": replace(CPU, grids=(Grid(EVERY, SEEDS),)),
+    # Half the images of the ten-class tasks, so half the steps.
+    "split-cifar100": replace(CPU, tasks="split-cifar100", steps=250, grids=(Grid(EVERY, SEEDS),)),
+    # Its seed is not among those of the table, so that nothing is both chosen by and reported on.
+    "search": replace(
+        CPU,
+        grids=(
+            Grid(
+                (("EWC", "shared"), ("multi-head-EWC", "per-context")),
+                (100,),
+                (1.0, 10.0, 100.0, 1000.0),
+            ),
+            Grid(
+                (("SI", "shared"), ("multi-head-SI", "per-context")), (100,), (0.01, 0.1, 1.0, 10.0)
+            ),
+        ),
+    ),
+    "smoke": replace(
+        CPU,
+        tasks="split-digits",
+        width=4,
+        steps=5,
+        batch=32,
+        precision="float32",
+        curve_every=3,
+        fisher_images=16,
+        grids=(Grid(EVERY, (0,)),),
+    ),
+}
+"""`paper` alone is the paper's size."""
+
+
+def run(config: Config) -> list[Record]:
+    """Run what has no record yet, in `config.jobs` processes or on the cluster.
+
+    Args:
+        config: What to run.
+
+    Returns:
+        The records of all the config's runs, as they are in the folder.
+    """
+    return run_all(EXPERIMENT, config.runs(), run_to_record, config)
+
+
+def main() -> None:
+    """The command."""
+    config = parse(Config, PRESETS, __doc__)
+    with reported():
+        stream_of(config.tasks, 0, config.batch, config.steps)  # refuses missing images
+        where = resolve_device(config.device)
+        print(estimate(config.runs(), config.out / EXPERIMENT, where, config.jobs), flush=True)
+        records = run(config)
+    print(f"\n{report(records)}\n\n{len(records)} records in {config.out / EXPERIMENT}.")
+
+
+if __name__ == "__main__":
+    # By its full name, so that other processes find the same classes.
+    from experiments import incremental
+
+    incremental.main()
