@@ -2,15 +2,20 @@
 
     python -m experiments._readme      # rewrites README.md; a test fails where it would change
 
-A table stands between `<!-- table: RECORD NAME ARGUMENTS -->` and `<!-- end -->`.
+A table stands between `<!-- table: RECORD NAME -->` and `<!-- end -->`, where it is of one record,
+or `<!-- table: EXPERIMENT/PRESET NAME -->`, where it is of all runs of a preset.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments import _capacity_summary as capacity
+from experiments import _permuting_summary as permuting
+from experiments import _rotating_summary as rotating
+from experiments._presets import records_of
 from experiments.runner import read_record
+from experiments.runner.groups import groups_of
 from experiments.runner.record import Record
 
 ROOT = Path(__file__).parents[1]
@@ -24,27 +29,48 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "trained-layers-that-fit": capacity.layer_table,
     "seconds": lambda record: f"{record['seconds']:.0f} s",
 }
+"""Of one record, by their names."""
+
+RUN_TABLES: dict[str, dict[str, Callable[[Sequence[Record]], str]]] = {
+    "permuting": {
+        "accuracy": lambda records: permuting.table(groups_of(permuting.paper_runs(records))),
+    },
+    "rotating": {
+        "accuracy": lambda records: rotating.table(groups_of(records)),
+    },
+}
+"""Of the runs of an experiment's preset, by their names."""
 
 _BLOCK = re.compile(r"(<!-- table: (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str, results: Path = ROOT / "experiments" / "results") -> str:
-    """The text with every marked table drawn anew from its record.
+    """The text with every marked table drawn anew from its records.
 
     Args:
         text: Markdown.
         results: The folder of the records.
 
     Raises:
-        FileNotFoundError: If a record is missing.
+        FileNotFoundError: If a record is missing, or there is none of a preset.
         KeyError: If there is no table of that name.
     """
 
-    def table(match: re.Match[str]) -> str:
-        begin, record, name, end = match.groups()
-        return f"{begin}\n{TABLES[name](read_record(results / f'{record}.json'))}\n\n{end}"
+    def block(match: re.Match[str]) -> str:
+        begin, source, name, end = match.groups()
+        return f"{begin}\n{_table(source, name, results)}\n\n{end}"
 
-    return _BLOCK.sub(table, text)
+    return _BLOCK.sub(block, text)
+
+
+def _table(source: str, name: str, results: Path) -> str:
+    if "/" not in source:
+        return TABLES[name](read_record(results / f"{source}.json"))
+    experiment, preset = source.split("/")
+    records, _ = records_of(experiment, preset, results)
+    if not records:
+        raise FileNotFoundError(f"{results / experiment} has no record of the preset {preset}.")
+    return RUN_TABLES[experiment][name](records)
 
 
 if __name__ == "__main__":

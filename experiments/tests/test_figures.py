@@ -1,6 +1,10 @@
 """Figures from records that no run has left."""
 
+import pytest
+
 from experiments import figures
+from experiments._presets import records_of
+from experiments._readme import filled
 from experiments.permuting import PRESETS
 from experiments.runner import start_record, write_record
 
@@ -25,9 +29,9 @@ def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     for run in PRESETS["table"].runs():
         if run.name.startswith(chosen):
             write_record(folder / f"{run.name}.json", a_record(run, 0.5))
-    figures.main(folder, tmp_path / "out")
+    figures.main(tmp_path, tmp_path / "out")
     said = capsys.readouterr().out
-    assert "figure-2: 20 of 22 runs are missing: mnist-standard-2x128-seed0" in said
+    assert "permuting-figure-2: 20 of 22 runs are missing: mnist-standard-2x128-seed0" in said
     assert "mnist-Binary-2x256-seed2" in said
     names = {path.name for path in (tmp_path / "out").iterdir()}
     drawn = {f"permuting-{name}" for name in ("figure-2", "figure-3", "table")}
@@ -35,9 +39,20 @@ def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     text = (tmp_path / "out" / "permuting-table.md").read_text()
     assert "| 2×256 | Binary | 97.00 ± 0.00 |  | 96.06 ± 0.00 | 0.00 ± 0.00 | 50.00" in text
     assert "| 2×2000 | SI (0.1) | 97.00 | 97.2 |" in text
+    marked = "<!-- table: permuting/table accuracy -->\n<!-- end -->"
+    assert text.strip() in filled(marked, tmp_path)
 
 
 def test_without_records_nothing_is_drawn(tmp_path, capsys):
     figures.main(tmp_path / "none", tmp_path / "out")
     assert "table: 79 of 79 runs are missing" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+    with pytest.raises(FileNotFoundError, match="permuting has no record of the preset table"):
+        filled("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)
+
+
+def test_a_record_under_the_name_of_another_run_is_refused(tmp_path):
+    run, other = PRESETS["figure-2"].runs()[:2]
+    write_record(tmp_path / "permuting" / f"{run.name}.json", a_record(other, 0.5))
+    with pytest.raises(ValueError, match="holds the record of another run than its name says"):
+        records_of("permuting", "figure-2", tmp_path)
