@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from experiments.runner import FAMILIES, build_mlp, rmsprop
-from psp_data import PermutingStream, load
+from experiments.runner import FAMILIES, Learner, build_mlp, load_images, rmsprop, stop_if_asked
+from psp_data import PermutingStream
 from psp_nn import superpose, use_context
 
 ROWS_AT_ONCE = 8192
@@ -26,7 +25,7 @@ class Training:
 
     def stream(self, tasks: int, seed: int, test_images: int | None = None) -> PermutingStream:
         """The permuted images, tested on the first `test_images` of the test set."""
-        images = load(self.dataset)
+        images = load_images(self.dataset)
         images = replace(
             images,
             test_images=images.test_images[:test_images],
@@ -48,12 +47,10 @@ class Training:
         self, net: nn.Module, optimiser: torch.optim.Optimizer, stream: PermutingStream, task: int
     ) -> None:
         """Train on one task of the stream."""
+        learner = Learner(net, optimiser)
         for step in range(task * self.steps, (task + 1) * self.steps):
-            samples, labels = stream.train_batch(step)
-            loss = F.cross_entropy(net(samples), labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+            stop_if_asked()
+            learner.step(*stream.train_batch(step))
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,14 @@ class TrainedCell:
         return self.models * self.training.steps * self.width * 1e-5
 
 
-def retrieve_aligned(cell: AlignedCell) -> list[dict[str, float]]:
+def retrieve_aligned(cell: AlignedCell) -> dict[str, list[dict[str, float]]]:
     """The curve over K for models that all use one input, as it leaves a ReLU, with all weights.
 
     W_k = u_k xᵀ has ρ = 1: the paper's case, in which a context must do all the work, since
     without one all K models answer at once.
+
+    Returns:
+        `points`: one for each K.
     """
     weights, inputs = aligned_models(
         cell.models, OUT_FEATURES, cell.dim, seed=cell.seed, shared=True, rectified=True
@@ -62,7 +65,7 @@ def retrieve_aligned(cell: AlignedCell) -> list[dict[str, float]]:
     points = measure_retrieval(
         contexts, (weights, inputs), counts, reads=16, expected=True, device=cell.device
     )
-    return [_plain(point) for point in points]
+    return {"points": [_plain(point) for point in points]}
 
 
 def retrieve_trained(cell: TrainedCell) -> dict[str, dict[str, list[dict[str, float]]]]:

@@ -87,7 +87,7 @@ class Measurement:
             "final": {"images": len(self._tests), "correct": []},
         }
 
-    def __call__(self, done: int, loss: float | None) -> str:
+    def __call__(self, done: int, loss: float) -> str:
         """Measure what is due after `done` steps; returns in words what it shows."""
         task = self._stream.task(done - 1)
         ends = done == self._stream.num_steps or self._stream.task(done) != task
@@ -97,7 +97,7 @@ class Measurement:
             self._add_row(task)
         return self._in_words(task)
 
-    def _extend_curve(self, done: int, task: int, loss: float | None) -> None:
+    def _extend_curve(self, done: int, task: int, loss: float) -> None:
         curve = self.log["curve"]
         if self._forgets_nothing and task:
             correct = curve["correct"][-1]

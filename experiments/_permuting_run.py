@@ -8,11 +8,11 @@ from torch import nn
 
 from experiments._permuting_measure import Measurement
 from experiments.methods import build_learner, count_numbers, is_complex
-from experiments.runner import build_mlp, name_of_run, resolve_device, train_to_record
+from experiments.runner import build_mlp, load_images, name_of_run, resolve_device, train_to_record
 from experiments.runner.device import Device
 from experiments.runner.learner import Precision
 from experiments.runner.record import Record
-from psp_data import PermutingStream, load
+from psp_data import PermutingStream
 
 Dataset = Literal["mnist", "fashion_mnist", "cifar10", "digits"]
 
@@ -107,7 +107,7 @@ def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds:
     """
     where = resolve_device(device)
     stream = PermutingStream(
-        load(run.dataset).to(where),
+        load_images(run.dataset).to(where),
         num_tasks=run.tasks,
         seed=run.seed,
         batch_size=run.batch,

@@ -105,4 +105,11 @@ def report(records: Sequence[Record]) -> str:
     """What a grid of runs came to, for the terminal."""
     first = records[0]["config"]
     recipe = ", ".join(f"{name} {first[name]}" for name in ONE_RECIPE)
-    return f"{recipe}\n\n{table(groups_of(records))}"
+    complete = [each for each in records if each["status"] == "complete"]
+    lines = [
+        f"{each['config']['method']} {each['config']['width']} diverged in step "
+        f"{each['diverged']['step']}: {each['diverged']['fault']}."
+        for each in records
+        if each["status"] == "diverged"
+    ]
+    return "\n\n".join([recipe, table(groups_of(complete)), *lines])

@@ -17,10 +17,9 @@ It prints the tables and leaves one record (JSON) and the figures (PNG and SVG).
 import hashlib
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import cycle
-from pathlib import Path
 from typing import Literal
 
 from experiments._capacity_figures import draw
@@ -34,21 +33,22 @@ from experiments._capacity_retrieval import (
 from experiments._capacity_summary import report
 from experiments.runner import (
     FAMILIES,
+    Settings,
+    load_images,
     parse,
+    reported,
     resolve_device,
     run_grid,
     start_record,
     write_record,
 )
-from experiments.runner.device import Device
 from experiments.runner.record import Record
-from psp_data import load
 
 Dataset = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
     """What to measure. Every bad value is refused before any work starts."""
 
     dataset: Dataset = "digits"
@@ -99,48 +99,30 @@ class Config:
     target_snr: float = 4.0
     """The signal-to-noise ratio that a retrieved model shall keep."""
 
-    device: Device = "auto"
-    """Where to compute; auto takes CUDA where there is one."""
-
     jobs: int = 2
     """Processes, of one thread each."""
 
-    out: Path = Path("runs")
-    """The folder for the record and the figures."""
-
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        choice = ", ".join(FAMILIES)
-        for field in ("families", "untrained"):
-            for name in getattr(self, field):
-                if name not in FAMILIES:
-                    raise ValueError(f"{field}: {name!r} is none; choose from {choice}.")
+        super().__post_init__()
+        names = tuple(FAMILIES)
+        self.check_choices({"families": names, "untrained": names})
         for field in ("families", "widths", "tolerance", "dims"):
             values = getattr(self, field)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{field} must be different values, at least one, not {values}.")
-        for field in ("widths", "dims"):
-            if min(getattr(self, field)) < 1:
-                raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}.")
+        self.check_counts("widths", "dims", "tasks", "steps", "batch", "test_images", "draws")
+        self.check_positive("learning_rate", "target_snr")
         if not all(0 < points < 100 for points in self.tolerance):
             raise ValueError(f"tolerance must be points between 0 and 100, not {self.tolerance}.")
-        for field in ("tasks", "steps", "batch", "test_images", "draws", "jobs"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}.")
         for field in ("models", "trained_models"):
             if getattr(self, field) < 2:
                 raise ValueError(f"{field} must be at least 2, not {getattr(self, field)}.")
-        for field in ("learning_rate", "target_snr"):
-            if not 0 < getattr(self, field) < float("inf"):
-                raise ValueError(f"{field} must be positive, not {getattr(self, field)}.")
         if len(self.seeds) not in (1, len(self.widths)) or min(self.seeds) < 1:
             raise ValueError(
                 f"seeds must be one number or one for each of the {len(self.widths)} widths, all "
                 f"at least 1, not {self.seeds}."
             )
-        if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"out must be a folder, but {self.out} is a file.")
-        resolve_device(self.device)
         for name in self.families:
             for dim in {*self.dims, *self.widths}:
                 FAMILIES[name](dim, 1, seed=0)  # some have no map for some lengths
@@ -153,16 +135,16 @@ class Config:
     @property
     def name(self) -> str:
         """What the files are called: another name for every other study."""
-        study = self._without_machine()
         for name, preset in {"digits": Config(), **PRESETS}.items():
-            if study == preset._without_machine():
+            if self._study() == preset._study():
                 return f"capacity-{name}"
-        digest = hashlib.blake2b(repr(study).encode(), digest_size=4).hexdigest()
+        digest = hashlib.blake2b(repr(self._study()).encode(), digest_size=4).hexdigest()
         return f"capacity-{self.dataset}-{digest}"
 
-    def _without_machine(self) -> "Config":
-        """The same study without what plays no part in its results."""
-        return replace(self, device="auto", jobs=1, out=Path("runs"))
+    def _study(self) -> dict[str, object]:
+        """All but what plays no part in the results."""
+        settings = {field.name for field in fields(Settings)}
+        return {name: value for name, value in asdict(self).items() if name not in settings}
 
 
 SMOKE = Config(
@@ -198,7 +180,13 @@ def run(config: Config) -> Record:
     device = str(resolve_device(config.device))
     training = Training(config.dataset, config.steps, config.batch, config.learning_rate, device)
     seeds = dict(zip(config.widths, cycle(config.seeds), strict=False))
-    grid = partial(run_grid, jobs=config.jobs, parts=config.out / f"{config.name}.parts")
+    grid = partial(
+        run_grid,
+        jobs=config.jobs,
+        parts=config.out / f"{config.name}.parts",
+        backend=config.backend,
+        address=config.address,
+    )
 
     aligned = [
         AlignedCell(family, dim, config.models, seed, device)
@@ -208,7 +196,7 @@ def run(config: Config) -> Record:
     ]
     curves = grid(retrieve_aligned, aligned, title="retrieval", cost=AlignedCell.cost)
     record["aligned"] = [
-        {"family": cell.family, "dim": cell.dim, "seed": cell.seed, "points": curve}
+        {"family": cell.family, "dim": cell.dim, "seed": cell.seed, **curve}
         for cell, curve in zip(aligned, curves, strict=True)
     ]
 
@@ -240,17 +228,15 @@ def run(config: Config) -> Record:
 def main() -> None:
     """The command."""
     config = parse(Config, PRESETS, __doc__)
-    try:
-        images = load(config.dataset)
+    with reported():
+        images = load_images(config.dataset)
         if config.batch > len(images.train_labels):
-            raise ValueError(
-                f"batch={config.batch} is more than the {len(images.train_labels)} images to "
-                f"train on; take fewer."
+            sys.exit(
+                f"error: batch={config.batch} is more than the {len(images.train_labels)} images "
+                "to train on; take fewer."
             )
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    path = config.out / config.name
-    record = write_record(path.with_suffix(".json"), run(config))
+        path = config.out / config.name
+        record = write_record(path.with_suffix(".json"), run(config))
     shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
     figures = draw(record, path)
     print(f"\n{report(record)}\n")

@@ -26,7 +26,7 @@ import tyro
 from experiments._permuting_run import Dataset, Run, run_to_record
 from experiments._permuting_summary import report
 from experiments.methods import METHODS, PENALTIES, check_method
-from experiments.runner import Settings, parse, run_all
+from experiments.runner import RunSettings, load_images, parse, reported, run_all
 from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 
@@ -49,7 +49,7 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Settings):
+class Config(RunSettings):
     """What to run. Every bad value is refused before any work starts."""
 
     method: tuple[str, ...] = ()
@@ -236,7 +236,9 @@ def run(config: Config) -> list[Record]:
 def main() -> None:
     """The command."""
     config = parse(Config, PRESETS, __doc__)
-    records = run(config)
+    with reported():
+        load_images(config.dataset)
+        records = run(config)
     print(f"\n{report(records)}\n\n{len(records)} records in {config.out / EXPERIMENT}.")
 
 

@@ -174,7 +174,7 @@ class Bench:
     def runner(self, steps: int) -> None:
         """The runner, from a step of task 1 on."""
 
-        def observe(done: int, loss: float | None) -> None:
+        def observe(done: int, loss: float) -> None:
             Progress(0.5, f"{done}: {loss}").write(self._progress)
 
         log = {"step": self._first}

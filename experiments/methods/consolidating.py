@@ -100,12 +100,10 @@ class SI(Consolidating):
 
     def step(self, samples: Tensor, labels: Tensor) -> Tensor:
         """Learn from one batch, and follow what its loss falls by."""
-        loss = self._loss(samples, labels)
-        self.optimiser.zero_grad()
-        loss.backward()
+        loss = self._differentiate(samples, labels)
         with self._penalty.step():
             self.optimiser.step()
-        return loss.detach()
+        return loss
 
     def end_task(self, stream: Stream, done: int) -> None:
         """What the loss fell by becomes important."""

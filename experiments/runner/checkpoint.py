@@ -1,6 +1,6 @@
 """The state of a run on disk, so that one that is killed goes on where it was."""
 
-import os
+import io
 import pickle
 import time
 from pathlib import Path
@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
-from experiments.runner.files import written_whole
+from experiments.runner.files import DamagedFile, digest_of, write_whole
 
 State = dict[str, Any]
+
+_HEAD = b"superposition checkpoint 1\n"
 
 
 class Checkpoint:
@@ -52,28 +54,36 @@ class Checkpoint:
     def save(self, state: State) -> None:
         """Write a state and have it on the disk before the last one goes."""
         start = time.perf_counter()
-        with written_whole(self.path) as partial, partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        payload = buffer.getvalue()
+        write_whole(self.path, _HEAD + digest_of(payload).encode() + payload)
         now = time.perf_counter()
         self._due = now + max(self.every_seconds, (now - start) / self.share)
 
     def load(self, device: torch.device | str = "cpu") -> State | None:
         """The latest state, its tensors on `device`; None if there is none.
 
+        Nothing in the file is looked at before it is known to be what was written.
+
         Raises:
-            ValueError: If the file holds no state, for example because the disk is damaged.
+            DamagedFile: If it is not.
         """
         if not self.path.exists():
             return None
+        data = self.path.read_bytes()
+        digest, payload = data[len(_HEAD) : len(_HEAD) + 32], data[len(_HEAD) + 32 :]
+        if not data.startswith(_HEAD) or digest != digest_of(payload).encode():
+            raise DamagedFile(
+                f"{self.path} is not a whole checkpoint of this version; delete it to run from "
+                "the beginning."
+            )
         try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(
-                f"{self.path} is not a whole checkpoint ({reason}); delete it to run from the "
-                "beginning."
+            state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        except pickle.UnpicklingError:
+            raise DamagedFile(
+                f"{self.path} holds more than tensors and plain values; it is no checkpoint of a "
+                "run."
             ) from None
         assert isinstance(state, dict)
         return state

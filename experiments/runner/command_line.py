@@ -1,10 +1,15 @@
 """Command lines from dataclasses."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import tyro
+
+from experiments.runner.diverged import Diverged
+from experiments.runner.files import DamagedFile
+from experiments.runner.stopping import Stopped
 
 Config = TypeVar("Config")
 
@@ -49,3 +54,29 @@ def _preset(name: str, presets: Mapping[str, Config]) -> Config:
             f"unknown preset {name!r}: choose from {', '.join(presets)}, or give none."
         )
     return presets[name]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Within this, what a user can do something about ends the process with a line, no traceback.
+
+    That is: a request to stop, a file that is missing, damaged or cannot be written, a loss that
+    is not finite.
+
+    Example:
+        >>> from experiments.runner import reported
+        >>> with reported():
+        ...     raise FileNotFoundError("there are no images")
+        Traceback (most recent call last):
+        SystemExit: 1
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Stopped as stopped:
+        print(f"\n{stopped}", file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except (OSError, DamagedFile, Diverged) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -27,14 +27,15 @@ class Group:
 
 
 def read_runs(folder: Path, experiment: str) -> list[Record]:
-    """Every record in a folder, in the order of their names.
+    """Every record in a folder of a run that came to its end, in the order of their names.
 
     Args:
         folder: For example `experiments/results/permuting`; it need not exist.
         experiment: What the records shall be of.
 
     Raises:
-        ValueError: If a file there is no record of that experiment.
+        DamagedFile: If a file there is no whole record.
+        ValueError: If one is of another experiment.
     """
     records = [read_record(path) for path in sorted(folder.glob("*.json"))]
     for record in records:
@@ -42,7 +43,7 @@ def read_runs(folder: Path, experiment: str) -> list[Record]:
             raise ValueError(
                 f"{folder} holds a record of {record['experiment']!r}, not {experiment}."
             )
-    return records
+    return [record for record in records if record["status"] == "complete"]
 
 
 def groups_of(records: Iterable[Record]) -> list[Group]:

@@ -1,5 +1,6 @@
 """What is trained: a network, its optimiser, and how both take a step."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments.runner.diverged import Diverged, blaming, fault_of
 from psp_data import Stream
 from psp_nn import Superposed, use_context
 
@@ -80,12 +82,14 @@ class Learner:
 
         Returns:
             The cross-entropy before the step, a scalar without gradient.
+
+        Raises:
+            Diverged: If it is not finite; nothing has been changed then. On a device that works
+                ahead of Python nobody looks, since that would wait for it at every step.
         """
-        loss = self._loss(samples, labels)
-        self.optimiser.zero_grad()
-        loss.backward()
+        loss = self._differentiate(samples, labels)
         self.optimiser.step()
-        return loss.detach()
+        return loss
 
     @torch.no_grad()
     def count_correct(self, samples: Tensor, labels: Tensor, context: int | Tensor) -> int:
@@ -103,7 +107,7 @@ class Learner:
             for start in range(0, len(samples), ROWS_AT_ONCE):
                 part = slice(start, start + ROWS_AT_ONCE)
                 own = context if isinstance(context, int) else context[part]
-                with use_context(self.net, own) if self.is_superposed else nullcontext():
+                with self._using(own):
                     found = self._logits(self.net, samples[part]).argmax(-1)
                 right += int((found == labels[part]).sum())
             return right
@@ -118,6 +122,22 @@ class Learner:
         """Go on from what `state_dict` gave."""
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+    def _using(self, context: int | Tensor) -> AbstractContextManager[Any]:
+        """Be that model, or those of the samples, for a while."""
+        return use_context(self.net, context) if self.is_superposed else nullcontext()
+
+    def _differentiate(self, samples: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch, without gradient; those of the parameters are in the parameters."""
+        loss = self._loss(samples, labels)
+        if loss.device.type == "cpu" and not math.isfinite(loss.item()):
+            with torch.no_grad(), blaming(self.net) as faults:
+                self.net(samples)
+            of_parameters = fault_of(self.net, loss.new_zeros(()))
+            raise Diverged(of_parameters or (faults or [f"the loss is {loss.item():g}"])[0])
+        self.optimiser.zero_grad()
+        loss.backward()
+        return loss.detach()
 
     def _loss(self, samples: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(self._logits(self._forward, samples), labels)

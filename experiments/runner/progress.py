@@ -21,7 +21,8 @@ class Progress:
 
     def write(self, path: Path) -> None:
         """Leave it in a file."""
-        write_whole(path, json.dumps(asdict(self), ensure_ascii=False) + "\n")
+        text = json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        write_whole(path, text, durable=False)
 
 
 def read_progress(path: Path) -> Progress | None:

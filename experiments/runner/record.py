@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 import torch
 
-from experiments.runner.files import write_whole
+from experiments.runner.files import DamagedFile, digest_of, write_whole
 
 Record = dict[str, Any]
+
+Status = Literal["complete", "diverged"]
 
 FORMAT = 1
 """Counts up when the meaning of a record's fields changes."""
@@ -53,18 +55,53 @@ def write_record(path: Path, record: Record) -> Record:
         The record as written.
     """
     record = complete_record(record)
-    write_whole(path, layout(record))
+    write_sealed(path, record)
     return record
 
 
-def complete_record(record: Record) -> Record:
+def write_sealed(path: Path, record: Record) -> None:
+    """Write a dict with its checksum, whole or not at all.
+
+    Args:
+        path: The file; its folder is made.
+        record: Plain JSON values.
+    """
+    plain = json.loads(json.dumps(record, allow_nan=False))  # as it will be read
+    write_whole(path, layout({**plain, "checksum": _checksum(plain)}))
+
+
+def read_sealed(path: Path) -> Record:
+    """What `write_sealed` wrote.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        DamagedFile: If the file holds anything else.
+    """
+    try:
+        record: Record = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        checksum = record.pop("checksum")
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
+        raise DamagedFile(
+            f"{path} is not a whole record ({type(error).__name__}: {error}); delete it and run "
+            "the experiment again."
+        ) from None
+    if checksum != _checksum(record):
+        raise DamagedFile(
+            f"{path} is not as it was written: its checksum does not match; delete it and run the "
+            "experiment again."
+        )
+    return record
+
+
+def complete_record(record: Record, status: Status = "complete") -> Record:
     """The record with its status and its duration, to be written by whoever asked for it.
 
     Args:
         record: From `start_record`, with results added.
+        status: `diverged` where a loss was not finite.
     """
     duration = datetime.now(UTC) - datetime.fromisoformat(record["started"])
-    return {**record, "status": "complete", "seconds": round(duration.total_seconds(), 1)}
+    return {**record, "status": status, "seconds": round(duration.total_seconds(), 1)}
 
 
 def layout(value: object) -> str:
@@ -77,17 +114,14 @@ def read_record(path: Path) -> Record:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If the file is cut short, no record, or of another format.
+        DamagedFile: If the file is cut short, altered, no record, or of another format.
     """
-    try:
-        record = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is not a whole record ({error}); run the experiment again."
-        ) from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        found = record.get("format") if isinstance(record, dict) else type(record).__name__
-        raise ValueError(f"{path} is not a record of format {FORMAT} but of {found!r}.")
+    record = read_sealed(path)
+    if record.get("format") != FORMAT:
+        raise DamagedFile(
+            f"{path} is not a record of format {FORMAT} but of {record.get('format')!r}; run the "
+            "experiment again."
+        )
     return record
 
 
@@ -105,6 +139,15 @@ def environment() -> Record:
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "commit": _commit(),
     }
+
+
+def _checksum(record: Record) -> str:
+    """Of the values, however the file is laid out."""
+    return digest_of(json.dumps(record, allow_nan=False, sort_keys=True).encode())
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _processor() -> str:

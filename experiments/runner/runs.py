@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.diverged import Diverged
 from experiments.runner.grid import run_grid
 from experiments.runner.learner import Learner
 from experiments.runner.progress import Progress
-from experiments.runner.record import Record, complete_record, start_record
-from experiments.runner.settings import Settings
+from experiments.runner.record import Record, Status, complete_record, start_record
+from experiments.runner.settings import RunSettings
 from experiments.runner.trainer import Log, train
 from psp_data import Stream
 
@@ -40,7 +41,7 @@ class Measurement(Protocol):
 
     log: Log
 
-    def __call__(self, done: int, loss: float | None) -> str:
+    def __call__(self, done: int, loss: float) -> str:
         """Measure what is due after `done` steps; returns in words what it shows."""
 
 
@@ -77,7 +78,7 @@ def run_all(
     experiment: str,
     runs: Sequence[AnyRun],
     function: Callable[..., Record],
-    settings: Settings,
+    settings: RunSettings,
 ) -> list[Record]:
     """Run what has no record yet, in `settings.jobs` processes or on the cluster.
 
@@ -136,30 +137,38 @@ def train_to_record(
         checkpoint_seconds: See `Checkpoint.every_seconds`.
 
     Returns:
-        The record: config, environment, seconds, and all that was measured.
+        The record: config, environment, seconds, and all that was measured. Its status is
+        `diverged` where a loss or a parameter was not finite; where it was is then in it.
     """
     record = start_record(experiment, run)
     log = measurement.log
+    status: Status = "complete"
 
-    def observe(done: int, loss: float | None) -> None:
+    def observe(done: int, loss: float) -> None:
         words = f"{run.title} {measurement(done, loss)}"
         Progress(done / num_steps, words).write(folder / f"{run.name}.progress")
 
-    train(
-        learner,
-        stream,
-        log,
-        num_steps=num_steps,
-        every=every,
-        observe=observe,
-        checkpoint=Checkpoint(folder / f"{run.name}.checkpoint", every_seconds=checkpoint_seconds),
-    )
+    try:
+        train(
+            learner,
+            stream,
+            log,
+            num_steps=num_steps,
+            every=every,
+            observe=observe,
+            checkpoint=Checkpoint(
+                folder / f"{run.name}.checkpoint", every_seconds=checkpoint_seconds
+            ),
+        )
+    except Diverged as diverged:
+        status = "diverged"
+        record |= {"diverged": {"step": diverged.step, "fault": diverged.fault}}
     parts = {part: round(seconds, 2) for part, seconds in log["seconds"].items()}
     record["environment"] |= {"device": learner.device.type, "peak_memory_mb": _peak_memory_mb()}
     record |= {name: part for name, part in log.items() if name not in ("step", "seconds")}
     # The whole run, not only what came after the last checkpoint.
     seconds = {"seconds": round(sum(parts.values()), 1), "seconds_of": parts}
-    return complete_record(record) | seconds
+    return complete_record(record, status) | seconds
 
 
 def _peak_memory_mb() -> int | None:

@@ -16,7 +16,6 @@ class Settings:
         jobs: Runs at once.
         backend: See `run_grid`.
         address: See `run_grid`.
-        checkpoint_seconds: See `Checkpoint.every_seconds`.
         out: Where the records go.
 
     Raises:
@@ -35,17 +34,14 @@ class Settings:
     address: str = ""
     """Of the cluster, for example tcp://127.0.0.1:8786."""
 
-    checkpoint_seconds: float = 10.0
-    """Between two checkpoints of a run, at the least; they never take more than 1 % of the time."""
-
     out: Path = Path("runs")
-    """The records go into a folder there that is named after the experiment."""
+    """The folder for what comes of it."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         self.check_counts("jobs")
-        if not self.checkpoint_seconds >= 0:
-            raise ValueError(f"checkpoint_seconds must not be {self.checkpoint_seconds}.")
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"out must be a folder, but {self.out} is a file.")
         resolve_device(self.device)
         check_backend(self.backend, self.address)
 
@@ -77,3 +73,21 @@ class Settings:
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} must be different values, not {values}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(Settings):
+    """Those of long runs with a record each, in a folder of `out` named after the experiment.
+
+    Args:
+        checkpoint_seconds: See `Checkpoint.every_seconds`.
+    """
+
+    checkpoint_seconds: float = 10.0
+    """Between two checkpoints of a run, at the least; they never take more than 1 % of the time."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        super().__post_init__()
+        if not self.checkpoint_seconds >= 0:
+            raise ValueError(f"checkpoint_seconds must not be {self.checkpoint_seconds}.")

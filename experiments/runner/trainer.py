@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.diverged import Diverged, fault_of
 from experiments.runner.learner import Learner
+from experiments.runner.stopping import Stopped, is_asked
 from psp_data import Stream
 
 Log = dict[str, Any]
@@ -21,7 +23,7 @@ def train(
     *,
     num_steps: int,
     every: int,
-    observe: Callable[[int, float | None], None],
+    observe: Callable[[int, float], None],
     checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train to step `num_steps`, from the beginning or from the latest checkpoint.
@@ -36,12 +38,13 @@ def train(
             checkpoints has taken.
         num_steps: How many steps to take, counted from the stream's first.
         every: `observe` is called after so many steps, and at the end of every task.
-        observe: Measures: called with the number of steps taken and the loss of the last one,
-            None if that is not finite.
+        observe: Measures: called with the number of steps taken and the loss of the last one.
         checkpoint: Where the state is kept; without one, the run cannot be resumed.
 
     Raises:
-        ValueError: If the checkpoint cannot be read.
+        DamagedFile: If the checkpoint cannot be read.
+        Diverged: If a loss, or a parameter at the end, is not finite.
+        Stopped: If the process is asked to stop; the state is in the checkpoint.
     """
     log.setdefault("seconds", dict.fromkeys(("training", "observing", "checkpoints"), 0.0))
     state = checkpoint.load(learner.device) if checkpoint else None
@@ -55,15 +58,30 @@ def train(
     task = stream.task(first - 1) if first else -1
     context = None
     learner.net.train()
+
+    def save() -> None:
+        if checkpoint:
+            checkpoint.save({"learner": learner.state_dict(), "log": log})
+            clock.lap("checkpoints")
+
     for step in range(first, num_steps):
+        if is_asked():
+            clock.lap("training")
+            log["step"] = step
+            save()
+            raise Stopped
         if stream.task(step) != task:
             task = stream.task(step)
             learner.begin_task(task)
         if stream.context(step) != context:
             context = stream.context(step)
             learner.use(context)
-        loss = learner.step(*stream.train_batch(step))
         done = step + 1
+        samples, labels = stream.train_batch(step)
+        try:
+            loss = learner.step(samples, labels)
+        except Diverged as diverged:
+            raise diverged.at(done) from None
         ends = done == num_steps or stream.task(done) != task
         if not ends and done % every:
             continue
@@ -71,12 +89,12 @@ def train(
             learner.end_task(stream, done)
         clock.lap("training")
         log["step"] = done
-        value = loss.item()
-        observe(done, value if abs(value) < float("inf") else None)
+        if fault := fault_of(learner.net, loss):
+            raise Diverged(fault).at(done)
+        observe(done, loss.item())
         clock.lap("observing")
         if checkpoint and checkpoint.is_due() and done < num_steps:
-            checkpoint.save({"learner": learner.state_dict(), "log": log})
-            clock.lap("checkpoints")
+            save()
 
 
 class _Clock:

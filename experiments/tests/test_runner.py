@@ -8,7 +8,6 @@ from experiments.runner import (
     parse,
     read_record,
     resolve_device,
-    run_grid,
     start_record,
     write_record,
 )
@@ -70,40 +69,10 @@ def test_a_record_that_cannot_be_written_leaves_the_last_one(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["test.json"]
 
 
-@pytest.mark.parametrize("text", ["{", "", "[]", '{"format": 99}', "\x00\xff"])
-def test_what_is_no_record_is_refused(tmp_path, text):
-    path = tmp_path / "bad.json"
-    path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"bad\.json is not"):
-        read_record(path)
-
-
 def test_a_record_is_laid_out_for_comparison_by_line():
     text = _dumps({"a": list(range(40)), "b": [[1, 2], [3, 4]] * 10})
     assert text.splitlines()[1].startswith(' "a": [0, 1, 2,')
     assert text.count("\n") == 4 + 20
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_grid_gives_results_in_the_order_of_its_cells(jobs, tmp_path):
-    options = {"jobs": jobs, "title": "test", "parts": tmp_path, "cost": abs}
-    assert run_grid(abs, [-3, 1, -2], **options) == [3, 1, 2]
-
-
-def test_a_grid_that_was_interrupted_goes_on_where_it_was(tmp_path):
-    calls = []
-
-    def flaky(cell):
-        calls.append(cell)
-        if cell == 1 and calls.count(1) == 1:
-            raise KeyboardInterrupt
-        return 10 * cell
-
-    options = {"jobs": 1, "title": "test", "parts": tmp_path, "cost": abs}
-    with pytest.raises(KeyboardInterrupt):
-        run_grid(flaky, [1, 3, 2], **options)
-    assert run_grid(flaky, [1, 3, 2], **options) == [10, 30, 20]
-    assert calls == [3, 2, 1, 1]
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):
