@@ -5,23 +5,22 @@ All are counts of test images that are classified rightly; `Readings` says under
 - the *curve*: images at 0°, every so many steps, by the method's own reading;
 - the *inferred curve*: the same by batches and by samples, more rarely;
 - at the end, *final*: all test images at 0°, by every reading;
-- *circle*: 36 angles, by every reading, and how often each context was inferred at each;
+- *circle*: 36 angles, by the method's own reading;
+- *inferred circle*: the same by batches and by samples, and how often each context was inferred;
 - *reach*: the same angles under each of some contexts: how far from its window does one serve?
 - *edge*: angles close around the end of a window, under the contexts on both sides of it.
 
 At 50 turns of 1000 steps and 10 contexts that makes 200,000 + 150,000 images for the curves and
-120,000 + 220,000 + 180,000 + 80,000 at the end, where a net looks at an image in about the time
-of a third of a training sample: 4 to 5 % of a run.
+130,000 + 20,000 + 110,000 + 90,000 + 40,000 at the end, where a net looks at an image in about
+the time of a third of a training sample: about 4 % of a run.
 """
 
 from dataclasses import replace
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from experiments._rotating_choosing import Choosing
-from experiments._rotating_reading import Readings
+from experiments._rotating_reading import INFERRED, Readings
 from experiments.runner import Learner, evenly
 from experiments.runner.trainer import Log
 from psp_data import RotatingStream
@@ -72,7 +71,8 @@ class Measurement:
         every: Steps between two points of the curve.
         images: Test images for a point of the curve, and for an angle of the circle.
         inferred_every: Steps between two points of the inferred curve.
-        inferred_images: Test images for such a point.
+        inferred_images: Test images where each is looked at under many contexts: for a point of
+            the inferred curve, for an angle of the inferred circle and of the reach.
         edge_images: Test images for an angle around the edge.
 
     Attributes:
@@ -106,9 +106,7 @@ class Measurement:
         self._at_0 = self._tests(0.0, self._images)
         self.log: Log = {"curve": _curve(every, self._images, "correct", "loss")}
         if self._readings.infers:
-            self.log["inferred_curve"] = _curve(
-                inferred_every, self._inferred_images, "batches", "samples"
-            )
+            self.log["inferred_curve"] = _curve(inferred_every, self._inferred_images, *INFERRED)
         if isinstance(learner, Choosing):
             self.log["choices"] = {"used": 0, "contexts": []}
 
@@ -122,6 +120,8 @@ class Measurement:
         if ends:
             self.log["final"] = {"images": len(self._tests)} | self._read(0.0, len(self._tests))
             self.log["circle"] = self._circle()
+            if self._readings.infers:
+                self.log["inferred_circle"] = self._inferred_circle()
             self.log["reach"] = self._reach()
             if not isinstance(self._learner, Choosing):
                 self.log["edge"] = self._edge()
@@ -144,7 +144,7 @@ class Measurement:
         curve = self.log["inferred_curve"]
         counts = self._read(0.0, self._inferred_images)
         curve["steps"].append(done)
-        for name in ("batches", "samples"):
+        for name in INFERRED:
             curve[name].append(counts[name])
 
     def _read(self, degrees: float, images: int) -> dict[str, int]:
@@ -156,22 +156,30 @@ class Measurement:
         }
 
     def _circle(self) -> Log:
-        names = self._readings.names
-        circle: dict[str, Any] = {"images": self._images, "degrees": _circle()}
-        circle |= {name: [] for name in names} | {f"chosen_by_{name}": [] for name in names}
-        for degrees in circle["degrees"]:
+        correct = []
+        for degrees in _circle():
             samples, labels = self._tests(degrees, self._images)
-            for name, context in self._readings.all(samples, degrees).items():
-                circle[name].append(self._learner.count_correct(samples, labels, context))
-                chosen = torch.as_tensor(context).expand(len(samples))
-                counts = chosen.bincount(minlength=self._readings.num_contexts)
-                circle[f"chosen_by_{name}"].append(counts.tolist())
-        circle.pop("chosen_by_clock", None)
+            context = self._readings.own(samples, degrees)
+            correct.append(self._learner.count_correct(samples, labels, context))
+        return {"images": self._images, "degrees": _circle(), "correct": correct}
+
+    def _inferred_circle(self) -> Log:
+        """The counts, and of how many images each context was inferred, at every angle."""
+        circle: Log = {"images": self._inferred_images, "degrees": _circle()}
+        circle |= {name: {"correct": [], "chosen": []} for name in INFERRED}
+        for degrees in circle["degrees"]:
+            samples, labels = self._tests(degrees, self._inferred_images)
+            for name, contexts in self._readings.all(samples, degrees).items():
+                if isinstance(contexts, Tensor):
+                    right = self._learner.count_correct(samples, labels, contexts)
+                    chosen = contexts.bincount(minlength=self._readings.num_contexts)
+                    circle[name]["correct"].append(right)
+                    circle[name]["chosen"].append(chosen.tolist())
         return circle
 
     def _reach(self) -> Log:
         contexts = evenly(self._readings.num_contexts, SOME).tolist()
-        return self._table(_circle(), contexts, self._images)
+        return self._table(_circle(), contexts, self._inferred_images)
 
     def _edge(self) -> Log:
         """Around the end of the first window; of the tenth of a turn where windows are shorter."""

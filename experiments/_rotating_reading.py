@@ -11,7 +11,11 @@ from psp_nn import infer_context
 MOST_CONTEXTS = 100
 """Among more, nothing is inferred: every context costs a pass through the net."""
 
-IMAGES_AT_ONCE = 1000
+IMAGES_AT_ONCE = 256
+"""Under all contexts together: larger products are no faster."""
+
+INFERRED = ("batches", "samples")
+"""The readings that infer."""
 
 
 class Readings:
@@ -40,7 +44,7 @@ class Readings:
         self._stream = stream
         self._chooser = learner.chooser if isinstance(learner, Choosing) else None
         self.infers = learner.is_superposed and 3 <= stream.num_contexts <= MOST_CONTEXTS
-        self.names = ("clock",) * (self._chooser is None) + ("batches", "samples") * self.infers
+        self.names = ("clock",) * (self._chooser is None) + INFERRED * self.infers
 
     def own(self, samples: Tensor, degrees: float) -> int | Tensor:
         """The context by the first of `names`: one for all, or shape (n,)."""
@@ -80,14 +84,8 @@ class Readings:
 
     def _evidence(self, samples: Tensor) -> Tensor:
         """How sure the net is of every sample under every context in use, shape (n, contexts)."""
-        net = self._learner.net
-        training = net.training
-        net.eval()
-        try:
-            parts = [
-                infer_context(net, part, per_sample=True).evidence[:, : self.num_contexts]
-                for part in samples.split(IMAGES_AT_ONCE)
-            ]
-        finally:
-            net.train(training)
-        return torch.cat(parts)
+        parts = [
+            infer_context(self._learner.net, part, per_sample=True).evidence
+            for part in samples.split(IMAGES_AT_ONCE)
+        ]
+        return torch.cat(parts)[:, : self.num_contexts]

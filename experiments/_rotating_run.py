@@ -68,8 +68,8 @@ class Run:
     curve_every: int = 125
     curve_images: int = 500
     inferred_every: int = 1000
-    inferred_images: int = 256
-    edge_images: int = 2000
+    inferred_images: int = 250
+    edge_images: int = 1000
 
     @property
     def name(self) -> str:

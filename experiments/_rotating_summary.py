@@ -50,7 +50,7 @@ def result_of(record: Record, reading: str | None = None) -> Result:
     own = own_reading(record)
     reading = reading or own
     turn = last_turn(record) if reading == own else None
-    circle = [100 * right / record["circle"]["images"] for right in record["circle"][reading]]
+    circle = circle_of(record, reading)
     return Result(
         final=100 * record["final"][reading] / record["final"]["images"],
         lowest=min(turn) if turn else None,
@@ -58,6 +58,16 @@ def result_of(record: Record, reading: str | None = None) -> Result:
         circle=mean(circle),
         circle_lowest=min(circle),
     )
+
+
+def circle_of(record: Record, reading: str) -> list[float]:
+    """Accuracy at every angle of the circle after the last step, by one reading, in percent."""
+    if reading == own_reading(record):
+        images, correct = record["circle"]["images"], record["circle"]["correct"]
+    else:
+        inferred = record["inferred_circle"]
+        images, correct = inferred["images"], inferred[reading]["correct"]
+    return [100 * right / images for right in correct]
 
 
 def last_turn(record: Record) -> list[float]:

@@ -104,10 +104,10 @@ class Config(RunSettings):
     inferred_every: int = 1000
     """Steps between two tests at 0° with contexts inferred from the test images."""
 
-    inferred_images: int = 256
-    """How many test images such a test takes."""
+    inferred_images: int = 250
+    """How many test images are taken where each is looked at under many contexts."""
 
-    edge_images: int = 2000
+    edge_images: int = 1000
     """How many test images an angle around the end of a window takes."""
 
     grids: tyro.conf.Suppress[tuple[Grid, ...]] = ()
