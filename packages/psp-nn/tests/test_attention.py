@@ -92,3 +92,31 @@ def test_a_stated_batch_dimension_that_the_layer_contradicts_is_refused():
 def test_attention_has_no_complex_form():
     with pytest.raises(ValueError, match=r"has no complex form.*use a real family"):
         built(nn.MultiheadAttention(8, 2), ComplexContexts)
+
+
+def test_a_sequence_without_a_batch_is_no_mixed_batch():
+    layer = built(nn.MultiheadAttention(8, 2, batch_first=True))
+    x = torch.randn(3, 8, dtype=torch.float64)
+    with (
+        use_context(layer, torch.tensor([0, 1, 2])),
+        pytest.raises(ValueError, match=r"got x of shape \(3, 8\)"),
+    ):
+        layer(x, x, x)
+
+
+def test_a_batch_without_samples_has_an_output_without():
+    layer = built(nn.MultiheadAttention(8, 2, batch_first=True))
+    x = torch.randn(0, 3, 8, dtype=torch.float64)
+    with use_context(layer, torch.zeros(0, dtype=torch.int64)):
+        assert layer(x, x, x)[0].shape == (0, 3, 8)
+
+
+def test_arguments_can_be_given_by_position_and_hooks_run_once():
+    layer = built(nn.MultiheadAttention(8, 2, batch_first=True))
+    calls = []
+    layer.register_forward_hook(lambda *_: calls.append(1))
+    x = torch.randn(3, 4, 8, dtype=torch.float64)
+    with use_context(layer, torch.tensor([0, 1, 2])):
+        _, weights = layer(x, x, x, None, True, None, False)
+    assert weights.shape == (3, 2, 4, 4)
+    assert len(calls) == 1

@@ -105,3 +105,18 @@ def test_the_shape_of_a_transposed_output_can_be_asked_for():
     layer = superpose(plain, contexts=BinaryContexts, num_contexts=3, seed=0)
     x = torch.randn(1, 8, 5, 5)
     assert layer(x, output_size=[12, 12]).shape == plain(x, output_size=[12, 12]).shape
+
+
+@how
+def test_without_samples_or_without_a_batch(per_channel):
+    plain = nn.Conv1d(4, 3, 1)
+    layer = superpose(
+        plain, contexts=BinaryContexts, num_contexts=3, seed=0, per_channel=per_channel
+    )
+    with use_context(layer, torch.zeros(0, dtype=torch.int64)):
+        assert layer(torch.randn(0, 4, 5)).shape == (0, 3, 5)
+    with (
+        use_context(layer, torch.tensor([0, 1, 2, 1])),
+        pytest.raises(ValueError, match=r"got x of shape \(4, 4\)"),
+    ):
+        layer(torch.randn(4, 4))

@@ -238,3 +238,18 @@ def test_a_checkpointed_block_is_recomputed_without_another_trial():
     with use_context(net, torch.arange(5)):
         net(torch.randn(5, 5, 6, requires_grad=True)).sum().backward()
     assert net.block.first.stored().grad is not None
+
+
+def test_samples_that_the_network_takes_away_from_the_stated_dimension_are_refused():
+    class PositionsFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.layer(x.transpose(0, 1)).transpose(0, 1)
+
+    net = built(PositionsFirst())
+    use_context(net, torch.arange(5))
+    with pytest.raises(ValueError, match="tried with one sample more: layer 'layer' got"):
+        net(torch.randn(5, 5, 6))

@@ -95,3 +95,13 @@ def test_the_papers_norms_have_neither_affine_nor_statistics():
     y = net(torch.randn(6, 3, 5, 5, dtype=torch.float64))
     torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(4, dtype=torch.float64))
     assert isinstance(built(nn.LayerNorm(5), norms=Norms.BATCH)[1].weight, nn.Parameter)
+
+
+def test_a_mixed_batch_keeps_the_dtype_under_autocast():
+    net = nn.Sequential(nn.Conv1d(3, 4, 1), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(8, 2))
+    net = superpose(
+        net, contexts=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True
+    ).eval()
+    for context in (1, torch.tensor([0, 1])):
+        with use_context(net, context), torch.autocast("cpu", torch.bfloat16):
+            assert net(torch.randn(2, 3, 2)).dtype == torch.bfloat16

@@ -323,3 +323,26 @@ def test_two_processes_train_one_superposition(tmp_path, free_port, monkeypatch,
     for name, value in net.state_dict().items():
         for state in states:
             torch.testing.assert_close(state[name], value)
+
+
+def test_a_network_without_data_is_given_its_parameters_by_assignment():
+    source = superposed(convolutional()).eval()
+    with torch.device("meta"):
+        original = convolutional()
+    net = superposed(original).eval()
+    net.load_state_dict(source.state_dict(), assign=True)
+    use_context(net, 3)
+    use_context(source, 3)
+    torch.testing.assert_close(net(IMAGES), source(IMAGES))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_contexts_follow_parameters_that_are_exchanged_for_a_call(dtype):
+    net = superposed(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)))
+    x = torch.randn(4, 3)
+    for context in (3, torch.tensor([4, 0, 0, 1])):
+        use_context(net, context)
+        values = {name: value.to(dtype) for name, value in net.named_parameters()}
+        y = functional_call(net, values, (x.to(dtype),))
+        assert y.dtype == dtype
+        torch.testing.assert_close(y.float(), net(x), rtol=0.1, atol=0.1)

@@ -144,3 +144,34 @@ def test_the_file_holds_a_spec_that_names_the_contexts(path):
     assert contexts["0.contexts"]["seed"] == 0
     with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
         save(nn.Linear(2, 2), path)
+
+
+class Counts(nn.Linear):
+    calls = 0
+
+    def get_extra_state(self):
+        return torch.tensor(self.calls)
+
+    def set_extra_state(self, state):
+        self.calls = int(state)
+
+
+def test_what_the_file_has_no_place_for_is_refused_and_not_lost(tmp_path):
+    net = nn.Sequential(nn.Linear(2, 2), Counts(2, 2))
+    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    with pytest.raises(ValueError, match=r"'1\._extra_state' is the extra state of a module"):
+        save(net, tmp_path / "net")
+    net = superpose(nn.Linear(2, 2), contexts=BinaryContexts, num_contexts=3, seed=0).to("meta")
+    with pytest.raises(ValueError, match=r"'weight' .* a tensor without data"):
+        save(net, tmp_path / "net")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_parameter_of_an_unlucky_name_is_saved(tmp_path):
+    net = nn.Sequential(nn.Linear(2, 2))
+    net.register_parameter("my_extra_state", nn.Parameter(torch.ones(2)))
+    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    save(net, tmp_path / "net")
+    net.my_extra_state.data.zero_()
+    load(tmp_path / "net", into=net)
+    assert net.my_extra_state.tolist() == [1, 1]

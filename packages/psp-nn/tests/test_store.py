@@ -86,3 +86,37 @@ def test_a_model_of_another_architecture_is_refused_by_name(mlp):
         store(net, torch.tensor([1, 2]), mlp)
     with pytest.raises(ValueError, match="call superpose first"):
         store(mlp, 1, mlp)
+
+
+def test_a_module_that_is_used_twice_is_stored_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)).double()
+            self.b = self.a
+
+        def forward(self, x):
+            return self.b(self.a(x))
+
+    empty = Twice()
+    nn.init.zeros_(empty.a[0].weight)
+    net = superpose(
+        empty, contexts=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True
+    ).eval()
+    model, x = Twice().eval(), torch.randn(2, 4, dtype=torch.float64)
+    store(net, 2, model)
+    use_context(net, 2)
+    torch.testing.assert_close(net(x), model(x))
+
+
+def test_models_in_which_tied_weights_differ_and_superpositions_are_refused():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[1].weight = net[0].weight
+    many = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    before = many[0].stored().clone()
+    with pytest.raises(ValueError, match=r"'0\.weight' and '1\.weight' are one tensor"):
+        store(many, 1, model)
+    with pytest.raises(ValueError, match="the model is superposed itself"):
+        store(many, 1, many)
+    torch.testing.assert_close(many[0].stored(), before, rtol=0, atol=0)

@@ -122,3 +122,92 @@ def test_a_length_that_a_family_cannot_serve_is_refused_by_the_layers_name():
             num_contexts=2,
             seed=0,
         )
+
+
+class Tied(nn.Module):
+    def __init__(self, tied=True):
+        super().__init__()
+        self.words = nn.Embedding(7, 4)
+        self.out = nn.Linear(4, 7)
+        if tied:
+            self.out.weight = self.words.weight
+
+    def forward(self, x):
+        return self.out(self.words(x))
+
+
+@pytest.mark.parametrize("pattern", ["out", "words"])
+def test_a_tied_weight_is_superposed_in_all_its_layers_or_in_none(pattern):
+    with pytest.raises(ValueError, match=r"is tied to '(words|out)\.weight'.*leave both"):
+        superpose(Tied(), contexts=BinaryContexts, num_contexts=3, seed=0, exclude=pattern)
+
+
+def test_a_weight_tied_to_a_tensor_of_the_network_itself_is_refused():
+    net = nn.Sequential(nn.Linear(3, 3))
+    net.register_parameter("own", net[0].weight)
+    with pytest.raises(ValueError, match=r"'own' is tied to '0\.weight'"):
+        superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+
+
+def test_a_kernel_tied_to_a_transposed_one_is_refused():
+    net = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ConvTranspose2d(4, 4, 3))
+    net[1].weight = net[0].weight
+    with pytest.raises(ValueError, match=r"'1\.weight' is tied to '0\.weight', but its rows"):
+        superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+
+
+def test_tied_biases_and_affines_stay_tied():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.LayerNorm(3), nn.LayerNorm(3))
+    net[1].bias, net[3].weight = net[0].bias, net[2].weight
+    for contexts in (BinaryContexts, ComplexContexts):
+        many = superpose(net, contexts=contexts, num_contexts=3, seed=0, bias_per_context=True)
+        assert many[1]._parameters["bias"] is many[0]._parameters["bias"]
+        assert many[3]._parameters["weight"] is many[2]._parameters["weight"]
+
+
+def test_weights_that_are_computed_are_refused_by_name():
+    net = nn.Sequential(nn.Linear(3, 3), nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
+    with pytest.raises(ValueError, match="'weight' of layer '1' is computed from other"):
+        superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0, exclude="1")
+    with pytest.raises(RuntimeError, match=r"layer '0' has no parameter 'weight'.*parametrized"):
+        nn.utils.parametrizations.weight_norm(net[0])
+
+
+def test_layers_that_have_not_seen_an_input_are_refused_by_name():
+    with pytest.raises(ValueError, match="layer '0' has no weights yet; run the network once"):
+        superpose(nn.Sequential(nn.LazyLinear(3)), contexts=BinaryContexts, num_contexts=3, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"norms": "frozen"}, TypeError, r"norms must be one of .*Norms\.FROZEN.*'frozen'"),
+        ({"num_contexts": 2.0}, TypeError, "num_contexts must be an int, but is 2.0"),
+        ({"num_contexts": 0}, ValueError, "num_contexts must be at least 1, but is 0"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_even_without_weights(options, error, message):
+    options = {"num_contexts": 3, **options}
+    with pytest.raises(error, match=message):
+        superpose(nn.BatchNorm1d(3), contexts=BinaryContexts, seed=0, **options)
+
+
+def test_layers_are_made_by_superpose_and_initialised_before():
+    with pytest.raises(TypeError, match="SuperposedLinear is made from an ordinary layer by sup"):
+        SuperposedLinear(3, 2)
+    net = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    with pytest.raises(RuntimeError, match=r"layer '0' is superposed.*initialise the network bef"):
+        net[0].reset_parameters()
+    net[1].reset_parameters()
+
+
+def test_an_error_in_a_family_is_not_taken_for_a_missing_attribute():
+    class Broken(BinaryContexts):
+        def _retrieve(self, weight, context):
+            return weight.no_such_thing
+
+    net = superpose(nn.Conv1d(3, 2, 1), contexts=Broken, num_contexts=3, seed=0)
+    with pytest.raises(RuntimeError, match=r"'weight' cannot be read.*no_such_thing"):
+        _ = net.weight

@@ -49,7 +49,7 @@ class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
         """
         return None if isinstance(self.selected, PerSample) else self.entry("in_proj_bias")
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         query: Tensor,
         key: Tensor,
@@ -57,7 +57,8 @@ class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
         key_padding_mask: Tensor | None = None,
         need_weights: bool = True,
         attn_mask: Tensor | None = None,
-        **options: Any,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """As the plain layer, with the model in use.
 
@@ -65,6 +66,7 @@ class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
             ValueError: If the batch mixes contexts, and the stated batch dimension is not the one
                 that this layer declares with `batch_first`, or has not one sample per context.
         """
+        options: Any = {"average_attn_weights": average_attn_weights, "is_causal": is_causal}
         if not isinstance(self.selected, PerSample):
             if torch.compiler.is_compiling():  # a compiler finds out by itself
                 return super().forward(
@@ -83,24 +85,28 @@ class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
                 f"batch_dim={selected.batch_dim}; pass batch_dim={dim} to use_context."
             )
         for x in (query, key, value):
-            selected.check(x, self.layer_name, trailing=1)
+            # Without a batch, of two dimensions, there are positions where the samples would lie.
+            selected.check(x, self.layer_name, trailing=1 if x.dim() == 3 else x.dim())
         outputs, weights, positions = [], [], []
         with self.each_alone() as select:
-            for k in selected.index.unique().tolist():
+            for k in selected.index.unique().tolist() or [0]:  # without samples any model serves
                 at = (selected.index == k).nonzero().squeeze(1).to(query.device)
                 positions.append(at)
                 # Self-attention passes one tensor thrice, and the layer looks whether it does.
                 parts = {id(x): x.index_select(dim, at) for x in (query, key, value)}
                 select(k)
-                y, w = self(
-                    *(parts[id(x)] for x in (query, key, value)),
+                y, w = self.forward(
+                    parts[id(query)],
+                    parts[id(key)],
+                    parts[id(value)],
                     None if key_padding_mask is None else key_padding_mask.index_select(0, at),
                     need_weights,
                     self._mask_of(attn_mask, at),
                     **options,
                 )
                 outputs.append(y)
-                weights.append(w)
+                if w is not None:
+                    weights.append(w)
         back = torch.cat(positions).argsort()
         output = torch.cat(outputs, dim).index_select(dim, back)
         return output, torch.cat(weights).index_select(0, back) if need_weights else None

@@ -66,14 +66,15 @@ class _SuperposedConvolution(Superposed):
         x = input
         if not isinstance(self.selected, PerSample):
             return self._convolved(x, self.retrieved(), output_size)
+        trailing = self.stored().dim() - 1  # an input without a batch has not even one more
         if not (self.per_channel and self.family().gathers) or base_name("weight") in self._buffers:
             return self.by_context(
                 x,
                 lambda part: self._convolved(part, self.retrieved(), output_size),
-                trailing=x.dim() - 1,
+                trailing=trailing,
             )
         self.note_use()
-        self.selected.check(x, self.layer_name, trailing=x.dim() - 1)
+        self.selected.check(x, self.layer_name, trailing=trailing)
         channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
         each = self._each_group("weight", self.selected.index)
         assert isinstance(each, Tensor)
@@ -87,7 +88,7 @@ class _SuperposedConvolution(Superposed):
             y = self._convolved(bound, self.stored("weight"), output_size)
         table = self._parameters["bias"]
         assert table is not None
-        return y + table.index_select(0, self.selected.index).view(len(x), -1, *[1] * (x.dim() - 2))
+        return y + self.selected.rows(table).view(len(x), -1, *[1] * (x.dim() - 2)).to(y.dtype)
 
     def _convolved(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
         if not weight.is_complex() or x.is_complex():

@@ -107,14 +107,19 @@ def _settle(
     if told in sound:
         return
     tensors = [x for x in leaves if isinstance(x, Tensor)]
-    # Samples may lie along another dimension of the network's input than of its layers'.
-    dims = sorted({dim for x in tensors for dim, size in enumerate(x.shape) if size == samples})
+    # Samples may lie along the first dimension of the network's input, and another of its layers'.
+    dims = [
+        dim
+        for dim in dict.fromkeys((0, selected.batch_dim))
+        if any(dim < x.dim() and x.shape[dim] == samples for x in tensors)
+    ]
+    masks = {id(x): ways for x in tensors if (ways := _ways(x, samples))}
     refusals = []
-    # A square matrix may be of samples by positions, or a mask of positions by positions.
-    for dim, squares in itertools.product(dims, (True, False)):
+    for ways in itertools.product(dims, *masks.values()):
+        dim, along = ways[0] or 0, dict(zip(masks, ways[1:], strict=True))
         for data in (False, True):
             try:
-                _try(net, args, kwargs, _Longer(samples, dim, squares, data))
+                _try(net, args, kwargs, _Longer(samples, dim, along, data))
             except MisplacedBatchError as error:
                 refusals.append(str(error))
                 break
@@ -134,6 +139,15 @@ def _settle(
     )
 
 
+def _ways(x: Tensor, samples: int) -> tuple[int | None, ...]:
+    """Along which dimensions x may have the samples, or none, if its length does not tell."""
+    if x.shape == (samples, samples):  # samples by positions, or a mask of positions by positions
+        return 0, None, 1
+    if x.dim() == 3 and len(x) > samples and len(x) % samples == 0:  # a mask for every head
+        return 0, None
+    return ()
+
+
 def _told(leaf: Any) -> object:
     """What of an argument can tell the network what to do with the shapes."""
     if isinstance(leaf, Tensor):
@@ -147,17 +161,18 @@ class _Longer:
 
     samples: int
     dim: int
-    squares: bool
+    masks: dict[int, int | None]
     data: bool
 
     def __call__(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
             return x
+        dim = self.masks.get(id(x), self.dim)
+        is_mask = id(x) in self.masks
         x = x if self.data else x.to("meta")
-        grows = self.dim < x.dim() and x.shape[self.dim] == self.samples
-        if not grows or (not self.squares and x.shape == (self.samples, self.samples)):
+        if dim is None or dim >= x.dim() or not (is_mask or x.shape[dim] == self.samples):
             return x
-        return torch.cat([x, x.narrow(self.dim, 0, 1)], self.dim)
+        return torch.cat([x, x.narrow(dim, 0, x.shape[dim] // self.samples)], dim)
 
 
 @torch.no_grad()

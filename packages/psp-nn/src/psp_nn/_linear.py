@@ -90,7 +90,7 @@ class SuperposedLinear(Superposed, nn.Linear):
             return y
         table = self._parameters["bias"]
         assert table is not None
-        return y + selected.spread(table.index_select(0, selected.index), x.dim() - 1)
+        return y + selected.spread(selected.rows(table), x.dim() - 1).to(y.dtype)
 
 
 def _real_by_complex(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -84,7 +84,7 @@ class _SuperposedNorm(Superposed):
         shape[channels] = x.shape[channels]
         if name in self.per_context:
             shape[selected.batch_dim] = len(selected.index)
-            table = table.index_select(0, selected.index.to(table.device))
+            table = selected.rows(table)
         if self.parts == 2:
             table = table.select(1 if name in self.per_context else 0, self.part)
         return table.reshape(shape)

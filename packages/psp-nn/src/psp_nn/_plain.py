@@ -17,6 +17,7 @@ _KEPT_BY_SUPERPOSED = (
     "part",
     "per_channel",
     "_operands",
+    "_made_for",
     "_used",
     "_read",
 )

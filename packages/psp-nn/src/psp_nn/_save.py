@@ -32,7 +32,7 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
         path: Where to.
 
     Raises:
-        ValueError: If nothing in `net` is superposed.
+        ValueError: If nothing in `net` is superposed, or it has state that is no tensor with data.
 
     Example:
         >>> import tempfile
@@ -122,11 +122,24 @@ def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
 def _tensors(net: nn.Module) -> dict[str, Tensor]:
     if not superposed_layers(net):
         raise ValueError(f"save, load: nothing in this {type(net).__name__} is superposed.")
-    return {
-        name: value
-        for name, value in net.state_dict().items()
-        if isinstance(value, Tensor) and not name.endswith("_extra_state")
+    specs = {
+        f"{path}._extra_state"
+        for path, module in net.named_modules()
+        if isinstance(module, Contexts)
     }
+    tensors = {name: value for name, value in net.state_dict().items() if name not in specs}
+    extra = {
+        f"{path}._extra_state".lstrip(".")
+        for path, module in net.named_modules()
+        if type(module).get_extra_state is not nn.Module.get_extra_state
+    }
+    for name, value in tensors.items():
+        if name in extra or not isinstance(value, Tensor) or value.is_meta:
+            raise ValueError(
+                f"save, load: '{name}' is the extra state of a module or a tensor without data, "
+                "which the file has no place for; keep it in a buffer, or materialise it."
+            )
+    return tensors
 
 
 def _description(net: nn.Module, tensors: dict[str, Tensor]) -> dict[str, str]:

@@ -89,6 +89,10 @@ class PerSample:
             "or take a batch of another length."
         )
 
+    def rows(self, table: Tensor) -> Tensor:
+        """The entries of a table (K, …) that belong to the samples, shape (batch, …)."""
+        return table.index_select(0, self.index.to(table.device))
+
     def spread(self, entries: Tensor, leading: int) -> Tensor:
         """Entries for the samples, (batch, …), shaped to broadcast to `leading` dimensions, (…)."""
         shape = [1] * leading

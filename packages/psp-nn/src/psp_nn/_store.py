@@ -20,7 +20,8 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
     Args:
         net: The superposition, changed in place.
         context: Under which index the model is read back.
-        model: An ordinary network with the parameters and buffers that `net` had before.
+        model: An ordinary network with the parameters and buffers that `net` had before, tied
+            where its were.
 
     Raises:
         IndexError, TypeError: As for `use_context`.
@@ -46,7 +47,7 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
     with use_context(net, context):  # refuses what is no context, and an ordinary network
         theirs = _checked(net, model)
         done: set[int] = set()
-        for path, layer in net.named_modules():
+        for path, layer in net.named_modules(remove_duplicate=False):
             if not isinstance(layer, Superposed):
                 continue
             for name in layer.superposed:
@@ -90,10 +91,18 @@ def _add(layer: Superposed, name: str, weight: Tensor) -> None:
 
 def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
     """The model's tensors, once they fit the network and agree with what is shared."""
-    theirs = dict([*model.named_parameters(remove_duplicate=False), *model.named_buffers()])
+    if any(isinstance(module, Superposed) for module in model.modules()):
+        raise ValueError("store: the model is superposed itself; retrieve one from it first.")
+    theirs = dict(
+        [
+            *model.named_parameters(remove_duplicate=False),
+            *model.named_buffers(remove_duplicate=False),
+        ]
+    )
     expected: dict[str, torch.Size] = {}
     shared: dict[str, Tensor] = {}
-    for path, module in net.named_modules():
+    tied: dict[Tensor, list[str]] = {}
+    for path, module in net.named_modules(remove_duplicate=False):
         if isinstance(module, Contexts):
             continue
         own: tuple[str, ...] = ()
@@ -106,6 +115,7 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
             full = dotted(path, name)
             leading = (name in own) + (getattr(module, "parts", 1) == 2)
             expected[full] = value.shape[leading:]
+            tied.setdefault(value, []).append(full)
             if name not in own and name not in superposed:
                 shared[full] = value
     for full in {**expected, **theirs}:
@@ -120,6 +130,13 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
                 f"store: '{full}' has shape {tuple(theirs[full].shape)} in the model, but "
                 f"{tuple(shape)} in the network."
             )
+    for first, *others in tied.values():
+        for other in others:
+            if not torch.equal(theirs[first], theirs[other]):
+                raise ValueError(
+                    f"store: '{first}' and '{other}' are one tensor in the network, but differ in "
+                    "the model; store a model in which they are tied, too."
+                )
     for full, value in shared.items():
         if not torch.equal(value, theirs[full].to(value.device, value.dtype)):
             raise ValueError(

@@ -3,17 +3,15 @@
 import copy
 import logging
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._apart import apart_class, real_part
-from psp_nn._kinds import superposed_class
+from psp_nn._candidates import candidates
 from psp_nn._norm import Norms
 from psp_nn._report import report
-from psp_nn._superposed import Superposed
 from psp_nn._turn import Options, Turn, is_norm, parameter_like
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -69,8 +67,10 @@ def superpose(
         The superposed network.
 
     Raises:
+        TypeError: If an argument is of another kind.
         ValueError: If no layer was turned, a pattern matches no layer, a layer is superposed
-            already, or the family has no map of a layer's length.
+            already, its weight is computed from other parameters or is shared with a layer that
+            is left, or the family has no map of its length.
 
     Source:
         Cheung et al. 2019, equation 7.
@@ -87,19 +87,10 @@ def superpose(
         >>> many(torch.ones(1, 4)).shape
         torch.Size([1, 2])
     """
-    include, exclude = _patterns(include), _patterns(exclude)
+    _check_options(num_contexts, norms)
+    names = candidates(net, _patterns(include), _patterns(exclude))
     superposition = _copied(net)
-    candidates = {
-        name: module
-        for name, module in superposition.named_modules()
-        if superposed_class(type(module)) is not None
-    }
-    _check_candidates(net, candidates, include, exclude)
-    chosen = {
-        name: module
-        for name, module in candidates.items()
-        if _matches(name, include) and not _matches(name, exclude)
-    }
+    chosen = {name: superposition.get_submodule(name) for name in names}
     options = Options(
         contexts, num_contexts, seed, norms, bias_per_context, per_channel, random_phases
     )
@@ -135,38 +126,10 @@ def _patterns(patterns: str | Iterable[str]) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _check_candidates(
-    net: nn.Module,
-    candidates: dict[str, nn.Module],
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-) -> None:
-    for name, module in net.named_modules():
-        if isinstance(module, Superposed):
-            raise ValueError(
-                f"superpose: layer '{name}' is superposed already; pass the original network."
-            )
-    for argument, patterns in (("include", include), ("exclude", exclude)):
-        for pattern in patterns:
-            if pattern != "*" and not any(fnmatchcase(name, pattern) for name in candidates):
-                raise ValueError(
-                    f"superpose: {argument}={pattern!r} matches no layer that has a superposed "
-                    f"form; those are {', '.join(map(repr, candidates)) or 'none'}."
-                )
-    chosen = [n for n in candidates if _matches(n, include) and not _matches(n, exclude)]
-    if not chosen:
-        raise ValueError(
-            f"superpose: nothing in this {type(net).__name__} was turned; layers that have a "
-            f"superposed form: {', '.join(map(repr, candidates)) or 'none'}; include={include}, "
-            f"exclude={exclude}."
-        )
-    for name in chosen:
-        for value in candidates[name].parameters(recurse=False):
-            if isinstance(value, nn.parameter.UninitializedParameter):
-                raise ValueError(
-                    f"superpose: layer '{name}' has no weights yet; run the network once first."
-                )
+def _check_options(num_contexts: int, norms: Norms) -> None:
+    if isinstance(num_contexts, bool) or not isinstance(num_contexts, int):
+        raise TypeError(f"num_contexts must be an int, but is {num_contexts!r}.")
+    if num_contexts < 1:
+        raise ValueError(f"num_contexts must be at least 1, but is {num_contexts}.")
+    if not isinstance(norms, Norms):
+        raise TypeError(f"norms must be one of {[str(n) for n in Norms]}, but is {norms!r}.")

@@ -55,8 +55,13 @@ class Superposed(nn.Module):
     per_context: tuple[str, ...]
     selected: Selection
     _operands: dict[str, Any]
+    _made_for: dict[str, tuple[torch.dtype, torch.device]]
     _used: Selection
     _read: dict[str, Any] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse: `superpose` makes these layers, out of ordinary ones."""
+        raise TypeError(f"{type(self).__name__} is made from an ordinary layer by superpose.")
 
     # How a kind of layer sees its weights as rows; the default is a matrix (out, dim).
 
@@ -75,9 +80,17 @@ class Superposed(nn.Module):
         return contexts
 
     def stored(self, name: str = "weight") -> nn.Parameter:
-        """The parameter Σ_k W_k C_k⁻¹ itself, which is what an optimiser trains."""
-        parameter = self._parameters[name]
-        assert parameter is not None
+        """The parameter Σ_k W_k C_k⁻¹ itself, which is what an optimiser trains.
+
+        Raises:
+            RuntimeError: If something has taken it away, as parametrizations and pruning do.
+        """
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            raise RuntimeError(
+                f"layer '{self.layer_name}' has no parameter '{name}' (any longer): a superposed "
+                "layer cannot be parametrized or pruned; do so on a model that is retrieved."
+            )
         return parameter
 
     def replace_family(self, name: str, contexts: Contexts) -> None:
@@ -92,7 +105,7 @@ class Superposed(nn.Module):
         Raises:
             RuntimeError: If the batch mixes contexts, so that there is no one weight.
         """
-        if self._parameters[name] is None:
+        if name in self._parameters and self._parameters[name] is None:
             return None
         if self._read is not None:
             if name not in self._read:
@@ -159,8 +172,9 @@ class Superposed(nn.Module):
 
     def context(self, name: str = "weight") -> Any:
         """The one model in use, in the form that `bind` and `retrieve` take fastest."""
-        if name in self._operands:
-            return self._operands[name]
+        operands = self._looked_up(name)
+        if operands is not None:
+            return operands
         assert isinstance(self.selected, One)
         return self._each_group(name, self.selected.current)
 
@@ -173,8 +187,8 @@ class Superposed(nn.Module):
         """
         selected = self.selected
         assert isinstance(selected, PerSample)
-        if name in self._operands:
-            operands = self._operands[name]
+        operands = self._looked_up(name)
+        if operands is not None:
             return type(operands)([selected.spread(part, leading) for part in operands])
         contexts, index = self.family(name), selected.spread(selected.index, leading)
         if not contexts.gathers:
@@ -192,14 +206,13 @@ class Superposed(nn.Module):
         dim, index = selected.batch_dim, selected.index
         order = index.argsort(stable=True)
         present, counts = torch.unique_consecutive(index[order], return_counts=True)
-        parts = x.index_select(dim, order.to(x.device)).split(counts.tolist(), dim)
+        # A batch without samples is one part, which any model may serve.
+        parts = x.index_select(dim, order.to(x.device)).split(counts.tolist() or [0], dim)
         done = []
         with self.each_alone() as select:
-            for k, part in zip(present.tolist(), parts, strict=True):
+            for k, part in zip(present.tolist() or [0], parts, strict=True):
                 select(k)
                 done.append(apply(part))
-        if not done:
-            raise ValueError(f"layer '{self.layer_name}' got a batch without samples.")
         return torch.cat(done, dim).index_select(dim, order.argsort().to(x.device))
 
     @contextmanager
@@ -226,7 +239,7 @@ class Superposed(nn.Module):
 
     def select(self, selection: Selection) -> None:
         """Use another model from now on."""
-        operands = {}
+        operands, made_for = {}, {}
         if isinstance(selection, One) or (
             isinstance(selection, PerSample) and self.binds_each_sample
         ):
@@ -240,8 +253,19 @@ class Superposed(nn.Module):
                 with torch.inference_mode(False):
                     like = self.stored(name).detach()
                     operands[name] = contexts.look_up(like, index, check=False)
+                    made_for[name] = like.dtype, like.device
         self.__dict__["selected"] = selection
         self.__dict__["_operands"] = operands
+        self.__dict__["_made_for"] = made_for
+
+    def _looked_up(self, name: str) -> Any:
+        """What `select` has looked up for a parameter, if it has, and not for another than now."""
+        if name not in self._operands:
+            return None
+        stored = self.stored(name)
+        if self._made_for[name] != (stored.dtype, stored.device):  # functional_call, assign=True
+            self.select(self.selected)
+        return self._operands[name]
 
     def note_use(self) -> None:
         """Remember which model a forward pass used, and refuse to recompute with another.
@@ -264,7 +288,21 @@ class Superposed(nn.Module):
     def extra_repr(self) -> str:
         """The layer's own, with how many models it holds."""
         own = super().extra_repr()
-        return f"{own}, num_contexts={self.num_contexts}" if own else f"{self.num_contexts=}"
+        return ", ".join([*filter(None, [own]), f"num_contexts={self.num_contexts}"])
+
+    def reset_parameters(self) -> None:
+        """The layer's own, which cannot reach a superposed parameter.
+
+        Raises:
+            RuntimeError: If there is one: what would be written to is a copy.
+        """
+        if self.superposed:
+            raise RuntimeError(
+                f"layer '{self.layer_name}' is superposed, and its weight reads as a copy, which "
+                "cannot be initialised; initialise the network before superpose, or stored()."
+            )
+        layer: Any = super()
+        layer.reset_parameters()
 
     def _each_group(self, name: str, index: int | Tensor) -> int | Tensor:
         """Context `index` of every group, which the family holds one group after the other.
@@ -314,9 +352,16 @@ def one(index: int | Tensor) -> One:
 
 def superposed_parameter(name: str) -> Any:
     """An attribute of a layer class that reads as the model in use; see `Superposed`."""
-    return property(lambda layer: layer.retrieved(name))
+    return property(lambda layer: _read(layer.retrieved, name))
 
 
 def entry_per_context(name: str) -> Any:
     """An attribute of a layer class that is shared, or has an entry per model."""
-    return property(lambda layer: layer.entry(name))
+    return property(lambda layer: _read(layer.entry, name))
+
+
+def _read(read: Callable[[str], Any], name: str) -> Any:
+    try:
+        return read(name)
+    except AttributeError as error:  # for which a module would look among its parameters
+        raise RuntimeError(f"'{name}' cannot be read as that of one model: {error}") from error

@@ -33,8 +33,9 @@ class Turn:
     def __init__(self, options: Options) -> None:
         """Turn nothing yet."""
         self._options = options
-        # Tied parameters stay tied, with the same contexts.
+        # Tied parameters stay tied, with the same contexts; those replaced are kept for their id.
         self._done: dict[int, tuple[nn.Parameter, Contexts]] = {}
+        self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
         self.is_complex = False
 
     def layer(self, module: nn.Module, name: str) -> None:
@@ -57,10 +58,12 @@ class Turn:
             module.add_module(contexts_name(key), contexts)
         for key in biases:
             bias = module._parameters[key]
-            if bias is not None and module.family(weights[0]).is_complex:
-                module._parameters[key] = parameter_like(bias.to(_complex(bias.dtype)), bias)
-            if self._options.bias_per_context:
-                _make_table(module, key, (self._options.num_contexts,))
+            assert bias is not None
+            sizes = (self._options.num_contexts,) if self._options.bias_per_context else ()
+            if module.family(weights[0]).is_complex:
+                self._replace(module, key, sizes, _complex(bias.dtype))
+            elif sizes:
+                self._replace(module, key, sizes, bias.dtype)
         module.select(one(0))
         module.__dict__["_used"] = module.selected
 
@@ -83,7 +86,9 @@ class Turn:
         each_model = (self._options.num_contexts,) if norms is Norms.PER_CONTEXT else ()
         each_part = (2,) if self.is_complex else ()
         for key in tables if each_model + each_part else ():
-            _make_table(module, key, each_model + each_part)
+            value = _tensor(module, key)
+            assert value is not None
+            self._replace(module, key, each_model + each_part, value.dtype)
         module.parts = 2 if self.is_complex else 1
         module.select(one(0))
         module.__dict__["_used"] = module.selected
@@ -117,6 +122,22 @@ class Turn:
             self._done[id(weight)] = self._done[id(parameter)] = (parameter, contexts)
         return self._done[id(weight)]
 
+    def _replace(
+        self, module: nn.Module, key: str, sizes: tuple[int, ...], dtype: torch.dtype
+    ) -> None:
+        """Put a table in the place of a tensor, with a copy of it for each of `sizes`."""
+        value = _tensor(module, key)
+        assert value is not None
+        if id(value) not in self._replaced:
+            table = value.detach().to(dtype).expand((*sizes, *value.shape)).clone()
+            new = parameter_like(table, value) if isinstance(value, nn.Parameter) else table
+            self._replaced[id(value)] = value, new
+        new = self._replaced[id(value)][1]
+        if isinstance(new, nn.Parameter):
+            module._parameters[key] = new
+        else:
+            module._buffers[key] = new
+
     def _complex(self, weight: nn.Parameter, label: str) -> nn.Parameter:
         value = weight.detach().to(_complex(weight.dtype))
         if self._options.random_phases:
@@ -134,16 +155,6 @@ def is_norm(module: nn.Module) -> bool:
     """Whether a layer has a superposed form in which no weight is superposed."""
     superposed = superposed_class(type(module))
     return superposed is not None and not superposed.weights
-
-
-def _make_table(module: nn.Module, key: str, sizes: tuple[int, ...]) -> None:
-    value = _tensor(module, key)
-    assert value is not None
-    table = value.detach().expand((*sizes, *value.shape)).clone()
-    if isinstance(value, nn.Parameter):
-        module._parameters[key] = parameter_like(table, value)
-    else:
-        module._buffers[key] = table
 
 
 def _tensor(module: nn.Module, key: str) -> Tensor | None:
