@@ -7,7 +7,7 @@ the rows on 5000 images each and all 14,000 images at the end come to half a mil
 
 from torch import Tensor
 
-from experiments.methods.measurement import Measurement
+from experiments.methods import Accuracies
 from experiments.runner import Learner, evenly
 from psp_data import IncrementalStream
 
@@ -41,8 +41,8 @@ class TestSets:
         return images.index_select(0, chosen), labels.index_select(0, chosen)
 
 
-class IncrementalMeasurement(Measurement):
-    """A `Measurement` that ends with a comparison of test batches.
+class IncrementalMeasurement(Accuracies):
+    """A `Accuracies` that ends with a comparison of test batches.
 
     With the paper's BatchNorm, which takes its statistics from the batch that it is given, what a
     network says of an image depends on the images beside it. So, after the last step, the images
@@ -52,13 +52,13 @@ class IncrementalMeasurement(Measurement):
     Args:
         learner: What to measure.
         stream: What it learns from.
-        every: See `Measurement`.
-        curve_images: See `Measurement`.
-        row_images: See `Measurement`.
-        test_batch: See `Measurement.images_at_once`.
+        every: See `Accuracies`.
+        curve_images: See `Accuracies`.
+        row_images: See `Accuracies`.
+        test_batch: See `Accuracies.images_at_once`.
 
     Attributes:
-        log: That of `Measurement` and, at the end, `test_batches`: of so many `images` of the
+        log: That of `Accuracies` and, at the end, `test_batches`: of so many `images` of the
             last task, `correct` are classified rightly in mixed batches of `sizes`, and
             `one_class_correct` in batches of one class, of `one_class_size`.
     """

@@ -54,9 +54,9 @@ class Run:
         learning_rate: Of RMSprop.
         precision: Of the products.
         channels_last: Whether the channels of an activation lie side by side in memory.
-        curve_every: See `Measurement`.
-        curve_images: See `Measurement`.
-        row_images: See `Measurement`.
+        curve_every: See `Accuracies`.
+        curve_images: See `Accuracies`.
+        row_images: See `Accuracies`.
         test_batch: How many test images go through the network at once, on which batch statistics
             depend; the paper's authors take 1000.
         fisher_images: See `EWC`.

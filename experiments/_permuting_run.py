@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import nn
 
-from experiments._permuting_measure import Measurement
-from experiments.methods import build_learner, count_numbers, is_complex
+from experiments._permuting_measure import TestSets
+from experiments.methods import Accuracies, build_learner, count_numbers, is_complex
 from experiments.runner import build_mlp, load_images, name_of_run, resolve_device, train_to_record
 from experiments.runner.device import Device
 from experiments.runner.learner import Precision
@@ -34,9 +34,9 @@ class Run:
         hidden_layers: How many hidden layers.
         precision: Of the products.
         compile: Whether to train through `torch.compile`.
-        curve_every: See `Measurement`.
-        curve_images: See `Measurement`.
-        row_images: See `Measurement`.
+        curve_every: See `Accuracies`.
+        curve_images: See `Accuracies`.
+        row_images: See `Accuracies`.
         fisher_images: See `EWC`.
     """
 
@@ -103,7 +103,7 @@ def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds:
 
     Returns:
         The record of `train_to_record`, with the `numbers` stored, and `curve`, `rows` and
-        `final`, see `Measurement`, all as counts of right images.
+        `final`, see `Accuracies`, all as counts of right images.
     """
     where = resolve_device(device)
     stream = PermutingStream(
@@ -130,9 +130,11 @@ def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds:
         precision=run.precision,
         compiled=run.compile,
     )
-    measurement = Measurement(
+    measurement = Accuracies(
         learner,
         stream,
+        TestSets(stream),
+        num_steps=stream.num_steps,
         every=run.curve_every,
         curve_images=run.curve_images,
         row_images=run.row_images,

@@ -242,10 +242,12 @@ PRESETS = {
             Grid(
                 (("EWC", "shared"), ("multi-head-EWC", "per-context")),
                 (100,),
-                (1.0, 10.0, 100.0, 1000.0),
+                (10.0, 30.0, 100.0, 300.0),
             ),
             Grid(
-                (("SI", "shared"), ("multi-head-SI", "per-context")), (100,), (0.01, 0.1, 1.0, 10.0)
+                (("SI", "shared"), ("multi-head-SI", "per-context")),
+                (100,),
+                (0.1, 1.0, 10.0, 100.0),
             ),
         ),
     ),

@@ -1,5 +1,6 @@
 """What the experiments compare: superposition with every family, and its competitors."""
 
+from experiments.methods.accuracies import Accuracies as Accuracies
 from experiments.methods.build import CONTEXTS as CONTEXTS
 from experiments.methods.build import METHODS as METHODS
 from experiments.methods.build import MULTI_HEAD as MULTI_HEAD
@@ -22,6 +23,7 @@ __all__ = [
     "MULTI_HEAD",
     "PENALTIES",
     "SI",
+    "Accuracies",
     "Heads",
     "MultiHead",
     "Single",

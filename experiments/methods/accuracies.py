@@ -32,8 +32,8 @@ class TestSets(Protocol):
         """`count` test images as `task` shows them, and their labels."""
 
 
-class Measurement:
-    """Measures a learner on the tasks of a stream and keeps the counts in a log.
+class Accuracies:
+    """Measures a learner on the tasks of a stream and keeps the counts in a log; see `train`.
 
     Args:
         learner: What to measure.
