@@ -172,10 +172,13 @@ class _WithStatistics(_SuperposedNorm):
         """The norm with given statistics, in the input's dtype as torch gives it."""
         assert mean is not None
         assert var is not None
-        y = (x - mean) * (var + self.eps).rsqrt()
+        factor = (var + self.eps).rsqrt()
         if scale is not None:
-            y = y * scale
-        return (y if shift is None else y + shift).to(x.dtype)
+            factor = factor * scale
+        term = -mean * factor
+        if shift is not None:
+            term = term + shift
+        return torch.addcmul(term, x, factor).to(x.dtype)  # one pass over x
 
     def _of_part(self, x: Tensor, part: int) -> Tensor:
         self.__dict__["part"] = part
