@@ -8,9 +8,11 @@ from statistics import median
 
 import torch
 
+from experiments._incremental_memory import expected_memory, gigabytes
 from experiments._incremental_run import Run, learner_of, measurement_of
-from experiments._incremental_tasks import stream_of
-from experiments.runner import read_progress
+from experiments._incremental_tasks import SETS, stream_of
+from experiments.runner import load_images, read_progress
+from psp_data import IncrementalStream
 
 WARM_UP, TIMED = 2, 3
 """How many steps are taken before time is, and how many after."""
@@ -25,7 +27,7 @@ def expected_seconds(run: Run, device: torch.device) -> float:
         run: Nothing is trained that it will use.
         device: Where it will be made.
     """
-    stream = stream_of(run.tasks, run.seed, run.batch, run.steps, device)
+    stream = _stream(run, device)
     learner = learner_of(run, stream, device)
     measurement = measurement_of(run, learner, stream)
     learner.net.train()
@@ -64,12 +66,21 @@ def estimate(runs: Sequence[Run], folder: Path, device: torch.device, jobs: int)
     kinds = dict.fromkeys(_kind(run) for run in missing)
     seconds = {kind: expected_seconds(kind, device) for kind in kinds}
     left = sum(seconds[_kind(run)] * _part_left(run, folder) for run in missing)
+    if not missing:
+        return f"{len(runs)} of {len(runs)} runs are done."
+    largest = max(kinds, key=Run.cost)
+    sets = [load_images(name) for name in SETS[largest.tasks]]
+    memory = expected_memory(largest, _stream(largest), sets)
     return (
         f"{len(missing)} of {len(runs)} runs to do; by a few steps of each kind they will take "
         f"{_in_words(left)} on {device.type}"
         + (f", {_in_words(left / jobs)} in {jobs} processes" if jobs > 1 else "")
-        + "."
+        + f". A step keeps {gigabytes(memory)} there, images included."
     )
+
+
+def _stream(run: Run, device: torch.device | str = "cpu") -> IncrementalStream:
+    return stream_of(run.tasks, run.seed, run.batch, run.steps, device)
 
 
 def _kind(run: Run) -> Run:

@@ -52,16 +52,16 @@ def build_resnet18(width: int, classes: int, seed: int, channels: int = 3) -> Re
 
     Example:
         >>> from experiments.runner import build_resnet18
-        >>> net = build_resnet18(width=64, classes=10, seed=0)
         >>> for width in (64, 8):
         ...     net = build_resnet18(width, classes=10, seed=0)
         ...     print(net.fc, sum(value.numel() for value in net.parameters()))
         Linear(in_features=512, out_features=10, bias=True) 11173962
-        Linear(in_features=64, out_features=10, bias=True) 175258
+        Linear(in_features=64, out_features=10, bias=True) 176402
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
+        with torch.device("meta"):  # every layer with weights is replaced
+            net = ResNet(BasicBlock, [2, 2, 2, 2])
         net.inplanes = width  # where its own builder of stages starts from
         net.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         net.bn1 = nn.BatchNorm2d(width)
