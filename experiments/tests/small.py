@@ -1,0 +1,30 @@
+"""Every experiment in a small form: some tenths of a second of work, all kinds of state."""
+
+import json
+
+COMMANDS = {
+    "capacity": "--families Binary Rotation --untrained Rotation --widths 8 --dims 16 --tasks 3 "
+    "--steps 40 --seeds 1 --models 8 --draws 1 --trained-models 2 --jobs 1",
+    "permuting": "smoke --method SI EWC LearnedBinary --steps 40 --checkpoint-seconds 0",
+    "rotating": "smoke --method Complex --contexts 10 --turns 2 --checkpoint-seconds 0",
+    "incremental": "smoke --method SI --steps 4 --checkpoint-seconds 0",
+}
+"""The arguments, but for `--out`."""
+
+VOLATILE = ("started", "seconds", "seconds_of", "resumed_at", "checksum")
+"""What of a record is about when and how it was made."""
+
+
+def results(folder):
+    """Every record in a folder without what is about its making, by its name there."""
+    found = {}
+    for path in sorted(folder.rglob("*.json")):
+        record = json.loads(path.read_text())
+        for name in VOLATILE:
+            record.pop(name, None)
+        for name in ("peak_memory_mb", "commit"):
+            record["environment"].pop(name, None)
+        if isinstance(record["config"], dict):
+            record["config"].pop("out", None)
+        found[str(path.relative_to(folder))] = record
+    return found

@@ -1,0 +1,32 @@
+"""The same config gives the same record: again, and in a pool of processes."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.tests.small import COMMANDS, results
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(name, out, jobs):
+    command = [sys.executable, f"experiments/{name}.py", *shlex.split(COMMANDS[name])]
+    subprocess.run(
+        [*command, "--jobs", str(jobs), "--out", str(out)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return results(out)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_twice_in_a_row_and_in_a_pool(name, tmp_path, request):
+    first = run(name, tmp_path / "first", jobs=1)
+    assert first
+    assert run(name, tmp_path / "again", jobs=1) == first
+    if request.config.getoption("--hypothesis-profile") == "thorough":
+        assert run(name, tmp_path / "pool", jobs=2) == first

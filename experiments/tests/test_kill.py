@@ -1,0 +1,126 @@
+"""Killed at any moment and started again, every experiment ends with the record it would have had.
+
+Moments are drawn: some by the clock, some inside the n-th write of a file (a checkpoint, a record,
+a part of a study), after some of its bytes or before it takes the place of the old one.
+"""
+
+import importlib
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+
+import matplotlib.pyplot  # noqa: F401 — imported before the forks, which then start at once
+import pytest
+
+from experiments.runner import files
+from experiments.tests.small import COMMANDS, results
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def kills(request):
+    """How many for each experiment: the paper's fifty in the thorough form."""
+    return 50 if request.config.getoption("--hypothesis-profile") == "thorough" else 3
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_killed_experiment_ends_with_the_same_record(name, kills, tmp_path, record_property):
+    start = time.monotonic()
+    assert attempt(name, tmp_path / "undisturbed") == 0
+    usual_time = time.monotonic() - start
+    undisturbed = results(tmp_path / "undisturbed")
+    assert undisturbed
+    draw = random.Random(f"kill {name}")
+    killed, rounds, inside = 0, 0, 0
+    while killed < kills:
+        rounds += 1
+        out = tmp_path / f"round{rounds}"
+        for _ in range(100):
+            number = draw.choice(SIGNALS)
+            moment = draw_moment(draw, number, usual_time)
+            status = attempt(name, out, moment)
+            if status == 0:
+                break
+            killed += 1
+            inside += isinstance(moment, InWrite)
+            # Before the grid listens, and when figures are drawn, a signal ends what it hits.
+            allowed = {-number, 128 + number}
+            assert status in allowed, (out / "log").read_text()
+            if status == 128 + number and number == signal.SIGTERM:
+                assert "give the same command again to go on" in (out / "log").read_text()
+        assert attempt(name, out) == 0
+        assert results(out) == undisturbed
+        left = [path.name for path in out.rglob("*") if path.suffix in (".checkpoint", ".lock")]
+        assert not left
+    record_property(f"moments killed: {name}", killed)
+    record_property(f"of them inside a write: {name}", inside)
+
+
+class ByClock:
+    def __init__(self, number, seconds):
+        self.number = number
+        self.seconds = seconds
+
+
+class InWrite:
+    """In the n-th durable write, after a part of its bytes, or when all are there."""
+
+    def __init__(self, number, place, share):
+        self.number = number
+        self.place = place
+        self.share = share
+
+    def arm(self):
+        fsync, writes = os.fsync, iter(range(10**9))
+
+        def kill_at(descriptor):
+            if next(writes) == self.place:
+                if self.share < 1 and self.number == signal.SIGKILL:
+                    os.ftruncate(descriptor, int(self.share * os.fstat(descriptor).st_size))
+                os.kill(os.getpid(), self.number)
+            fsync(descriptor)
+
+        files.os.fsync = kill_at
+
+
+def draw_moment(draw, number, usual_time):
+    if draw.random() < 0.5:
+        return InWrite(number, draw.randrange(12), draw.choice((0.0, 0.5, 1.0)))
+    return ByClock(number, draw.uniform(0, usual_time))
+
+
+def attempt(name, out, moment=None):
+    """Run the command in a child, killed at a moment; its exit status, −n for signal n."""
+    out.mkdir(parents=True, exist_ok=True)
+    child = os.fork()
+    if not child:
+        run_in_child(name, out, moment)
+    if isinstance(moment, ByClock):
+        time.sleep(moment.seconds)
+        os.kill(child, moment.number)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run_in_child(name, out, moment):
+    status = 1
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        sys.stdout = sys.stderr = (out / "log").open("w", buffering=1)
+        if isinstance(moment, InWrite):
+            moment.arm()
+        sys.argv = [f"{name}.py", *COMMANDS[name].split(), "--out", str(out)]
+        importlib.import_module(f"experiments.{name}").main()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:  # a child must not go on with the parent's tests
+        traceback.print_exc()
+    finally:
+        os._exit(status)
