@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_WIDTH
 from experiments._permuting_summary import results_of
-from experiments.runner import FAMILIES
-from experiments.runner.figure import colour_of, save_figure
+from experiments.runner.figure import colour_of, plot_spread, save_figure, style_of
 from experiments.runner.groups import Group
-
-_BLACK = {"EWC": ":", "SI": "-.", "single": "--"}
 
 
 def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
@@ -92,23 +88,10 @@ def _plot_task_0(axes: Axes, group: Group) -> None:
         [100 * right / record["curve"]["images"] for right in record["curve"]["correct"]]
         for record in group.records
     ]
-    steps = group.records[0]["curve"]["steps"]
-    points = list(zip(*curves, strict=True))
-    style = _style(group["method"])
     name = (
         group["method"]
         if group["strength"] is None
         else f"{group['method']} ({group['strength']:g})"
     )
-    axes.plot(steps, [mean(each) for each in points], linewidth=1, label=name, **style)
-    if len(curves) > 1:
-        low, high = [min(each) for each in points], [max(each) for each in points]
-        axes.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
-
-
-def _style(method: str) -> dict[str, Any]:
-    if method in _BLACK:
-        return {"color": "black", "linestyle": _BLACK[method]}
-    family = method.removeprefix("Learned")
-    colour = colour_of(family if family in FAMILIES else "Identity")
-    return {"color": colour, "linestyle": "-" if family == method else "--"}
+    steps = group.records[0]["curve"]["steps"]
+    plot_spread(axes, steps, curves, label=name, **style_of(group["method"]))

@@ -14,6 +14,7 @@ from experiments import _capacity_summary as capacity
 from experiments import _permuting_summary as permuting
 from experiments import _rotating_summary as rotating
 from experiments._presets import records_of
+from experiments._rotating_claims import claims_table
 from experiments.runner import read_record
 from experiments.runner.groups import groups_of
 from experiments.runner.record import Record
@@ -37,6 +38,8 @@ RUN_TABLES: dict[str, dict[str, Callable[[Sequence[Record]], str]]] = {
     },
     "rotating": {
         "accuracy": lambda records: rotating.table(groups_of(records)),
+        "claims": claims_table,
+        "inferred": lambda records: rotating.inferred_table(groups_of(records)),
     },
 }
 """Of the runs of an experiment's preset, by their names."""

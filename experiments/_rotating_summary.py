@@ -52,12 +52,17 @@ def result_of(record: Record, reading: str | None = None) -> Result:
     turn = last_turn(record) if reading == own else None
     circle = circle_of(record, reading)
     return Result(
-        final=100 * record["final"][reading] / record["final"]["images"],
+        final=percent(record["final"][reading], record["final"]["images"]),
         lowest=min(turn) if turn else None,
         turn=mean(turn) if turn else None,
         circle=mean(circle),
         circle_lowest=min(circle),
     )
+
+
+def percent(right: int, images: int) -> float:
+    """How many of the images are right."""
+    return 100 * right / images
 
 
 def circle_of(record: Record, reading: str) -> list[float]:
@@ -67,7 +72,7 @@ def circle_of(record: Record, reading: str) -> list[float]:
     else:
         inferred = record["inferred_circle"]
         images, correct = inferred["images"], inferred[reading]["correct"]
-    return [100 * right / images for right in correct]
+    return [percent(right, images) for right in correct]
 
 
 def last_turn(record: Record) -> list[float]:
@@ -79,10 +84,16 @@ def last_turn(record: Record) -> list[float]:
         >>> last_turn({"config": {"turns": 2, "period": 20}, "curve": curve})
         [30.0, 40.0]
     """
+    return turns_of(record)[-1]
+
+
+def turns_of(record: Record) -> list[list[float]]:
+    """The curve at 0° in percent, turn by turn."""
     config, curve = record["config"], record["curve"]
-    begin = (config["turns"] - 1) * config["period"]
-    points = zip(curve["steps"], curve["correct"], strict=True)
-    return [100 * right / curve["images"] for step, right in points if step > begin]
+    turns: list[list[float]] = [[] for _ in range(config["turns"])]
+    for step, right in zip(curve["steps"], curve["correct"], strict=True):
+        turns[(step - 1) // config["period"]].append(percent(right, curve["images"]))
+    return turns
 
 
 def choice_of(group: Group) -> str:
@@ -123,6 +134,38 @@ def table(groups: Sequence[Group]) -> str:
             str(len(results)),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def inferred_table(groups: Sequence[Group]) -> str:
+    """A Markdown table of what is left without the clock, a row for each group that infers.
+
+    Args:
+        groups: From `groups_of`, in the order of the rows.
+    """
+    lines = [
+        "| images | layers | method | contexts | 0°: clock (%) | batches (%) | samples (%) | "
+        "circle: clock (%) | batches (%) | samples (%) | n |",
+        "|" + "---|" * 11,
+    ]
+    for group in groups:
+        if "inferred_circle" not in group.records[0]:
+            continue
+        cells = [
+            group["dataset"],
+            str(group["hidden_layers"] + 1),
+            group["method"],
+            choice_of(group),
+        ]
+        for place in ("final", "circle"):
+            for reading in READINGS:
+                there = reading in group.records[0]["final"]
+                values = [
+                    getattr(result_of(record, reading), place) if there else None
+                    for record in group.records
+                ]
+                cells.append(spread(values))
+        lines.append(f"| {' | '.join([*cells, str(len(group.records))])} |")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ import tyro
 from experiments._permuting_figures import draw_figure_2, draw_figure_3, draw_table
 from experiments._permuting_summary import paper_runs, table
 from experiments._presets import records_of
+from experiments._rotating_figures import draw_figure_4, draw_figure_5
 from experiments.runner.files import write_whole
 from experiments.runner.groups import Group, groups_of
 from experiments.runner.record import Record
@@ -57,6 +58,8 @@ FIGURES: dict[tuple[str, str], Draw] = {
     ("permuting", "figure-2"): _permuting(draw_figure_2),
     ("permuting", "figure-3"): _permuting(draw_figure_3),
     ("permuting", "table"): _permuting(_draw_and_write_table),
+    ("rotating", "figure-4"): draw_figure_4,
+    ("rotating", "figure-5"): draw_figure_5,
 }
 """By experiment and preset: what draws its records to a path without an ending."""
 

@@ -1,0 +1,184 @@
+"""What the paper says of turning images, in words, and what the records say of it, in numbers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import mean
+
+from experiments._rotating_reading import INFERRED
+from experiments._rotating_summary import choice_of, circle_of, last_turn, result_of, turns_of
+from experiments.runner.groups import groups_of, spread
+from experiments.runner.record import Record
+
+LAST = 10
+"""Over how many of the last turns a swing is averaged."""
+
+OSCILLATES = 20.0
+"""A swing of more points than that is an oscillation."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper's, or a question that it leaves open, and the answer.
+
+    Attributes:
+        text: The sentence.
+        measured: In percent or points, mean ± standard deviation over the seeds.
+        holds: In how many of how many seeds; empty for a question.
+    """
+
+    text: str
+    measured: str
+    holds: str
+
+
+def swing(record: Record) -> float:
+    """Highest minus lowest point of the curve at 0° within a turn, the mean of the last turns.
+
+    Example:
+        >>> from experiments._rotating_claims import swing
+        >>> curve = {"images": 10, "steps": [10, 20, 30, 40], "correct": [1, 9, 3, 7]}
+        >>> swing({"config": {"turns": 2, "period": 20}, "curve": curve})
+        60.0
+    """
+    return mean(max(turn) - min(turn) for turn in turns_of(record)[-LAST:])
+
+
+BySeed = dict[int, Record]
+
+
+class _Runs:
+    """The runs with two hidden layers on one set of images, by method and choice of context."""
+
+    def __init__(self, records: Sequence[Record], dataset: str) -> None:
+        self._groups = {
+            (group["method"], choice_of(group)): group
+            for group in groups_of(records)
+            if group["dataset"] == dataset and group["hidden_layers"] == 2
+        }
+
+    def __call__(self, method: str, choice: str = "10 windows") -> BySeed:
+        """None, if there are no such."""
+        group = self._groups.get((method, choice))
+        return {each["config"]["seed"]: each for each in group.records} if group else {}
+
+    @property
+    def fixed(self) -> list[str]:
+        """The methods with windows and contexts that are not learned."""
+        return [
+            method
+            for method, choice in self._groups
+            if choice == "10 windows" and not method.startswith("Learned")
+        ]
+
+
+def claims(records: Sequence[Record], dataset: str = "fashion_mnist") -> list[Claim]:
+    """Every claim that there are records for, on one set of images and with two hidden layers.
+
+    Args:
+        records: Of one recipe.
+        dataset: The images.
+    """
+    runs = _Runs(records, dataset)
+    return [*_of_forgetting(runs), *_of_choosing(runs), *_open_in_the_paper(runs)]
+
+
+def _of_forgetting(runs: _Runs) -> Iterator[Claim]:
+    standard = runs("standard", "none")
+    if standard:
+        yield _claim(
+            "The standard net oscillates with the turn: it forgets 0° and learns it again.",
+            f"swing within a turn {_spread(standard, swing)} points; in the last turn from "
+            f"{_spread(standard, lambda each: min(last_turn(each)))} to "
+            f"{_spread(standard, lambda each: max(last_turn(each)))} %",
+            [swing(each) > OSCILLATES for each in standard.values()],
+        )
+    for method in runs.fixed if standard else ():
+        own = runs(method)
+        yield _claim(
+            f"With {method} contexts it does not.",
+            f"swing within a turn {_spread(own, swing)} points",
+            [swing(each) < OSCILLATES / 2 for each in own.values()],
+        )
+    order = [name for name in ("Rotation", "Complex", "Binary") if runs(name)]
+    for better, worse in pairwise(order):
+        text = f"{better} contexts do better than {worse} ones, as on permuted images."
+        yield from _above(text, runs(better), runs(worse))
+
+
+def _of_choosing(runs: _Runs) -> Iterator[Claim]:
+    fast, mixed = runs("Complex", "fast"), runs("LocalMix", "fast, local mix")
+    yield from _above("*Fast* is better than the standard net.", fast, runs("standard", "none"))
+    yield from _above("*Fast* is worse than windows of 100 steps.", runs("Complex"), fast)
+    yield from _above("*Local mix* improves on *fast*.", mixed, fast)
+
+
+def _open_in_the_paper(runs: _Runs) -> Iterator[Claim]:
+    for method in ("Binary", "Complex"):
+        text = f"Open: do learned {method} contexts do better than fixed ones?"
+        yield from _above(text, runs(f"Learned{method}"), runs(method))
+    for choose in ("appearance", "confidence"):
+        text = f"Open: do contexts that the images choose by {choose} do as well as the clock's?"
+        yield from _above(text, runs("Complex", f"10 by {choose}"), runs("Complex"), slack=1.0)
+    for reading in INFERRED if runs("Complex") else ():
+        yield _inferred(runs("Complex"), reading)
+
+
+def claims_table(records: Sequence[Record]) -> str:
+    """The claims on Fashion-MNIST as a Markdown table."""
+    lines = ["| the paper says | measured | holds in |", "|---|---|---|"]
+    lines += [f"| {each.text} | {each.measured} | {each.holds} |" for each in claims(records)]
+    return "\n".join(lines)
+
+
+def _claim(text: str, measured: str, holds: Sequence[bool]) -> Claim:
+    return Claim(text, measured, f"{sum(holds)} of {len(holds)} seeds")
+
+
+def _above(text: str, better: BySeed, worse: BySeed, slack: float = 0.0) -> Iterator[Claim]:
+    """That the mean at 0° over the last turn is higher, seed by seed; nothing without records."""
+
+    def turn(record: Record) -> float:
+        return mean(last_turn(record))
+
+    both = sorted(better.keys() & worse.keys())
+    if both:
+        within = f", within {slack:g} point" if slack else ""
+        against = f"{_spread(better, turn)} against {_spread(worse, turn)} %"
+        yield _claim(
+            text,
+            f"0° over the last turn {against}{within}",
+            [turn(better[seed]) - turn(worse[seed]) > -slack for seed in both],
+        )
+
+
+def _inferred(windows: BySeed, reading: str) -> Claim:
+    """What a net that learned by the clock loses when its contexts are inferred in the test."""
+
+    def clock(record: Record) -> float:
+        return result_of(record).circle
+
+    def inferred(record: Record) -> float:
+        return mean(circle_of(record, reading))
+
+    return Claim(
+        f"Open: learned by the clock, tested with contexts inferred for {reading}?",
+        f"circle: {_spread(windows, inferred)} against {_spread(windows, clock)} % by the clock; "
+        f"context right in {_spread(windows, lambda each: hits(each, reading))} %",
+        "",
+    )
+
+
+def hits(record: Record, reading: str) -> float:
+    """How often the context inferred for images on the circle is the clock's, in percent."""
+    circle, config = record["inferred_circle"], record["config"]
+    right: int = 0
+    for degrees, chosen in zip(circle["degrees"], circle[reading]["chosen"], strict=True):
+        step = round(degrees / 360 * config["period"]) % config["period"]
+        right += chosen[step * config["contexts"] // config["period"]]
+    asked: int = circle["images"] * len(circle["degrees"])
+    return 100 * right / asked
+
+
+def _spread(records: BySeed, value: Callable[[Record], float]) -> str:
+    return spread([value(record) for record in records.values()], digits=1)
