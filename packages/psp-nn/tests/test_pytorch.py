@@ -202,6 +202,36 @@ def test_a_recomputation_with_another_context_is_refused_by_name(mlp):
         loss.backward()
 
 
+def test_several_contexts_that_wait_for_one_recomputation_are_refused_by_name(mlp):
+    net = superposed(mlp)
+    x = torch.randn(4, 12, dtype=torch.float64)
+    losses = []
+    for k in (3, 4):
+        use_context(net, k)
+        losses.append(checkpoint(net, x, use_reentrant=False).sum())
+    with pytest.raises(RuntimeError, match=r"'0' is recomputed .* or after several were"):
+        sum(losses).backward()
+    for k in (3, 4):  # nothing is left of it
+        use_context(net, k)
+        checkpoint(net, x, use_reentrant=False).sum().backward()
+
+
+def test_other_forward_passes_do_not_keep_a_recomputation_from_running():
+    net, twin = superposed(convolutional()).eval(), superposed(convolutional()).eval()
+    for context in (3, 1, torch.tensor([4, 0, 0, 1, 2, 2])):
+        with torch.no_grad():
+            use_context(net, 2)
+            net(IMAGES)
+        use_context(net, 0)
+        net(IMAGES)
+        use_context(net, context)
+        use_context(twin, context)
+        checkpoint(net, IMAGES, use_reentrant=False).sum().backward()
+        twin(IMAGES).sum().backward()
+    for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
 @pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts, RotationContexts])
 def test_vmap_runs_over_contexts(contexts, mlp):
     net = superpose(mlp, contexts=contexts, num_contexts=5, seed=0, bias_per_context=True)

@@ -18,7 +18,7 @@ _KEPT_BY_SUPERPOSED = (
     "per_channel",
     "_operands",
     "_made_for",
-    "_used",
+    "uses",
     "_read",
 )
 

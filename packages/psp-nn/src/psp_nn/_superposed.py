@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._selection import Mixture, One, PerSample, Selection, same_selection
+from psp_nn._selection import Mixture, One, PerSample, Selection
+from psp_nn._uses import Uses
 
 
 class Superposed(nn.Module):
@@ -56,7 +57,7 @@ class Superposed(nn.Module):
     selected: Selection
     _operands: dict[str, Any]
     _made_for: dict[str, tuple[torch.dtype, torch.device]]
-    _used: Selection
+    uses: Uses
     _read: dict[str, Any] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -225,15 +226,16 @@ class Superposed(nn.Module):
             selection = one(index)
             for layer in layers:
                 layer.select(selection)
-                layer.__dict__["_used"] = selection
 
         self.note_use()
         try:
+            for layer in layers:
+                layer.uses.hidden = True  # one after the other they are the batch that is noted
             yield select
         finally:
             for layer, selection in zip(layers, before, strict=True):
                 layer.select(selection)
-                layer.__dict__["_used"] = selection
+                layer.uses.hidden = False
 
     # Changing what is in use.
 
@@ -271,19 +273,9 @@ class Superposed(nn.Module):
         """Remember which model a forward pass used, and refuse to recompute with another.
 
         Raises:
-            RuntimeError: If this runs inside a backward pass, as checkpointing does, and the
-                context has changed since the forward pass.
+            RuntimeError: See `Uses.note`.
         """
-        if torch.compiler.is_compiling():
-            return
-        recomputing = torch._C._current_graph_task_id() != -1
-        if recomputing and not same_selection(self._used, self.selected):
-            raise RuntimeError(
-                f"layer '{self.layer_name}' is recomputed in the backward pass with another "
-                "context than its forward pass used; call backward before the context changes, "
-                "inside the `with use_context` block if there is one."
-            )
-        self.__dict__["_used"] = self.selected
+        self.uses.note(self.selected, self.layer_name)
 
     def extra_repr(self) -> str:
         """The layer's own, with how many models it holds."""

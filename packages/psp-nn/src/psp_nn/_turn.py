@@ -12,6 +12,7 @@ from psp_contexts import Contexts
 from psp_nn._kinds import superposed_class
 from psp_nn._norm import Norms, freeze_norm, use_batch_statistics
 from psp_nn._superposed import Superposed, contexts_name, one
+from psp_nn._uses import Recomputations, Uses
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Turn:
         # Tied parameters stay tied, with the same contexts; those replaced are kept for their id.
         self._done: dict[int, tuple[nn.Parameter, Contexts]] = {}
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
+        self._recomputations = Recomputations()
         self.is_complex = False
 
     def layer(self, module: nn.Module, name: str) -> None:
@@ -65,7 +67,7 @@ class Turn:
             elif sizes:
                 self._replace(module, key, sizes, bias.dtype)
         module.select(one(0))
-        module.__dict__["_used"] = module.selected
+        module.uses = Uses(self._recomputations)
 
     def norm(self, module: nn.Module, name: str) -> None:
         """Give a norm layer what the options say."""
@@ -91,7 +93,7 @@ class Turn:
             self._replace(module, key, each_model + each_part, value.dtype)
         module.parts = 2 if self.is_complex else 1
         module.select(one(0))
-        module.__dict__["_used"] = module.selected
+        module.uses = Uses(self._recomputations)
 
     def _superposed(self, module: Superposed, name: str, key: str) -> tuple[nn.Parameter, Contexts]:
         weight = module._parameters[key]
