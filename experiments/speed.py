@@ -9,7 +9,8 @@ step, optimiser, log and progress), as a ratio to
   sets and transforms make it;
 - the matrix *products* of a step alone;
 
-and what testing on the images of 50 tasks costs, as a part of a run of 50 tasks of 1000 steps.
+and what a step on *rotating* images takes beside one on permuted images, and what testing on the
+images of 50 tasks costs, as a part of a run of 50 tasks of 1000 steps.
 
     python experiments/speed.py                          # MNIST at 256 and 2048 units, minutes
     python experiments/speed.py smoke                    # the digits, seconds
@@ -35,6 +36,7 @@ from experiments._permuting_measure import TestSets
 from experiments._permuting_run import Dataset as ImageSet
 from experiments.methods import build_learner
 from experiments.runner import (
+    Learner,
     Progress,
     build_mlp,
     parse,
@@ -46,7 +48,7 @@ from experiments.runner import (
 )
 from experiments.runner.device import Device
 from experiments.runner.record import Record
-from psp_data import Images, PermutingStream, load
+from psp_data import Images, PermutingStream, RotatingStream, Stream, load
 
 LEARNING_RATE = 1e-4
 
@@ -146,24 +148,32 @@ class Bench:
         self._labels = images.train_labels
         inputs, classes = self._scaled.shape[1], images.num_classes
 
-        def build(seed: int) -> torch.nn.Module:
+        def build(seed: int) -> torch.nn.Sequential:
             return build_mlp(inputs, width, classes, seed)
 
         self._net = build(0).to(self._device)
         self._optimiser = rmsprop(self._net.parameters(), lr=LEARNING_RATE)
-        self._learner = build_learner(
-            "Binary",
-            build,
-            num_contexts=50,
-            seed=0,
-            learning_rate=LEARNING_RATE,
-            device=self._device,
+        self._learner = self._binary(build, 50)
+        self._turning = RotatingStream(images, num_tasks=1, batch_size=config.batch)
+        self._turned = self._binary(
+            lambda seed: torch.nn.Sequential(torch.nn.Flatten(), *build(seed)), 10
         )
         self._tests = TestSets(self._stream)
         # Task 1: its pixels are permuted, which task 0's are not. So many steps in that the
         # samples are never those of the turn before.
         self._first = self._stream.first_step(1)
+        self._first_turning = 1
         self._loader: Iterator[list[Tensor]] = iter(())
+
+    def _binary(self, build: Callable[[int], torch.nn.Module], num_contexts: int) -> Learner:
+        return build_learner(
+            "Binary",
+            build,
+            num_contexts=num_contexts,
+            seed=0,
+            learning_rate=LEARNING_RATE,
+            device=self._device,
+        )
 
     @property
     def steps(self) -> int:
@@ -173,20 +183,20 @@ class Bench:
 
     def runner(self, steps: int) -> None:
         """The runner, from a step of task 1 on."""
+        self._first = self._train(self._learner, self._stream, self._first, steps)
+
+    def rotating(self, steps: int) -> None:
+        """The runner on images that turn."""
+        self._first_turning = self._train(self._turned, self._turning, self._first_turning, steps)
+
+    def _train(self, learner: Learner, stream: Stream, first: int, steps: int) -> int:
+        """So many steps from `first` on; returns the next."""
 
         def observe(done: int, loss: float) -> None:
             Progress(0.5, f"{done}: {loss}").write(self._progress)
 
-        log = {"step": self._first}
-        self._first += steps
-        train(
-            self._learner,
-            self._stream,
-            log,
-            num_steps=self._first,
-            every=125,
-            observe=observe,
-        )
+        train(learner, stream, {"step": first}, num_steps=first + steps, every=125, observe=observe)
+        return first + steps
 
     def bare(self, steps: int) -> None:
         """The loop written by hand."""
@@ -236,6 +246,7 @@ class Bench:
         """The least time of each, by step, and of `tests` by task."""
         turns: dict[str, tuple[Callable[[int], None], int]] = {
             "runner": (self.runner, self.steps),
+            "rotating": (self.rotating, self.steps),
             "bare": (self.bare, self.steps),
             "loader": (self.loader, max(1, self.steps // 10)),
             "products": (self.products, self.steps),
@@ -265,8 +276,10 @@ def ratios(milliseconds: dict[str, float]) -> dict[str, float]:
 
     Example:
         >>> from experiments.speed import ratios
-        >>> ratios({"runner": 2.0, "bare": 1.9, "loader": 20.0, "products": 1.6, "tests": 80.0})
-        {'rate of bare': 0.95, 'times loader': 10.0, 'of products': 1.25, 'tests of a run': 0.0385}
+        >>> times = {"runner": 2.0, "rotating": 3.0, "bare": 1.9, "loader": 20.0, "products": 1.6}
+        >>> ratios({**times, "tests": 80.0})
+        {'rate of bare': 0.95, 'times loader': 10.0, 'of products': 1.25,
+         'rotating of permuting': 1.5, 'tests of a run': 0.0385}
     """
     step = milliseconds["runner"]
     tests = 50 * milliseconds["tests"]
@@ -274,6 +287,7 @@ def ratios(milliseconds: dict[str, float]) -> dict[str, float]:
         "rate of bare": round(milliseconds["bare"] / step, 3),
         "times loader": round(milliseconds["loader"] / step, 2),
         "of products": round(step / milliseconds["products"], 3),
+        "rotating of permuting": round(milliseconds["rotating"] / step, 3),
         "tests of a run": round(tests / (tests + 50_000 * step), 4),
     }
 
