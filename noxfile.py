@@ -33,6 +33,16 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *arguments, env=ONE_THREAD)
 
 
+@nox.session(default=False)
+def reliability(session: nox.Session) -> None:
+    """The tests that kill, starve and feed rubbish, in their thorough form: an hour or so."""
+    install_everything(session, "-e", ".[test]")
+    report = Path(session.create_tmp()) / "reliability.xml"
+    thorough = ["-m", "reliability", "--hypothesis-profile=thorough", f"--junitxml={report}"]
+    session.run("pytest", *thorough, "-n", "auto", *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "experiments._reliability", str(report), "--out", "runs")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff: style, imports, docstrings, format."""

@@ -9,6 +9,8 @@ import pytest
 
 from experiments.tests.small import COMMANDS, results
 
+pytestmark = pytest.mark.reliability
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,9 +26,11 @@ def run(name, out, jobs):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_twice_in_a_row_and_in_a_pool(name, tmp_path, request):
+def test_twice_in_a_row_and_in_a_pool(name, tmp_path, request, record_property):
+    if request.config.getoption("--hypothesis-profile") != "thorough":
+        pytest.skip("that a killed run ends as another one is its quick form")
     first = run(name, tmp_path / "first", jobs=1)
     assert first
     assert run(name, tmp_path / "again", jobs=1) == first
-    if request.config.getoption("--hypothesis-profile") == "thorough":
-        assert run(name, tmp_path / "pool", jobs=2) == first
+    assert run(name, tmp_path / "pool", jobs=2) == first
+    record_property(f"runs that gave the same record: {name}", 3)

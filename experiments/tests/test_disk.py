@@ -14,6 +14,8 @@ from experiments.permuting import Config
 from experiments.runner import Checkpoint, Progress, read_record
 from experiments.tests.small import results
 
+pytestmark = pytest.mark.reliability
+
 SMALL = {"dataset": "digits", "width": (256,), "tasks": 3, "steps": 30, "curve_every": 10}
 
 

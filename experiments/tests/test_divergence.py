@@ -14,6 +14,8 @@ from experiments.runner.diverged import Diverged
 from experiments.runner.groups import read_runs
 from psp_data import PermutingStream, load
 
+pytestmark = pytest.mark.reliability
+
 
 class Spoils(nn.Module):
     """Its output is not finite from the n-th call on."""

@@ -4,14 +4,22 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments.runner import Checkpoint, read_record, start_record, write_record
 from experiments.runner.files import DamagedFile
 from experiments.tests.test_runner import Config
 
-MANY = settings(deadline=None, derandomize=True, database=None, max_examples=150)
+pytestmark = pytest.mark.reliability
+
+# As many examples as the profile says.
+MANY = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,8 @@ def damaged(data, damage):
 
 @MANY
 @given(damage=damages)
-def test_a_damaged_checkpoint_is_refused(damage, checkpoint, tmp_path_factory):
+def test_a_damaged_checkpoint_is_refused(damage, checkpoint, record_property):
+    record_property("files fuzzed: checkpoints", 1)
     data = checkpoint.path.read_bytes()
     other = Checkpoint(checkpoint.path.with_name("damaged.checkpoint"))
     other.path.write_bytes(damaged(data, damage))
@@ -62,7 +71,8 @@ def test_a_damaged_checkpoint_is_refused(damage, checkpoint, tmp_path_factory):
 
 @MANY
 @given(damage=damages)
-def test_a_damaged_record_is_refused_or_says_the_same(damage, record):
+def test_a_damaged_record_is_refused_or_says_the_same(damage, record, record_property):
+    record_property("files fuzzed: records", 1)
     data = record.read_bytes()
     other = record.with_name("damaged.json")
     other.write_bytes(damaged(data, damage))

@@ -14,6 +14,8 @@ from experiments.runner import run_grid
 from experiments.runner.files import DamagedFile
 from experiments.runner.stopping import Stopped, is_asked, listening, stop_if_asked
 
+pytestmark = pytest.mark.reliability
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -18,7 +18,10 @@ import pytest
 from experiments.runner import files
 from experiments.tests.small import COMMANDS, results
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+pytestmark = [
+    pytest.mark.reliability,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked"),
+]
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 

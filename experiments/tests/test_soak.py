@@ -9,6 +9,8 @@ from experiments.methods import build_learner
 from experiments.runner import build_mlp, train
 from psp_data import PermutingStream, load
 
+pytestmark = pytest.mark.reliability
+
 
 def resident():
     """Bytes of memory that this process holds."""
