@@ -33,13 +33,12 @@ class Consolidating(Learner):
 
     def state_dict(self) -> dict[str, Any]:
         """Also what the penalty has learned of the earlier tasks."""
-        kept = {name: value for name, value in vars(self._penalty).items() if name != "net"}
-        return {**super().state_dict(), "penalty": kept}
+        return {**super().state_dict(), "penalty": self._penalty.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         super().load_state_dict(state)
-        vars(self._penalty).update(state["penalty"])
+        self._penalty.load_state_dict(state["penalty"])
 
 
 class EWC(Consolidating):

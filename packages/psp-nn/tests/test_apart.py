@@ -33,6 +33,21 @@ def test_dropout_leaves_out_both_parts_of_a_unit():
     torch.testing.assert_close(y[kept], 2 * Z[kept])
 
 
+def test_alpha_dropout_acts_on_both_parts():
+    plain = nn.AlphaDropout(0.5)
+    torch.manual_seed(0)
+    expected = torch.view_as_complex(plain(torch.view_as_real(Z)))
+    torch.manual_seed(0)
+    torch.testing.assert_close(apart(plain)(Z), expected)
+
+
+def test_the_places_of_complex_maxima_are_refused():
+    layer = apart(nn.MaxPool2d(2, return_indices=True))
+    assert len(layer(Z.real)) == 2
+    with pytest.raises(ValueError, match="MaxPool2d has return_indices=True"):
+        layer(Z)
+
+
 def test_a_softmax_has_no_complex_form():
     with pytest.raises(RuntimeError):
         apart(nn.Softmax(1))(Z)

@@ -57,6 +57,11 @@ class ApartPooling(Apart):
         """The pooled parts."""
         if not x.is_complex():
             return self._plain(x)
+        if getattr(self, "return_indices", False):
+            raise ValueError(
+                f"{type(self).__name__} has return_indices=True, but the largest real and the "
+                "largest imaginary part lie in different places; leave the indices out."
+            )
         return torch.complex(self._plain(x.real), self._plain(x.imag))
 
     def _plain(self, x: Tensor) -> Tensor:
@@ -79,6 +84,8 @@ def apart_class(plain: type[nn.Module]) -> type[nn.Module] | None:
         return _mixed_in(ApartElementwise, plain)
     if plain.__module__ == pooling.__name__:
         return _mixed_in(ApartPooling, plain)
+    if issubclass(plain, dropout.AlphaDropout | dropout.FeatureAlphaDropout):
+        return _mixed_in(ApartElementwise, plain)  # its zero is another value, no mask
     if plain.__module__ == dropout.__name__:
         return _mixed_in(ApartDropout, plain)
     return None

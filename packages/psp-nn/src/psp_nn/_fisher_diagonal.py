@@ -22,7 +22,8 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
     no sample's gradient is ever made. Other layers' gradients are made sample by sample.
 
     Args:
-        net: A classifier, x ↦ logits (batch, classes), used in evaluation mode.
+        net: A classifier, x ↦ logits (batch, classes), used in evaluation mode. What it says of
+            a sample must not depend on the other samples, as it does under batch statistics.
         batches: Inputs, each of shape (batch, …).
         chunk: Of how many samples gradients are held at once where they have to be made.
 
