@@ -24,7 +24,8 @@ _TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 _WINDOWS = ("Complex", "10 windows")
 """What the choices of context are compared with."""
 
-_LINES = {"fast": "--", "appearance": "--", "confidence": ":"}
+_COLOURS = {"fast": "black", "10 by appearance": "crimson", "10 by confidence": "navy"}
+"""Of choices that are no family's own."""
 
 
 def draw_figure_4(records: Sequence[Record], path: Path) -> list[Path]:
@@ -55,7 +56,6 @@ def draw_figure_5(records: Sequence[Record], path: Path) -> list[Path]:
     Returns:
         The files, also of the circle and of the end of a window; none if there is no run to draw.
     """
-
     panels = {
         title: own
         for title, shows in _PANELS.items()
@@ -66,7 +66,7 @@ def draw_figure_5(records: Sequence[Record], path: Path) -> list[Path]:
     return [
         *_draw_curves(panels, path, closely=True),
         *_draw_circles(panels, path),
-        *_draw_edges(panels, path),
+        *_draw_edges({title: panels[title] for title in panels if title in _EDGES}, path),
     ]
 
 
@@ -83,11 +83,14 @@ _PANELS: dict[str, Callable[[str, str], bool]] = {
 }
 """Of figure 5: which methods and choices of context each shows."""
 
+_EDGES = ("families", "choice of context")
+"""The panels whose nets are looked at around the end of a window."""
+
 
 def _draw_curves(panels: Panels, path: Path, *, closely: bool = False) -> list[Path]:
     """0° over all steps, and below over the last turns, there `closely` around what superposes."""
     figure, rows = plt.subplots(
-        2, len(panels), figsize=(1 + 4 * len(panels), 6), squeeze=False, layout="constrained"
+        2, len(panels), figsize=(1 + 4 * len(panels), 6.6), squeeze=False, layout="constrained"
     )
     for column, (title, groups) in enumerate(panels.items()):
         whole, late = rows[0][column], rows[1][column]
@@ -103,7 +106,8 @@ def _draw_curves(panels: Panels, path: Path, *, closely: bool = False) -> list[P
         late.set_xlim(max(0, end - LATE * config["period"]), end)
         whole.set(title=title, ylim=(0, 100))
         late.set(xlabel="steps", ylim=_limits(groups) if closely else (0, 100))
-        whole.legend(fontsize=6, loc="lower left")
+        handles, labels = whole.get_legend_handles_labels()
+        _legend_below(late, -0.17, handles, labels)
     for row in rows:
         row[0].set_ylabel("accuracy at 0° (%)")
     return save_figure(figure, path)
@@ -118,7 +122,7 @@ def _draw_circles(panels: Panels, path: Path) -> list[Path]:
     figure, row = plt.subplots(
         1,
         len(shown) + (one is not None),
-        figsize=(1 + 4 * (len(shown) + (one is not None)), 4.6),
+        figsize=(1 + 4 * (len(shown) + (one is not None)), 5.4),
         squeeze=False,
         subplot_kw={"projection": "polar"},
         layout="constrained",
@@ -129,7 +133,7 @@ def _draw_circles(panels: Panels, path: Path) -> list[Path]:
             curves = [circle_of(each, own_reading(each)) for each in group.records]
             _plot_around(axes, degrees, curves, label=label_of(group), **_style(group))
         axes.set_title(title)
-        axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=2)
+        _legend_below(axes, -0.08)
     if one is not None:
         _plot_reach(row[0][-1], one)
     for axes in row[0]:
@@ -157,7 +161,7 @@ def _draw_edges(panels: Panels, path: Path) -> list[Path]:
     for axes, (title, groups) in zip(row[0], shown.items(), strict=True):
         for group in groups:
             edges = [each["edge"] for each in group.records]
-            degrees, colour = edges[0]["degrees"], style_of(group["method"])["color"]
+            degrees, colour = edges[0]["degrees"], _style(group)["color"]
             for place, line in enumerate(("-", "--")):
                 curves = [
                     [percent(right[place], edge["images"]) for right in edge["correct"]]
@@ -167,7 +171,7 @@ def _draw_edges(panels: Panels, path: Path) -> list[Path]:
                 plot_spread(axes, degrees, curves, label=label, color=colour, linestyle=line)
         axes.axvline(degrees[len(degrees) // 2], color="black", linewidth=0.5)
         axes.set(title=title, xlabel="angle of the test images (°)")
-        axes.legend(fontsize=6, loc="lower center")
+        _legend_below(axes, -0.2)
     row[0][0].set_ylabel("accuracy (%)")
     return save_figure(figure, path.with_name(f"{path.name}-edge"))
 
@@ -181,9 +185,7 @@ def label_of(group: Group) -> str:
 
 def _style(group: Group) -> dict[str, Any]:
     style = style_of(group["method"])
-    for word in (*choice_of(group).split(), group["choose"]):
-        style |= {"linestyle": _LINES[word]} if word in _LINES else {}
-    return style
+    return style | {"color": _COLOURS.get(choice_of(group), style["color"])}
 
 
 def _plot_curve(axes: Axes, group: Group) -> None:
@@ -217,11 +219,16 @@ def _plot_reach(axes: Axes, group: Group) -> None:
     reach = group.records[0]["reach"]
     for place, context in enumerate(reach["contexts"]):
         curve = [percent(right[place], reach["images"]) for right in reach["correct"]]
-        colour = plt.get_cmap("twilight")((place + 0.5) / len(reach["contexts"]))
+        colour = plt.get_cmap("hsv")((place + 0.5) / len(reach["contexts"]))
         _plot_around(axes, reach["degrees"], [curve], label=f"context {context}", color=colour)
     seed = group.records[0]["config"]["seed"]
-    axes.set_title(f"{label_of(group)}, seed {seed}: each context")
-    axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=4)
+    axes.set_title(f"each context of {label_of(group)}, seed {seed}")
+    _legend_below(axes, -0.08)
+
+
+def _legend_below(axes: Axes, place: float, *of: Sequence[Any]) -> None:
+    """A legend under the axes, where it hides nothing."""
+    axes.legend(*of, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, place), ncols=3)
 
 
 def _edge_contexts(group: Group) -> list[int]:
