@@ -164,7 +164,12 @@ def train_to_record(
         status = "diverged"
         record |= {"diverged": {"step": diverged.step, "fault": diverged.fault}}
     parts = {part: round(seconds, 2) for part, seconds in log["seconds"].items()}
-    record["environment"] |= {"device": learner.device.type, "peak_memory_mb": _peak_memory_mb()}
+    record["environment"] |= {
+        "device": learner.device.type,
+        # One thread on a CPU adds in one order; torch promises no such thing of other devices.
+        "deterministic": learner.device.type == "cpu",
+        "peak_memory_mb": _peak_memory_mb(),
+    }
     record |= {name: part for name, part in log.items() if name not in ("step", "seconds")}
     # The whole run, not only what came after the last checkpoint.
     seconds = {"seconds": round(sum(parts.values()), 1), "seconds_of": parts}

@@ -61,6 +61,7 @@ def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
     assert record["final"] == {"images": 360, "correct": record["rows"]["correct"][-1]}
     assert set(record["seconds_of"]) == {"training", "observing", "checkpoints"}
     assert {"torch", "commit", "device", "peak_memory_mb"} <= set(record["environment"])
+    assert record["environment"]["deterministic"]
     assert record["resumed_at"] == []
 
 
