@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from experiments import permuting, rotating
+from experiments import incremental, permuting, rotating
 from experiments.runner import read_record
 from experiments.runner.record import Record
 
@@ -15,6 +15,7 @@ class _Preset(Protocol):
 
 
 PRESETS: dict[str, Mapping[str, _Preset]] = {
+    incremental.EXPERIMENT: incremental.PRESETS,
     permuting.EXPERIMENT: permuting.PRESETS,
     rotating.EXPERIMENT: rotating.PRESETS,
 }

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments import _capacity_summary as capacity
+from experiments import _incremental_summary as incremental
 from experiments import _permuting_summary as permuting
 from experiments import _rotating_summary as rotating
-from experiments._presets import records_of
+from experiments._presets import PRESETS, records_of
 from experiments._rotating_claims import claims_table
 from experiments.runner import read_record
 from experiments.runner.groups import groups_of
@@ -41,8 +42,16 @@ RUN_TABLES: dict[str, dict[str, Callable[[Sequence[Record]], str]]] = {
         "claims": claims_table,
         "inferred": lambda records: rotating.inferred_table(groups_of(records)),
     },
+    "incremental": {
+        "accuracy": lambda records: incremental.table(groups_of(records)),
+        "test-batches": lambda records: incremental.batch_table(groups_of(records)),
+        "run-or-not": lambda records: incremental.table_of_runs(
+            PRESETS["incremental"]["paper"].runs(), records
+        ),
+    },
 }
-"""Of the runs of an experiment's preset, by their names."""
+"""Of the runs of an experiment's preset, by their names; `run-or-not` is of `paper` alone and needs
+no record."""
 
 _BLOCK = re.compile(r"(<!-- table: (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -71,7 +80,7 @@ def _table(source: str, name: str, results: Path) -> str:
         return TABLES[name](read_record(results / f"{source}.json"))
     experiment, preset = source.split("/")
     records, _ = records_of(experiment, preset, results)
-    if not records:
+    if not records and name != "run-or-not":
         raise FileNotFoundError(f"{results / experiment} has no record of the preset {preset}.")
     return RUN_TABLES[experiment][name](records)
 

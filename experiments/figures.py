@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tyro
 
+from experiments._incremental_figures import draw_figure_6
 from experiments._permuting_figures import draw_figure_2, draw_figure_3, draw_table
 from experiments._permuting_summary import paper_runs, table
 from experiments._presets import records_of
@@ -60,6 +61,9 @@ FIGURES: dict[tuple[str, str], Draw] = {
     ("permuting", "table"): _permuting(_draw_and_write_table),
     ("rotating", "figure-4"): draw_figure_4,
     ("rotating", "figure-5"): draw_figure_5,
+    ("incremental", "paper"): draw_figure_6,
+    ("incremental", "cpu"): draw_figure_6,
+    ("incremental", "split-cifar100"): draw_figure_6,
 }
 """By experiment and preset: what draws its records to a path without an ending."""
 

@@ -1,0 +1,416 @@
+"""The experiment on incremental CIFAR: its networks, its records, how it goes on, its size."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from experiments import incremental
+from experiments._incremental_estimate import estimate
+from experiments._incremental_figures import draw_figure_6
+from experiments._incremental_measure import TestSets
+from experiments._incremental_memory import expected_memory, gigabytes, memory_of
+from experiments._incremental_run import Run, learner_of, run_to_record
+from experiments._incremental_summary import result_of, table_of_runs
+from experiments._incremental_tasks import CLASSES_PER_TASK, stream_of
+from experiments._readme import filled
+from experiments.incremental import EVERY, PAPER, PRESETS, SEEDS, Config
+from experiments.methods import Heads, count_numbers
+from experiments.runner import build_resnet18, read_record
+from experiments.runner.files import DamagedFile
+from psp_contexts import BinaryContexts, SignedPermutationContexts
+from psp_data import Images, IncrementalStream
+from psp_nn import Superposed, SuperposedConv2d, report, use_context
+
+ROOT = Path(__file__).parents[2]
+SMOKE = PRESETS["smoke"]
+MEASURED = ("numbers", "curve", "rows", "final", "test_batches")
+WIDTH = 2
+
+
+def small(method, norms, **changes):
+    """A few steps on the digits."""
+    strength = {"EWC": 30.0, "SI": 0.3}.get(method.removeprefix("multi-head-"))
+    run = Run(method, norms, 0, strength, tasks="split-digits", width=WIDTH, steps=3, batch=16)
+    return dataclasses.replace(run, **{"curve_every": 2, "fisher_images": 8, **changes})
+
+
+@pytest.fixture
+def two_tasks(monkeypatch):
+    """Of five digits each."""
+    monkeypatch.setitem(CLASSES_PER_TASK, "split-digits", 5)
+
+
+def record_of(run, folder):
+    return run_to_record(run, folder=folder, device="cpu", checkpoint_seconds=1e9)
+
+
+def learner_and_stream(method, norms, **changes):
+    run = small(method, norms, **changes)
+    stream = stream_of(run.tasks, run.seed, run.batch, run.steps)
+    return learner_of(run, stream, "cpu"), stream
+
+
+def test_the_command_leaves_records_and_does_not_run_them_again(tmp_path):
+    command = [sys.executable, "experiments/incremental.py", "smoke", "--out", str(tmp_path)]
+    command += ["--width", str(WIDTH), "--steps", "2", "--method", "Binary", "multi-head-SI"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "3 of 3 runs to do; by a few steps of each kind they will take" in done.stdout
+    assert "split-digits, ResNet-18 of width 2, 2 steps of 32 images a task (paper:" in done.stdout
+    assert "| multi-head-SI (" in done.stdout
+    folder = tmp_path / "incremental"
+    records = {path: read_record(path) for path in folder.glob("*.json")}
+    assert {record["config"]["method"] for record in records.values()} == {
+        "Binary",
+        "multi-head-SI",
+    }
+    times = {path: path.stat().st_mtime_ns for path in records}
+    config = dataclasses.replace(SMOKE, width=WIDTH, steps=2, method=("Binary", "multi-head-SI"))
+    incremental.run(dataclasses.replace(config, out=tmp_path))
+    assert times == {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    done = estimate(config.runs(), folder, torch.device("cpu"), jobs=1)
+    assert done == "3 of 3 runs are done."
+
+
+@pytest.mark.parametrize(("method", "norms"), EVERY)
+def test_a_run_leaves_a_whole_record_and_the_same_one_if_it_is_stopped(
+    method, norms, two_tasks, tmp_path, monkeypatch
+):
+    run = small(method, norms)
+    whole = record_of(run, tmp_path)
+    assert whole["status"] == "complete"
+    record = json.loads(json.dumps(whole, allow_nan=False))
+    assert Run(**record["config"]) == run
+    assert record["curve"]["steps"] == [2, 3, 4, 6]
+    assert [len(row) for row in record["rows"]["correct"]] == [1, 2]
+    assert len(record["final"]["correct"]) == 2
+    compared = record["test_batches"]
+    if norms != "batch":
+        assert {*compared["correct"], compared["one_class_correct"]} == {compared["correct"][0]}
+
+    class Killed(Exception):
+        pass
+
+    def stopping(self, path):
+        if self.done > 4 / 6 + 1e-9:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.runner.Progress.write", stopping)
+        patch.setattr("experiments.runner.Checkpoint.is_due", lambda self: True)
+        with pytest.raises(Killed):
+            record_of(run, tmp_path)
+    resumed = record_of(run, tmp_path)
+    assert resumed["resumed_at"] == [4]
+    for part in MEASURED:
+        assert resumed[part] == whole[part]
+
+
+def test_contexts_keep_an_old_task_where_the_standard_net_loses_it(two_tasks, tmp_path):
+    def task_0(method):
+        run = small(method, "batch", width=4, steps=20, batch=32, curve_every=20)
+        return result_of(record_of(run, tmp_path)).tasks[0]
+
+    assert task_0("Binary") > 80 > 50 > task_0("standard")
+
+
+def test_the_network_is_torchvisions_and_what_is_superposed_is_the_papers():
+    learner, _ = learner_and_stream("Binary", "batch", width=4)
+    layers = {layer.name: layer for layer in report(learner.net).layers}
+    convolutions = {
+        name: module
+        for name, module in learner.net.named_modules()
+        if isinstance(module, nn.Conv2d)
+    }
+    assert len(convolutions) == 20
+    assert not layers["conv1"].superposed
+    assert type(convolutions.pop("conv1")) is nn.Conv2d
+    for name, layer in convolutions.items():
+        assert layers[name].superposed
+        assert type(layer) is SuperposedConv2d
+        assert type(layer.family()) is BinaryContexts
+        assert layer.family().dim == layer.in_channels * layer.kernel_size[0] ** 2
+    assert layers["fc"].superposed
+    for module in learner.net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert not [*module.parameters(), *module.buffers()]
+    assert type(learner.net).__module__ == "torchvision.models.resnet"
+
+
+def test_permutations_act_on_input_channels():
+    learner, _ = learner_and_stream("SignedPermutation", "per-context", width=4)
+    for module in learner.net.modules():
+        if isinstance(module, SuperposedConv2d):
+            assert type(module.family()) is SignedPermutationContexts
+            assert module.family().dim == module.in_channels
+
+
+def test_the_wide_network_is_torchvisions_resnet18_but_for_its_first_layer():
+    from torchvision.models import resnet18
+
+    ours, theirs = build_resnet18(64, 10, seed=0), resnet18(num_classes=10)
+
+    def shapes(net):
+        return {name: value.shape for name, value in net.state_dict().items() if name != "conv1"}
+
+    changed = {name for name, shape in shapes(theirs).items() if shapes(ours)[name] != shape}
+    assert changed == {"conv1.weight"}
+    assert ours.conv1.weight.shape == (64, 3, 3, 3)
+    assert all(value.device.type == "cpu" for value in ours.state_dict().values())
+    again = build_resnet18(64, 10, seed=0)
+    assert all(map(torch.equal, ours.parameters(), again.parameters()))
+    x = torch.zeros(1, 3, 32, 32)
+    stages = nn.Sequential(ours.conv1, ours.bn1, ours.maxpool, ours.layer1)
+    assert stages(x).shape == (1, 64, 32, 32)
+
+
+@pytest.mark.parametrize("method", ["multi-head", "multi-head-EWC", "multi-head-SI"])
+def test_each_task_has_its_own_head(method):
+    learner, stream = learner_and_stream(method, "per-context")
+    heads = next(module for module in learner.net.modules() if isinstance(module, Heads))
+    assert len(heads) == stream.num_tasks
+    weights = [head.weight.detach().clone() for head in heads]
+    assert len({tuple(weight.flatten().tolist()) for weight in weights}) == len(heads)
+    learner.use(2)
+    learner.step(*stream.train_batch(8))
+    moved = [not torch.equal(head.weight, old) for head, old in zip(heads, weights, strict=True)]
+    assert moved == [False, False, True, False, False]
+
+    images, labels = stream.test_set(0)
+    for task, head in enumerate(heads):
+        with torch.no_grad():
+            head.weight.zero_()
+            head.bias.copy_(torch.tensor([1.0, 0.0] if task % 2 else [0.0, 1.0]))
+    counts = [learner.count_correct(images, labels, context=task) for task in range(4)]
+    zeros, ones = int((labels == 0).sum()), int((labels == 1).sum())
+    assert counts == [ones, zeros, ones, zeros]
+    mixed = torch.arange(len(labels)) % 2
+    assert learner.count_correct(images, labels, mixed) == int((labels != mixed).sum())
+    assert heads.current == 2
+
+
+def test_numbers_stored_count_norms_and_heads():
+    def numbers(method, norms):
+        learner, stream = learner_and_stream(method, norms, width=4)
+        return count_numbers(learner, stream.num_tasks)
+
+    net = build_resnet18(4, 2, seed=0, channels=1)
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    units = sum(module.num_features for module in norms)
+    weights = sum(value.numel() for value in net.parameters()) - 2 * units
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m is not net.conv1]
+    kernels = sum(layer.weight[0].numel() for layer in layers) + net.fc.in_features
+    head = sum(value.numel() for value in net.fc.parameters())
+    assert numbers("standard", "batch") == {"total": weights, "per_added_model": 0}
+    assert numbers("standard", "shared")["total"] == weights + 4 * units
+    assert numbers("standard", "per-context")["per_added_model"] == 4 * units
+    assert numbers("Binary", "batch") == {
+        "total": weights + 5 * kernels,
+        "per_added_model": kernels,
+    }
+    assert numbers("Binary", "per-context")["per_added_model"] == kernels + 4 * units
+    channels = sum(layer.in_channels for layer in layers) + net.fc.in_features
+    permuted = numbers("SignedPermutation", "per-context")
+    assert permuted["per_added_model"] == channels + 4 * units
+    assert numbers("multi-head", "batch") == {
+        "total": weights + 4 * head,
+        "per_added_model": head,
+    }
+    # EWC keeps three numbers for every one that is learned, a head's and an affine's included.
+    ewc = numbers("multi-head-EWC", "per-context")["per_added_model"]
+    assert ewc == 3 * head + (3 * 2 + 2) * units
+    assert numbers("single", "shared")["per_added_model"] == weights + 4 * units
+
+
+def test_batch_statistics_depend_on_the_test_batch_and_those_of_a_context_do_not():
+    images = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for norms, alike in (("batch", False), ("per-context", True)):
+        learner, _ = learner_and_stream("Binary", norms)
+        net = learner.net.eval()
+        with torch.no_grad(), use_context(net, 1):
+            assert torch.allclose(net(images)[:8], net(images[:8]), atol=1e-5) == alike
+
+
+def test_the_presets_are_complete():
+    def cells(name):
+        return {(run.method, run.norms, run.seed) for run in PRESETS[name].runs()}
+
+    assert set(PRESETS) == {"paper", "cpu", "split-cifar100", "search", "smoke"}
+    for run in PRESETS["paper"].runs():
+        assert (run.tasks, run.width, run.steps, run.batch) == ("icifar", 64, 20_000, 128)
+        assert (run.learning_rate, run.precision, run.test_batch) == (1e-3, "float32", 1000)
+        assert "steps" not in run.name
+    assert cells("paper") == {(method, norms, 0) for method, norms in PAPER}
+    for name in ("cpu", "split-cifar100"):
+        assert cells(name) == {(*variant, seed) for variant in EVERY for seed in SEEDS}
+    for run in PRESETS["cpu"].runs() + PRESETS["search"].runs():
+        assert run.tasks == "icifar"
+        assert "width8" in run.name
+    assert not cells("search") & cells("cpu")
+    methods = {(run.method, run.norms) for run in PRESETS["search"].runs()}
+    assert methods == {variant for variant in EVERY if "EWC" in variant[0] or "SI" in variant[0]}
+    assert {run.tasks for run in SMOKE.runs()} == {"split-digits"}
+    names = [run.name for preset in PRESETS.values() for run in preset.runs()]
+    assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset.runs()})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": ("binary",)}, r"method: 'binary' is none; choose from standard, .*multi-head"),
+        ({"norms": ("frozen",)}, r"norms: 'frozen' is none; choose from batch, per-context"),
+        ({"norms": ("batch", "batch")}, "norms must be different values"),
+        ({"width": 0}, "width must be at least 1, not 0"),
+        ({"test_batch": 0}, "test_batch must be at least 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
+        ({"strength": (-1.0,)}, "strength must be positive"),
+        ({"method": ("multi-head-EWC",), "norms": ("batch",)}, "the statistics of a batch of one"),
+        ({"method": ("Complex",), "precision": "bfloat16"}, "Complex is complex, and torch has"),
+        ({"grids": SMOKE.grids, "method": ("Rotation",)}, "the preset has no run with"),
+    ],
+)
+def test_bad_values_are_refused_before_any_work(change, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**change)
+
+
+def test_what_needs_a_gpu_says_so_until_it_is_run(tmp_path):
+    text = filled("<!-- table: incremental/paper run-or-not -->\n<!-- end -->", tmp_path)
+    for method in ("standard", "multi-head", "Binary"):
+        assert f"| {method} | batch | not run: needs a GPU |" in text
+    assert "ResNet-18 of width 64, 20,000 steps of 128 images a task (the paper's size)" in text
+    runs = PRESETS["paper"].runs()
+    rows = {"images": 10, "correct": [[9], [8, 10]]}
+    record = {"config": dataclasses.asdict(runs[0]), "rows": rows} | {
+        "final": {"images": [100, 20], "correct": [82, 19]},
+        "numbers": {"total": 1000, "per_added_model": 10},
+    }
+    text = table_of_runs(runs, [record])
+    assert "| standard | batch | 82.0 | 95.0 | 88.5 | 95.0 | 10.0 | 1,000 | 10 | 1 |" in text
+    assert text.count("not run: needs a GPU") == 2
+
+
+def test_the_figure_shows_every_kind_of_batch_norm(two_tasks, tmp_path):
+    variants = [("Binary", "batch"), ("multi-head", "per-context"), ("single", "shared")]
+    runs = [small(method, norms, steps=2) for method, norms in variants]
+    runs.append(dataclasses.replace(runs[0], seed=1))
+    records = [record_of(run, tmp_path) for run in runs]
+    files = draw_figure_6(records, tmp_path / "figure")
+    assert [path.name for path in files] == ["figure.png", "figure.svg"]
+    drawn = files[1].read_text()
+    for text in ("BatchNorm of the batch", "BatchNorm shared", "BatchNorm per context"):
+        assert f"<!-- {text}" in drawn
+    assert drawn.count("<!-- single -->") == 3
+    assert "ResNet-18 of width 2, 2 steps of 16 images a task (paper: 64" in drawn
+    assert draw_figure_6([], tmp_path / "nothing") == []
+
+
+def test_missing_images_are_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    def load(name, **options):
+        raise FileNotFoundError(f"{name} is not there")
+
+    monkeypatch.setattr("experiments.runner.images.load", load)
+    monkeypatch.setattr(sys, "argv", ["incremental.py", "cpu", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as exit_:
+        incremental.main()
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err.strip() == "error: cifar10 is not there"
+    assert not (tmp_path / "out").exists()
+
+
+def blank(name, classes, train=20, test=10):
+    """A set of so many images of each class, all black."""
+    labels = torch.arange(classes)
+    pixels = [torch.zeros(classes * n, 3, 32, 32, dtype=torch.uint8) for n in (train, test)]
+    return Images(name, pixels[0], labels.repeat(train), pixels[1], labels.repeat(test))
+
+
+def test_a_copy_that_lacks_classes_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr("psp_data._presets.load", lambda name, *_: blank(name, 10))
+    monkeypatch.setattr("experiments._incremental_tasks.load_images", lambda name: None)
+    with pytest.raises(DamagedFile, match="this copy of cifar100 has no images of the classes"):
+        stream_of("icifar", seed=0, batch=8, steps=1)
+
+
+def test_all_hundred_classes_are_split_where_they_are(monkeypatch):
+    monkeypatch.setattr("experiments._incremental_tasks.load_images", lambda name: blank(name, 100))
+    stream = stream_of("split-cifar100", seed=0, batch=8, steps=1)
+    assert stream.num_tasks == 20
+    assert stream.classes(19) == (95, 96, 97, 98, 99)
+
+
+def test_a_few_test_images_lie_evenly_over_the_set():
+    _, stream = learner_and_stream("standard", "shared")
+    tests = TestSets(stream)
+    images, labels = tests(1, 10)
+    every, all_labels = stream.test_set(1)
+    assert len(labels) == 10
+    assert torch.equal(images[5], every[5 * len(every) // 10])
+    assert labels[5] == all_labels[5 * len(every) // 10]
+
+
+def assert_all_on(learner, device):
+    """Weights, gradients, the optimiser's state, and what the contexts have looked up."""
+    values = [*learner.net.parameters(), *learner.net.buffers()]
+    values += [value.grad for value in learner.net.parameters() if value.grad is not None]
+    for state in learner.optimiser.state.values():
+        values += [each for name, each in state.items() if name != "step"]  # anywhere, a count
+    for layer in learner.net.modules():
+        if isinstance(layer, Superposed):
+            values += [each for operands in layer._operands.values() for each in operands]
+    assert {value.device.type for value in values} == {device}
+
+
+@pytest.mark.parametrize("run", PRESETS["paper"].runs(), ids=lambda run: run.method)
+def test_the_papers_size_trains_on_a_gpu_of_16_gb(run, monkeypatch, capsys):
+    """On fake tensors, which know their device and hold no data, at full size.
+
+    Where there is no driver, autograd asks it for a stream in the backward pass even about tensors
+    without data. So there the gradients of "cuda" are made by hand, between the forward pass and
+    the optimiser's step, and a whole step is taken on "lazy", which autograd takes anywhere.
+    """
+    images = blank("blank", 10)
+    stream = IncrementalStream([(images, range(10))] * 5, batch_size=8, steps_per_task=1)
+    # Fake parameters cannot be moved (torch swaps tensors for that, and does not swap those), so
+    # layers are made where they shall be; that a real one follows `.to()` is a test of psp-nn.
+    monkeypatch.setattr(nn.Module, "to", lambda net, *args, **options: net)
+
+    def learner_and_batch(device):
+        with torch.device(device):
+            learner = learner_of(run, stream, device)
+            learner.net.train()
+            learner.use(4)
+            labels = torch.empty(run.batch, dtype=torch.int64)
+            return learner, torch.empty(run.batch, 3, 32, 32), labels
+
+    # The network is begun on the meta device, whose tensors are not fake.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        learner, *batch = learner_and_batch("cuda")
+        memory = memory_of(learner, *batch)
+        if torch.cuda.is_available():
+            learner.step(*batch)
+        else:
+            loss = learner._loss(*batch)
+            assert (loss.shape, loss.device.type, loss.dtype) == ((), "cuda", torch.float32)
+            for value in learner.net.parameters():
+                value.grad = torch.empty_like(value)
+            learner.optimiser.step()
+        assert_all_on(learner, "cuda")
+        # No optimiser is fused there.
+        monkeypatch.setattr("experiments.methods.build.rmsprop", torch.optim.RMSprop)
+        learner, *batch = learner_and_batch("lazy")
+        assert learner.step(*batch).device.type == "lazy"
+        assert_all_on(learner, "lazy")
+    monkeypatch.undo()
+    sets = [blank("cifar10", 10, 5000, 1000), blank("cifar100", 100, 500, 100)]
+    expected = expected_memory(run, stream, sets)
+    assert {part: expected[part] for part in memory} == memory
+    with capsys.disabled():
+        print(f"\n{run.name}: {gigabytes(expected)} on the device, {expected}")
+    assert 1e9 < sum(expected.values()) < 16e9
