@@ -61,7 +61,7 @@ def test_a_package_declares_what_it_imports(package):
     in_tests = declared | {line.split(">")[0].strip() for line in extras} | {project["name"]}
     name = project["name"].replace("-", "_")
     for path in [*files(name), *(package / "tests").rglob("*.py")]:
-        for_developers = "tests" in path.parts or path.name in ("testing.py", "benchmark.py")
+        for_developers = {"tests", "testing", "benchmark.py"} & set(path.parts)
         allowed = in_tests if for_developers else declared
         for module in set(imports(path)) - set(sys.stdlib_module_names) - {name}:
             distribution = DISTRIBUTION.get(module, module.replace("_", "-"))

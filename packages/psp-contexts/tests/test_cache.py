@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from psp_contexts import BinaryContexts, PermutationContexts, RotationContexts
-from psp_contexts._cache import OperandCache
+from psp_contexts._cache import OVERHEAD, OperandCache
 from psp_contexts.testing import FAMILIES, family_name
 
 FIXED = [family for family in FAMILIES if "learned" not in family_name(family)]
@@ -15,15 +15,15 @@ def counting_cache(num_contexts, max_bytes):
 
     def make(index):
         made.append(index)
-        return (torch.full((4,), float(index)),)  # 16 bytes
+        return (torch.full((1000,), float(index)),)  # 4000 bytes, and the tensor itself
 
     return OperandCache(make, num_contexts, max_bytes), made
 
 
 def test_a_context_is_made_once_while_it_fits():
-    cache, made = counting_cache(num_contexts=8, max_bytes=128)
+    cache, made = counting_cache(num_contexts=8, max_bytes=8 * 4000)
     for index in (3, 5, 3):
-        assert cache.one(index)[0].tolist() == [index] * 4
+        assert cache.one(index)[0].tolist() == [index] * 1000
     assert cache.many(torch.tensor([[5, 3], [0, 3]]))[0][..., 0].tolist() == [[5, 3], [0, 3]]
     assert made == [3, 5, 0]
     assert not cache.complete
@@ -33,13 +33,13 @@ def test_a_context_is_made_once_while_it_fits():
 
 
 def test_a_larger_family_keeps_its_most_recent_contexts():
-    cache, made = counting_cache(num_contexts=9, max_bytes=128)
+    cache, made = counting_cache(num_contexts=100, max_bytes=8 * (4000 + OVERHEAD))
     for index in range(9):  # 8 fit
         cache.one(index)
     assert cache.many(torch.tensor([8, 1, 8]))[0][:, 0].tolist() == [8, 1, 8]
     cache.one(0)
     assert made == [*range(9), 0]
-    with pytest.raises(MemoryError, match="144 bytes, more than the 128 of cache_bytes"):
+    with pytest.raises(MemoryError, match="400,000 bytes, more than the 40,192 of cache_bytes"):
         cache.fill()
 
 

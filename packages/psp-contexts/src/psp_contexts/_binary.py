@@ -22,10 +22,10 @@ class BinaryContexts(DiagonalContexts):
         tensor([ 1.,  1., -1.,  1.,  1.,  1.])
     """
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """The signs, int8."""
         return (self._source().signs(index, self.dim),)
 
-    def diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
         """The signs themselves."""
         return numbers.to(dtype)

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from psp_contexts._arguments import checked_count
 from psp_contexts._cache import Operands
-from psp_contexts._contexts import Contexts, _positive
+from psp_contexts._contexts import Contexts
 from psp_contexts._factor import smaller_factor
 from psp_contexts._grouped import apply_grouped
 
@@ -57,11 +58,11 @@ class BlockRotationContexts(Contexts):
                     f"dim={dim} is prime and has no blocks between 1 and {dim}; use a composite "
                     "dim, pass block_size, or use BinaryContexts or RotationContexts."
                 )
-        self.block_size = _positive("block_size", block_size)
+        self.block_size = checked_count("block_size", block_size)
         if self.dim % self.block_size:
             raise ValueError(f"block_size={block_size} does not divide dim={dim}; use a divisor.")
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """The blocks, shape (dim / block_size, block_size, block_size), float64."""
         return (self._source().haar(index, self.dim // self.block_size, self.block_size),)
 
@@ -70,7 +71,7 @@ class BlockRotationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim * self.block_size
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The blocks."""
         return (numbers[0].to(dtype),)
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+OVERHEAD = 1024
+"""Bytes that a tensor takes beside its numbers, roughly: what many small ones come to."""
+
 
 class Operands(tuple[Tensor, ...]):
     """What bind needs of a context. A type of its own, so that no plain tuple passes for it."""
@@ -122,7 +125,8 @@ class OperandCache:
 
     def _remember(self, index: int, made: Operands) -> Operands:
         self._recent[index] = made
-        while len(self._recent) > 1 and len(self._recent) * _bytes(made) > self._max_bytes:
+        each = _bytes(made) + OVERHEAD * len(made)
+        while len(self._recent) > 1 and len(self._recent) * each > self._max_bytes:
             self._recent.popitem(last=False)
         return made
 

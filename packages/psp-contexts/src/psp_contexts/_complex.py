@@ -23,11 +23,11 @@ class ComplexContexts(DiagonalContexts):
 
     is_complex = True
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """The phases in radians, float64."""
         return (self._source().phases(index, self.dim),)
 
-    def diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
         """e^{iφ}, computed in the precision of the phases."""
         if numbers.dtype not in (torch.float32, torch.float64):
             numbers = numbers.float()  # learned in a lower precision, which has no complex form

@@ -1,15 +1,26 @@
-"""What every family of contexts is: validation, lookup, and the laws' vocabulary."""
+"""What every family of contexts is: lookup, and the laws' vocabulary."""
 
 import hashlib
 import json
-import operator
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from psp_contexts._cache import OperandCache, Operands, hides_values
+from psp_contexts._arguments import (
+    LARGEST_DIM,
+    check_alignment,
+    check_dtype,
+    check_vectors,
+    checked_context,
+    checked_count,
+    checked_index,
+    checked_integer,
+    checked_spec,
+    checked_text,
+)
+from psp_contexts._cache import OperandCache, Operands
 from psp_contexts._random import Source
 
 _COMPLEX = {torch.float64: torch.complex128, torch.complex128: torch.complex128}
@@ -22,20 +33,22 @@ class Contexts(nn.Module, ABC):
     device, whatever `num_contexts` is and whichever were used before. So nothing of a fixed
     family is saved; what has been drawn is a cache of at most `cache_bytes` per dtype and device.
 
-    A new family says which numbers name one context (`draw`), what it makes of them once
-    (`operands`), and how they act (`_bind`, `_unbind`, `_matrix`); `psp_contexts.testing` then
-    holds it to the laws.
+    A new family says which numbers name one context (`_draw`), what it makes of them once
+    (`_operands`), and how they act (`_bind`, `_unbind`, `_matrix`), all on checked arguments;
+    `psp_contexts.testing` then holds it to the laws.
 
     Args:
-        dim: Length of the vectors, at least 1.
-        num_contexts: How many contexts there are, K. Millions cost nothing until used.
+        dim: Length of the vectors, 1 to 2³².
+        num_contexts: How many contexts there are, K, 1 to 2⁶³ − 1. Millions cost nothing until
+            used.
         seed: Any int. Other seeds give independent contexts.
         name: Whose contexts these are, for example the layer's name: families with other names
             are independent under one seed.
 
     Raises:
         TypeError: If `dim`, `num_contexts` or `seed` is not an int, or `name` not a str.
-        ValueError: If `dim` or `num_contexts` is less than 1, or the family has no map for `dim`.
+        ValueError: If `dim` or `num_contexts` is out of range, `name` has no UTF-8 form, or the
+            family has no map for `dim`.
 
     Source:
         Cheung et al. 2019, section 2: W = Σ_k W_k C_k⁻¹, read back as W C_k.
@@ -57,22 +70,20 @@ class Contexts(nn.Module, ABC):
     def __init__(self, dim: int, num_contexts: int, *, seed: int, name: str = "") -> None:
         """See the class."""
         super().__init__()
-        self.dim = _positive("dim", dim)
-        self.num_contexts = _positive("num_contexts", num_contexts)
-        self.seed = _integer("seed", seed)
-        if not isinstance(name, str):
-            raise TypeError(f"name must be a str, but {name!r} is a {type(name).__name__}.")
-        self.name = name
+        self.dim = checked_count("dim", dim, LARGEST_DIM)
+        self.num_contexts = checked_count("num_contexts", num_contexts)
+        self.seed = checked_integer("seed", seed)
+        self.name = checked_text("name", name)
         self._caches: dict[tuple[object, ...], OperandCache] = {}
 
     # The five things that a family defines.
 
     @abstractmethod
-    def draw(self, index: int) -> tuple[Tensor, ...]:
-        """The numbers that name context `index`, exact, on the CPU: Table 1 counts these."""
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
+        """`draw` for a checked index."""
 
     @abstractmethod
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """What `_bind` needs, made once from the numbers of one context."""
 
     @abstractmethod
@@ -93,7 +104,8 @@ class Contexts(nn.Module, ABC):
         """C_k x for every vector of x.
 
         Args:
-            x: Vectors, shape (…, dim), floating (complex for complex families, too).
+            x: Vectors, shape (…, dim), of 16 to 64 bits, floating or, for complex families,
+                complex.
             context: One index for all, or a LongTensor that broadcasts to x.shape[:-1]; or what
                 `look_up` gave for it, which is taken unchecked.
 
@@ -102,8 +114,8 @@ class Contexts(nn.Module, ABC):
 
         Raises:
             IndexError: If an index is not in 0..num_contexts-1; negative ones are not.
-            TypeError: If x is not floating, or complex for a real family, or the index no integer.
-            ValueError: If the shapes do not fit.
+            TypeError: If x has another dtype or is sparse, or the index is no integer.
+            ValueError: If the shapes do not fit, or the index holds no values but x does.
 
         Example:
             >>> import torch
@@ -114,7 +126,7 @@ class Contexts(nn.Module, ABC):
         """
         if isinstance(context, Operands):
             return self._bind(x, context)
-        return self._bind(x, self._checked(x, context, "x"))
+        return self._bind(x, self._checked(x, context))
 
     def unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         """C_k⁻¹ x for every vector of x; arguments and errors as for `bind`.
@@ -129,7 +141,7 @@ class Contexts(nn.Module, ABC):
         """
         if isinstance(context, Operands):
             return self._unbind(x, context)
-        return self._unbind(x, self._checked(x, context, "x"))
+        return self._unbind(x, self._checked(x, context))
 
     def store(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         """W C_k⁻¹: what model k adds to the superposition.
@@ -174,11 +186,13 @@ class Contexts(nn.Module, ABC):
             like: A tensor with the dtype and device of what will be bound.
             context: An index, or, if the family `gathers`, a LongTensor that broadcasts to the
                 leading dimensions of what will be bound.
-            check: Whether to check the index; False if that has been done.
+            check: Whether to check the arguments; False if that has been done.
 
         Raises:
             IndexError: If an index is not in 0..num_contexts-1.
-            ValueError: If `context` has dimensions and the family does not gather.
+            TypeError: If `like` is not what can be bound, or the index no integer.
+            ValueError: If `context` has dimensions and the family does not gather, or holds no
+                values but `like` does.
 
         Example:
             >>> import torch
@@ -188,12 +202,15 @@ class Contexts(nn.Module, ABC):
             >>> torch.equal(contexts.bind(x, contexts.look_up(x, 3)), contexts.bind(x, 3))
             True
         """
+        if check is not False:
+            check_vectors(self, "like", like, None)
+            context = checked_context(self, context, like)
         if isinstance(context, Tensor) and context.dim() and not self.gathers:
             raise ValueError(
-                f"{type(self).__name__} keeps operands too large to gather {tuple(context.shape)} "
-                "of them; pass the indices themselves to the verbs."
+                f"{type(self).__name__} keeps operands too large to gather those of a context of "
+                f"shape {tuple(context.shape)}; pass the indices themselves to the verbs."
             )
-        return self._lookup(like, self._checked_index(context) if check else context)
+        return self._lookup(like, context)
 
     def matrix(self, context: int | Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
         """The dense matrix of C_k: slow, for tests and for looking at.
@@ -205,14 +222,26 @@ class Contexts(nn.Module, ABC):
         Returns:
             Shape (*context.shape, dim, dim), on the CPU, differentiable for learned contexts.
 
+        Raises:
+            IndexError: If an index is not in 0..num_contexts-1.
+            TypeError: If the index is no integer, or `dtype` none that can be bound.
+
         Example:
             >>> from psp_contexts import PermutationContexts
             >>> PermutationContexts(3, num_contexts=2, seed=0).matrix(1).sum(0).tolist()
             [1.0, 1.0, 1.0]
         """
+        check_dtype("dtype", dtype)
         like = torch.empty(0, dtype=dtype, device="cpu")
-        index = self._checked_index(context)
-        return self._matrix(self._lookup(like, index))
+        return self._dense(like, checked_context(self, context, like))
+
+    def draw(self, index: int) -> tuple[Tensor, ...]:
+        """The numbers that name context `index`, exact, on the CPU: Table 1 counts these.
+
+        Raises:
+            IndexError, TypeError: If the index is not an int in 0..num_contexts-1.
+        """
+        return self._draw(checked_index("index", index, self.num_contexts))
 
     def fill(self, like: Tensor) -> None:
         """Draw every context now, for the dtype and device of `like`.
@@ -222,16 +251,21 @@ class Contexts(nn.Module, ABC):
 
         Raises:
             MemoryError: If the contexts take more than `cache_bytes`.
+            TypeError: If `like` is not what can be bound.
         """
-        self._cache(like).fill()
+        check_vectors(self, "like", like, None)
+        self._fill(like)
 
     def count_numbers(self, num_contexts: int) -> int:
         """How many numbers name the first `num_contexts` contexts, were they stored.
 
         The paper's Table 1; see `parameter_count`. By default as many for every context as
         `draw` gives.
+
+        Raises:
+            TypeError, ValueError: If `num_contexts` is not a positive int.
         """
-        return num_contexts * self.numbers_per_context
+        return self._count_numbers(checked_count("num_contexts", num_contexts))
 
     @property
     @abstractmethod
@@ -275,7 +309,7 @@ class Contexts(nn.Module, ABC):
             dtype, device = self._dtype(like.dtype), like.device
 
             def make(index: int) -> Operands:
-                made = self.operands(self.draw(index), dtype)
+                made = self._operands(self.draw(index), dtype)
                 return Operands([part.to(device) for part in made])
 
             self._caches[key] = OperandCache(make, self.num_contexts, self.cache_bytes)
@@ -292,6 +326,15 @@ class Contexts(nn.Module, ABC):
             return cache.many(context.to(like.device))
         return cache.one(context)
 
+    def _dense(self, like: Tensor, context: int | Tensor) -> Tensor:
+        return self._matrix(self._lookup(like, context))
+
+    def _fill(self, like: Tensor) -> None:
+        self._cache(like).fill()
+
+    def _count_numbers(self, num_contexts: int) -> int:
+        return num_contexts * self.numbers_per_context
+
     def _store(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         # A row w of W C⁻¹ is (C⁻¹)ᵀ w, which is C w for the real orthogonal families.
         return self._bind(weight, context)
@@ -299,82 +342,25 @@ class Contexts(nn.Module, ABC):
     def _retrieve(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         return self._unbind(weight, context)
 
+    def _checked(self, x: Tensor, context: int | Tensor) -> int | Tensor:
+        check_vectors(self, "x", x, self.dim)
+        index = checked_context(self, context, x)
+        if isinstance(index, Tensor):
+            check_alignment("x", x, index, 1)
+        return index
+
     def _checked_rows(self, weight: Tensor, context: int | Tensor) -> int | Tensor:
-        if isinstance(weight, Tensor) and weight.dim() < 2:
+        check_vectors(self, "weight", weight, self.dim)
+        index = checked_context(self, context, weight)
+        if weight.dim() < 2:
             raise ValueError(
                 f"weight must have shape (…, out, {self.dim}), but has {tuple(weight.shape)}; "
                 "for one vector use bind or unbind."
             )
-        context = self._checked(weight, context, "weight", trailing=2)
-        return context.unsqueeze(-1) if isinstance(context, Tensor) else context
-
-    def _checked(
-        self, x: Tensor, context: int | Tensor, argument: str, trailing: int = 1
-    ) -> int | Tensor:
-        family = type(self).__name__
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{argument} must be a Tensor, but is a {type(x).__name__}.")
-        if x.dim() == 0 or x.shape[-1] != self.dim:
-            raise ValueError(
-                f"{family} acts on vectors of length {self.dim}, but {argument} has shape "
-                f"{tuple(x.shape)}; build it with dim={x.shape[-1] if x.dim() else 1} or reshape "
-                f"{argument}."
-            )
-        if x.is_complex() and not self.is_complex:
-            raise TypeError(
-                f"{family} is real, but {argument} is {x.dtype}; use ComplexContexts or "
-                f"OnePowerContexts, or pass its real and imaginary parts one after the other."
-            )
-        if not (x.is_floating_point() or x.is_complex()):
-            raise TypeError(
-                f"{family} needs floating {argument}, but {argument} is {x.dtype}; convert it, "
-                f"for example {argument}.float()."
-            )
-        index = self._checked_index(context)
-        leading = x.shape[: x.dim() - trailing]
-        if isinstance(index, Tensor) and not _broadcasts(index.shape, leading):
-            raise ValueError(
-                f"context has shape {tuple(index.shape)}, which does not broadcast to "
-                f"{tuple(leading)}, the leading shape of {argument} {tuple(x.shape)}; pass an "
-                "int, or a LongTensor that does."
-            )
-        return index
-
-    def _checked_index(self, context: int | Tensor) -> int | Tensor:
-        if not isinstance(context, Tensor):
-            try:
-                index = operator.index(context)
-            except TypeError:
-                index = None
-            if index is None or isinstance(context, bool):
-                raise TypeError(
-                    f"context must be an int or a LongTensor, but {context!r} is a "
-                    f"{type(context).__name__}."
-                )
-            if not 0 <= index < self.num_contexts:
-                raise self._no_such_context(index)
+        if not isinstance(index, Tensor):
             return index
-        if context.dtype != torch.int64:
-            raise TypeError(
-                f"context must be an int or a LongTensor, but is a tensor of {context.dtype}; "
-                "convert it with .long()."
-            )
-        if context.numel() and not _traced(context):
-            low, high = (int(bound) for bound in context.aminmax())
-            if low < 0 or high >= self.num_contexts:
-                raise self._no_such_context(low if low < 0 else high)
-        return context
-
-    def _no_such_context(self, index: int) -> IndexError:
-        remedy = (
-            "negative indices do not count from the end."
-            if index < 0
-            else f"build the family with num_contexts={index + 1} or more to use it."
-        )
-        return IndexError(
-            f"context={index} is not one of the {self.num_contexts} contexts "
-            f"0..{self.num_contexts - 1}; {remedy}"
-        )
+        check_alignment("weight", weight, index, 2)
+        return index.unsqueeze(-1)
 
     # How it behaves as a module.
 
@@ -386,10 +372,10 @@ class Contexts(nn.Module, ABC):
         """Refuse the state of another family.
 
         Raises:
-            ValueError: If `state` names other contexts than these.
+            TypeError: If `state` is not a tensor.
+            ValueError: If `state` names other contexts than these, or is none of a family.
         """
-        theirs = json.loads(bytes(state.cpu().tolist()))
-        ours = self.spec()
+        theirs, ours = checked_spec("state", state), self.spec()
         if theirs != ours:
             differ = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
             raise ValueError(
@@ -412,27 +398,3 @@ class Contexts(nn.Module, ABC):
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self._caches.clear()  # what was drawn for another device or dtype is of no more use
         return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-
-def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
-    if len(shape) > len(target):
-        return False
-    tail = target[len(target) - len(shape) :]
-    return all(size in (1, wanted) for size, wanted in zip(shape, tail, strict=True))
-
-
-def _traced(context: Tensor) -> bool:
-    return torch.compiler.is_compiling() or hides_values(context)
-
-
-def _integer(argument: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument} must be an int, but {value!r} is a {type(value).__name__}.")
-    return operator.index(value)
-
-
-def _positive(argument: str, value: int) -> int:
-    value = _integer(argument, value)
-    if value < 1:
-        raise ValueError(f"{argument} must be at least 1, but is {value}.")
-    return value

@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from psp_contexts._arguments import checked_flag
 from psp_contexts._cache import Operands
 from psp_contexts._contexts import Contexts
+
+MOST_LEARNED = 2**31
 
 
 class DiagonalContexts(Contexts):
@@ -24,6 +27,10 @@ class DiagonalContexts(Contexts):
         name: See `Contexts`.
         learned: Whether the contexts are trained.
 
+    Raises:
+        TypeError, ValueError: As `Contexts`, and if all learned contexts together have more than
+            2³¹ numbers.
+
     Source:
         Cheung et al. 2019, sections 2.1 and 5 (learned contexts are its open question).
     """
@@ -35,16 +42,29 @@ class DiagonalContexts(Contexts):
     ) -> None:
         """See the class."""
         super().__init__(dim, num_contexts, seed=seed, name=name)
-        self.learned = learned
+        self.learned = checked_flag("learned", learned)
         self.learned_numbers = nn.Parameter(self._start().float()) if learned else None
 
     @abstractmethod
-    def diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
         """The diagonals c_k, shape (…, dim), from the numbers of contexts, shape (…, dim)."""
 
     def _start(self) -> Tensor:
-        """Where learning starts: the drawn numbers of every context, shape (rows, dim)."""
-        return torch.stack([self.draw(index)[0] for index in range(self.num_contexts)])
+        """Where learning starts: the numbers drawn for every row, shape (rows, dim)."""
+        if self._num_rows * self.dim > MOST_LEARNED:
+            raise ValueError(
+                f"num_contexts={self.num_contexts} learned contexts of dim={self.dim} are "
+                f"{self._num_rows * self.dim:,} numbers to train, more than {MOST_LEARNED:,}; use "
+                "fewer, or fixed ones, which take no memory."
+            )
+        return torch.stack([self._start_row(row) for row in range(self._num_rows)])
+
+    @property
+    def _num_rows(self) -> int:
+        return self.num_contexts
+
+    def _start_row(self, row: int) -> Tensor:
+        return self._draw(row)[0]
 
     def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
         """The learned numbers of the contexts, shape (*context.shape, dim)."""
@@ -55,20 +75,20 @@ class DiagonalContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The diagonal."""
-        return (self.diagonal(numbers[0], dtype),)
+        return (self._diagonal(numbers[0], dtype),)
 
     def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
         if self.learned_numbers is None or isinstance(context, Operands):
             return super()._lookup(like, context)
         numbers = self._learned(self.learned_numbers, context).to(like.device)
-        return Operands([self.diagonal(numbers, self._dtype(like.dtype))])
+        return Operands([self._diagonal(numbers, self._dtype(like.dtype))])
 
-    def fill(self, like: Tensor) -> None:
-        """Draw every context now; learned ones are there already. See `Contexts.fill`."""
+    def _fill(self, like: Tensor) -> None:
+        """Draw every context now; learned ones are there already."""
         if not self.learned:
-            super().fill(like)
+            super()._fill(like)
 
     def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         return x * self._lookup(x, context)[0]

@@ -19,7 +19,7 @@ class IdentityContexts(Contexts):
         tensor([1., 2.])
     """
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """Nothing."""
         return ()
 
@@ -28,7 +28,7 @@ class IdentityContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return 0
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Nothing."""
         return ()
 
@@ -41,8 +41,12 @@ class IdentityContexts(Contexts):
     def _matrix(self, operands: Operands) -> Tensor:
         raise AssertionError("matrix is defined without operands")
 
-    def matrix(self, context: int | Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """The identity matrix. See `Contexts.matrix`."""
-        index = self._checked_index(context)
-        shape = index.shape if isinstance(index, Tensor) else ()
-        return torch.eye(self.dim, dtype=dtype, device="cpu").repeat(*shape, 1, 1)
+    def _dense(self, like: Tensor, context: int | Tensor) -> Tensor:
+        shape = context.shape if isinstance(context, Tensor) else ()
+        return torch.eye(self.dim, dtype=like.dtype, device=like.device).repeat(*shape, 1, 1)
+
+    def _fill(self, like: Tensor) -> None:
+        pass  # there is nothing to draw
+
+    def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
+        return Operands()

@@ -39,7 +39,7 @@ class KroneckerRotationContexts(Contexts):
                 "SignedPermutationContexts, whose second moment is the same."
             )
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """A (a, a) and B (b, b), float64, and the signs (dim,), int8."""
         a = self._source("A").haar(index, 1, self.sizes[0])[0]
         b = self._source("B").haar(index, 1, self.sizes[1])[0]
@@ -50,7 +50,7 @@ class KroneckerRotationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.sizes[0] ** 2 + self.sizes[1] ** 2 + self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """A, B and the signs."""
         return tuple(part.to(dtype) for part in numbers)
 

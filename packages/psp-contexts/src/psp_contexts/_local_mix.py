@@ -5,9 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from psp_contexts._arguments import checked_integer
 from psp_contexts._complex import ComplexContexts
-from psp_contexts._contexts import _integer
 from psp_contexts._diagonal import rows_of
+
+MOST_NEIGHBOURS = 1000
+"""A context draws the phases of all its neighbours; and the more of them, the more all contexts
+are one: at a thousand, two far apart overlap by 0.998."""
 
 
 class LocalMixContexts(ComplexContexts):
@@ -22,7 +26,8 @@ class LocalMixContexts(ComplexContexts):
         num_contexts: See `Contexts`.
         seed: See `Contexts`.
         name: See `Contexts`.
-        neighbours: How many on either side are mixed in, n; 0 gives independent phases.
+        neighbours: How many on either side are mixed in, n, at most 1000; 0 gives independent
+            phases.
         learned: Whether the phases φ are trained.
 
     Source:
@@ -49,12 +54,10 @@ class LocalMixContexts(ComplexContexts):
         learned: bool = False,
     ) -> None:
         """See the class."""
-        self.neighbours = _integer("neighbours", neighbours)
-        if self.neighbours < 0:
-            raise ValueError(f"neighbours must be at least 0, but is {neighbours}.")
+        self.neighbours = checked_integer("neighbours", neighbours, 0, MOST_NEIGHBOURS)
         super().__init__(dim, num_contexts, seed=seed, name=name, learned=learned)
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """The mixed phases in radians, float64."""
         return (torch.stack([self._phases(index + step) for step in self._window()]).mean(0),)
 
@@ -65,9 +68,12 @@ class LocalMixContexts(ComplexContexts):
         # Position p holds φ(p − n), so that the first context has neighbours, too.
         return self._source().phases(position, self.dim)
 
-    def _start(self) -> Tensor:
-        positions = range(self.num_contexts + 2 * self.neighbours)
-        return torch.stack([self._phases(position) for position in positions])
+    @property
+    def _num_rows(self) -> int:
+        return self.num_contexts + 2 * self.neighbours
+
+    def _start_row(self, row: int) -> Tensor:
+        return self._phases(row)
 
     def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
         window = [rows_of(learned_numbers, context + step) for step in self._window()]

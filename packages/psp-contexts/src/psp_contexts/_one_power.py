@@ -24,7 +24,7 @@ class OnePowerContexts(ComplexContexts):
         True
     """
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """The power alone; the phases are shared by all contexts."""
         return (torch.tensor(float(index), dtype=torch.float64, device="cpu"),)
 
@@ -33,7 +33,7 @@ class OnePowerContexts(ComplexContexts):
         """See `Contexts.numbers_per_context`."""
         return 1
 
-    def count_numbers(self, num_contexts: int) -> int:
+    def _count_numbers(self, num_contexts: int) -> int:
         """The phases of C once, and a power for every context but the first."""
         return self.dim + (num_contexts - 1) * self.numbers_per_context
 
@@ -41,11 +41,11 @@ class OnePowerContexts(ComplexContexts):
         """The phases φ of C in radians, shape (dim,), float64."""
         return self._source().phases(0, self.dim)
 
-    def diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
         """e^{iφk} from powers of shape (…, 1) or, learned, from phases of shape (…, dim)."""
         phases = numbers if self.learned else numbers[..., None] * self.shared_phases()
         # Reduced in float64 before `exp`: float32 would lose the phase of a large power.
-        return super().diagonal(phases.remainder(2 * math.pi), dtype)
+        return super()._diagonal(phases.remainder(2 * math.pi), dtype)
 
     def _start(self) -> Tensor:
         return self.shared_phases()

@@ -1,6 +1,7 @@
 """What a superposed linear layer stores: the paper's Table 1."""
 
-from psp_contexts._contexts import Contexts, _positive
+from psp_contexts._arguments import checked_count
+from psp_contexts._contexts import Contexts
 from psp_contexts._identity import IdentityContexts
 
 
@@ -21,7 +22,8 @@ def parameter_count(contexts: Contexts, out_features: int, num_models: int = 1) 
         A count of real numbers. A sign counts as one.
 
     Raises:
-        TypeError, ValueError: If `out_features` or `num_models` is not a positive int.
+        TypeError: If `contexts` is no family with its `dim`, or a number no int.
+        ValueError: If a number is less than 1.
 
     Source:
         Cheung et al. 2019, Table 1.
@@ -32,8 +34,13 @@ def parameter_count(contexts: Contexts, out_features: int, num_models: int = 1) 
         >>> parameter_count(contexts, 10), parameter_count(contexts, 10, num_models=50)
         (2816, 15360)
     """
-    num_models = _positive("num_models", num_models)
-    weights = contexts.dim * _positive("out_features", out_features)
+    if not isinstance(contexts, Contexts):
+        raise TypeError(
+            f"contexts must be contexts, but is {contexts!r}; pass a family with its dim, "
+            "BinaryContexts(256, 50, seed=0), for example."
+        )
+    num_models = checked_count("num_models", num_models)
+    weights = contexts.dim * checked_count("out_features", out_features)
     if isinstance(contexts, IdentityContexts):
         return num_models * weights
     return weights * (2 if contexts.is_complex else 1) + contexts.count_numbers(num_models)

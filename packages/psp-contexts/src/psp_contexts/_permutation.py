@@ -25,7 +25,7 @@ class PermutationContexts(Contexts):
         tensor([1., 2., 3., 4.])
     """
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """The permutation p, shape (dim,), int64."""
         return (self._source().permutation(index, self.dim),)
 
@@ -34,7 +34,7 @@ class PermutationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """p and its inverse."""
         return numbers[0], numbers[0].argsort()
 
@@ -49,6 +49,5 @@ class PermutationContexts(Contexts):
     def _matrix(self, operands: Operands) -> Tensor:
         return torch.nn.functional.one_hot(operands[0], self.dim)
 
-    def matrix(self, context: int | Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """The permutation matrix. See `Contexts.matrix`."""
-        return super().matrix(context, dtype).to(dtype)
+    def _dense(self, like: Tensor, context: int | Tensor) -> Tensor:
+        return super()._dense(like, context).to(like.dtype)

@@ -25,7 +25,7 @@ class RotationContexts(Contexts):
 
     gathers = False
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """The matrix, shape (dim, dim), float64."""
         return (self._source().haar(index, 1, self.dim)[0],)
 
@@ -34,7 +34,7 @@ class RotationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim**2
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The matrix."""
         return (numbers[0].to(dtype),)
 

@@ -25,7 +25,7 @@ class SignedPermutationContexts(Contexts):
         tensor([1., 2., 3., 4.])
     """
 
-    def draw(self, index: int) -> tuple[Tensor, ...]:
+    def _draw(self, index: int) -> tuple[Tensor, ...]:
         """Sign and position in one number, ±(p(i) + 1), shape (dim,), int64."""
         signs = self._source("signs").signs(index, self.dim)
         return (signs * (self._source("permutation").permutation(index, self.dim) + 1),)
@@ -35,7 +35,7 @@ class SignedPermutationContexts(Contexts):
         """See `Contexts.numbers_per_context`."""
         return self.dim
 
-    def operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The permutation, its inverse, and the signs."""
         forward = numbers[0].abs() - 1
         return forward, forward.argsort(), numbers[0].sign().to(dtype)

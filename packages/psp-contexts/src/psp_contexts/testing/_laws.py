@@ -1,6 +1,6 @@
 """The laws that every family of contexts keeps, for ours and for anyone's own.
 
-Needs pytest and hypothesis, the extra `testing`. In a test file:
+In a test file:
 
     @pytest.mark.parametrize("law", LAWS)
     def test_my_contexts_keep(law):
