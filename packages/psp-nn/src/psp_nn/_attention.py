@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from psp_nn._layer import Layer, superposed_parameter
+from psp_nn._one_by_one import each_alone
 from psp_nn._selection import PerSample
-from psp_nn._superposed import Superposed, superposed_parameter
 
 
-class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
+class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
     """Attention whose projections of query, key, value and output hold K models.
 
     The layer's own code runs, fused kernels included, on the weights of the model in use. A batch
@@ -88,7 +89,7 @@ class SuperposedMultiheadAttention(Superposed, nn.MultiheadAttention):
             # Without a batch, of two dimensions, there are positions where the samples would lie.
             selected.check(x, self.layer_name, trailing=1 if x.dim() == 3 else x.dim())
         outputs, weights, positions = [], [], []
-        with self.each_alone() as select:
+        with each_alone(self) as select:
             for k in selected.index.unique().tolist() or [0]:  # without samples any model serves
                 at = (selected.index == k).nonzero().squeeze(1).to(query.device)
                 positions.append(at)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from psp_nn._kinds import superposed_class
-from psp_nn._superposed import Superposed
+from psp_nn._layer import Layer
 
 Patterns = tuple[str, ...]
 
@@ -23,7 +23,7 @@ def candidates(net: nn.Module, include: Patterns, exclude: Patterns) -> list[str
         if (superposed := superposed_class(type(module))) is not None
     }
     for name, module in net.named_modules():
-        if isinstance(module, Superposed):
+        if isinstance(module, Layer):
             raise ValueError(
                 f"superpose: layer '{name}' is superposed already; pass the original network."
             )
@@ -55,7 +55,7 @@ def _matches(name: str, patterns: Patterns) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _check_parameters(name: str, module: nn.Module, superposed: type[Superposed]) -> None:
+def _check_parameters(name: str, module: nn.Module, superposed: type[Layer]) -> None:
     for value in module.parameters(recurse=False):
         if isinstance(value, nn.parameter.UninitializedParameter):
             raise ValueError(
@@ -74,7 +74,7 @@ def _check_parameters(name: str, module: nn.Module, superposed: type[Superposed]
             )
 
 
-def _check_ties(net: nn.Module, chosen: dict[str, type[Superposed]]) -> None:
+def _check_ties(net: nn.Module, chosen: dict[str, type[Layer]]) -> None:
     """Every holder of a superposed parameter must see it as the others do."""
     sights: dict[nn.Parameter, tuple[str, object]] = {}
     for path, superposed in chosen.items():

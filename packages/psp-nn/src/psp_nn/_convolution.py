@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_nn._layer import Layer, entry_per_context, superposed_parameter
+from psp_nn._one_by_one import by_context
 from psp_nn._selection import PerSample
-from psp_nn._superposed import Superposed, base_name, entry_per_context, superposed_parameter
+from psp_nn._superposed import base_name
 
 
-class _SuperposedConvolution(Superposed):
+class _SuperposedConvolution(Layer):
     """Kernels as rows, with a context for each group of channels.
 
     A kernel's row is what one output channel multiplies: its input channels times the kernel's
@@ -68,7 +70,8 @@ class _SuperposedConvolution(Superposed):
             return self._convolved(x, self.retrieved(), output_size)
         trailing = self.stored().dim() - 1  # an input without a batch has not even one more
         if not (self.per_channel and self.family().gathers) or base_name("weight") in self._buffers:
-            return self.by_context(
+            return by_context(
+                self,
                 x,
                 lambda part: self._convolved(part, self.retrieved(), output_size),
                 trailing=trailing,

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_nn._layer import Layer, superposed_parameter
 from psp_nn._selection import One, PerSample
-from psp_nn._superposed import Superposed, base_name, superposed_parameter
+from psp_nn._superposed import base_name
 
 
-class SuperposedEmbedding(Superposed, nn.Embedding):
+class SuperposedEmbedding(Layer, nn.Embedding):
     """An embedding that holds K models: vector e of model k is row e of W C_k.
 
     The context acts on the vectors, after they have been looked up.

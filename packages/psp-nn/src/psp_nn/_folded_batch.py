@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
+from psp_nn._layer import Layer
 from psp_nn._selection import MisplacedBatchError, PerSample
-from psp_nn._superposed import Superposed
 
 _sound: WeakKeyDictionary[nn.Module, set[object]] = WeakKeyDictionary()
 """For each network, the inputs with which it has been tried, as far as their shapes tell them."""
@@ -92,7 +92,7 @@ def _is_check(hook: Callable[..., Any]) -> bool:
 
 
 def _mixed(net: nn.Module) -> list[PerSample]:
-    layers = (module for module in net.modules() if isinstance(module, Superposed))
+    layers = (module for module in net.modules() if isinstance(module, Layer))
     selections = (layer.selected for layer in layers)
     return list(dict.fromkeys(s for s in selections if isinstance(s, PerSample)))
 
@@ -190,7 +190,7 @@ def _try(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], longer: 
     trial = copy.deepcopy(net, memo).eval()
     check_calls(trial, ())
     for module in trial.modules():
-        if isinstance(module, Superposed) and isinstance(module.selected, PerSample):
+        if isinstance(module, Layer) and isinstance(module.selected, PerSample):
             index = torch.arange(longer.samples + 1) % module.num_contexts
             module.select(
                 PerSample(

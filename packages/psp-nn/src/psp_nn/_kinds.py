@@ -9,11 +9,12 @@ from psp_nn import _convolution as convolution
 from psp_nn import _norm as norm
 from psp_nn._attention import SuperposedMultiheadAttention
 from psp_nn._embedding import SuperposedEmbedding
+from psp_nn._layer import Layer
 from psp_nn._linear import SuperposedLinear
+from psp_nn._one_by_one import by_context
 from psp_nn._selection import PerSample
-from psp_nn._superposed import Superposed
 
-KINDS: tuple[tuple[type[nn.Module], type[Superposed]], ...] = (
+KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
     (nn.Linear, SuperposedLinear),
     (nn.Conv1d, convolution.SuperposedConv1d),
     (nn.Conv2d, convolution.SuperposedConv2d),
@@ -32,17 +33,17 @@ KINDS: tuple[tuple[type[nn.Module], type[Superposed]], ...] = (
 """A layer class of torch, and the class of its superposed form."""
 
 
-_made: dict[type[nn.Module], type[Superposed]] = {}
+_made: dict[type[nn.Module], type[Layer]] = {}
 
 
-def superposed_class(plain: type[nn.Module]) -> type[Superposed] | None:
+def superposed_class(plain: type[nn.Module]) -> type[Layer] | None:
     """The class that holds many models in place of `plain`, or None if there is none.
 
     A subclass of a layer class keeps its own code: if its `forward` is another one, that is what
     runs, on the weights of the model in use, and a batch that mixes contexts runs it once for
     each context that occurs.
     """
-    if issubclass(plain, Superposed):
+    if issubclass(plain, Layer):
         return None
     for base, superposed in KINDS:
         if plain is base:
@@ -57,7 +58,7 @@ def superposed_class(plain: type[nn.Module]) -> type[Superposed] | None:
 
 
 def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def run(layer: Superposed, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def run(layer: Layer, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if isinstance(layer.selected, PerSample):
             if any(isinstance(value, Tensor) for value in [*args, *kwargs.values()]):
                 raise RuntimeError(
@@ -65,8 +66,8 @@ def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
                     "tensors, and the batch mixes contexts: what belongs to which sample cannot "
                     "be known; call the network once per context."
                 )
-            return layer.by_context(
-                x, lambda part: forward(layer, part, *args, **kwargs), trailing=1
+            return by_context(
+                layer, x, lambda part: forward(layer, part, *args, **kwargs), trailing=1
             )
         return forward(layer, x, *args, **kwargs)
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_nn._layer import Layer, entry_per_context, superposed_parameter
 from psp_nn._selection import Mixture, One, PerSample
-from psp_nn._superposed import Superposed, base_name, entry_per_context, superposed_parameter
+from psp_nn._superposed import base_name
 
 
-class SuperposedLinear(Superposed, nn.Linear):
+class SuperposedLinear(Layer, nn.Linear):
     """A linear layer that holds K models: y = W (C_k x) + b.
 
     The context acts on the input, one vector of `in_features` numbers per sample, or, where the

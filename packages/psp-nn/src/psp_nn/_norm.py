@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from psp_nn._layer import Layer, entry_per_context
+from psp_nn._one_by_one import by_context
 from psp_nn._selection import Mixture, One, PerSample
-from psp_nn._superposed import Superposed, entry_per_context
 
 
 class Norms(Enum):
@@ -22,7 +23,7 @@ class Norms(Enum):
     BATCH = "BatchNorm without affine or running statistics, as in the paper; others shared"
 
 
-class _SuperposedNorm(Superposed):
+class _SuperposedNorm(Layer):
     """A norm layer with tables; complex input is normalised in both parts apart."""
 
     weights: ClassVar[tuple[str, ...]] = ()
@@ -151,8 +152,8 @@ class _WithStatistics(_SuperposedNorm):
         mean, var = self._buffers["running_mean"], self._buffers["running_var"]
         if self.training or mean is None or var is None:
             part = self.part
-            return self.by_context(
-                x, lambda samples: self._of_part(samples, part), trailing=trailing
+            return by_context(
+                self, x, lambda samples: self._of_part(samples, part), trailing=trailing
             )
         selected.check(x, self.layer_name, trailing=trailing)
         mean, var, scale, shift = (

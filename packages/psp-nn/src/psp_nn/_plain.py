@@ -4,8 +4,9 @@ from torch import nn
 
 from psp_nn._apart import Apart
 from psp_nn._kinds import KINDS
+from psp_nn._layer import Layer
 from psp_nn._norm import Frozen
-from psp_nn._superposed import Superposed, base_name, contexts_name
+from psp_nn._superposed import base_name, contexts_name
 
 _KEPT_BY_SUPERPOSED = (
     "layer_name",
@@ -28,12 +29,12 @@ def plain_class(kind: type[nn.Module]) -> type[nn.Module]:
     for plain, superposed in KINDS:
         if kind is superposed:
             return plain
-    if issubclass(kind, Superposed | Apart | Frozen) and kind.__bases__:
+    if issubclass(kind, Layer | Apart | Frozen) and kind.__bases__:
         return plain_class(kind.__bases__[-1])
     return kind
 
 
-def forget(layer: Superposed) -> None:
+def forget(layer: Layer) -> None:
     """Leave nothing of the superposition but the tensors under the names of the plain layer."""
     for name in layer.superposed:
         del layer._modules[contexts_name(name)]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._apart import Apart, real_part
+from psp_nn._layer import Layer
 from psp_nn._plain import forget, plain_class, set_class
 from psp_nn._selection import One
-from psp_nn._superposed import Superposed
 from psp_nn._use_context import superposed_layers
 
 
@@ -26,10 +26,10 @@ def make_real(net: nn.Module, example: Tensor) -> None:
     Raises:
         ValueError: If a layer has no real form, or the networks do not agree.
     """
-    takes_complex: dict[Superposed, bool] = {}
+    takes_complex: dict[Layer, bool] = {}
 
     def watch(layer: nn.Module, args: tuple[Any, ...]) -> None:
-        assert isinstance(layer, Superposed)
+        assert isinstance(layer, Layer)
         is_complex = args[0].is_complex()
         if takes_complex.pop(layer, is_complex) != is_complex:
             raise ValueError(
@@ -75,7 +75,7 @@ def _compare(net: nn.Module, example: Tensor, expected: Tensor) -> None:
 
 
 @torch.no_grad()
-def _double(layer: Superposed, takes_complex: bool, is_last: bool) -> None:
+def _double(layer: Layer, takes_complex: bool, is_last: bool) -> None:
     if getattr(layer, "groups", 1) > 1:
         raise ValueError(f"retrieve: layer '{layer.layer_name}' has groups, and no real form.")
     embedding = isinstance(layer, nn.Embedding)
@@ -101,7 +101,7 @@ def _double(layer: Superposed, takes_complex: bool, is_last: bool) -> None:
 
 
 @torch.no_grad()
-def _double_norm(layer: Superposed, takes_complex: bool) -> None:
+def _double_norm(layer: Layer, takes_complex: bool) -> None:
     assert isinstance(layer.selected, One)
     for name, value in [*layer._parameters.items(), *layer._buffers.items()]:
         if value is None:
@@ -117,7 +117,7 @@ def _double_norm(layer: Superposed, takes_complex: bool) -> None:
             layer.__dict__[name] *= 2
 
 
-def _set_parameter(layer: Superposed, name: str, value: Tensor) -> None:
+def _set_parameter(layer: Layer, name: str, value: Tensor) -> None:
     before = layer._parameters[name]
     assert before is not None
     layer._parameters[name] = nn.Parameter(value.clone().contiguous(), before.requires_grad)

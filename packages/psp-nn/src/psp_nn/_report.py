@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._kinds import superposed_class
-from psp_nn._superposed import Superposed, base_name
+from psp_nn._layer import Layer
+from psp_nn._superposed import base_name
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def report(net: nn.Module) -> Report:
     seen: set[Tensor] = set()  # tied tensors are stored once
     for name, module in net.named_modules():
         own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        if isinstance(module, Contexts) or not (own or isinstance(module, Superposed)):
+        if isinstance(module, Contexts) or not (own or isinstance(module, Layer)):
             continue
-        if isinstance(module, Superposed):
+        if isinstance(module, Layer):
             counts.append(module.num_contexts)
             layers.append(_superposed(name, module, seen))
         else:
@@ -117,7 +118,7 @@ def report(net: nn.Module) -> Report:
     return Report(max(counts), tuple(layers))
 
 
-def _superposed(name: str, layer: Superposed, seen: set[Tensor]) -> LayerReport:
+def _superposed(name: str, layer: Layer, seen: set[Tensor]) -> LayerReport:
     before = after = 0
     is_complex = any(layer.family(key).is_complex for key in layer.superposed)
     for key, value in [*layer._parameters.items(), *layer._buffers.items()]:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._evaluating import evaluating
+from psp_nn._layer import Layer
 from psp_nn._norm import Frozen
 from psp_nn._plain import forget, plain_class, set_class
 from psp_nn._real_form import make_real
 from psp_nn._store import refuse_mixed
-from psp_nn._superposed import Superposed
 from psp_nn._use_context import superposed_layers, use_context
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -80,13 +80,13 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
 
 
 def _is_complex(module: nn.Module) -> bool:
-    return isinstance(module, Superposed) and any(
+    return isinstance(module, Layer) and any(
         module.family(name).is_complex for name in module.superposed
     )
 
 
 @torch.no_grad()
-def _fold(layer: Superposed, done: dict[int, nn.Parameter]) -> None:
+def _fold(layer: Layer, done: dict[int, nn.Parameter]) -> None:
     folded: dict[str, Tensor | None] = {name: layer.retrieved(name) for name in layer.superposed}
     for name in layer.per_context:
         folded[name] = layer.entry(name)

@@ -12,8 +12,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn._layer import Layer
 from psp_nn._plain import plain_class
-from psp_nn._superposed import Superposed
 from psp_nn._use_context import superposed_layers
 
 FORMAT = "psp-nn"
@@ -146,7 +146,7 @@ def _description(net: nn.Module, tensors: dict[str, Tensor]) -> dict[str, str]:
     layers = {
         name: plain_class(type(module)).__name__
         for name, module in net.named_modules()
-        if isinstance(module, Superposed)
+        if isinstance(module, Layer)
     }
     shapes = {name: [str(value.dtype), list(value.shape)] for name, value in tensors.items()}
     contexts = {

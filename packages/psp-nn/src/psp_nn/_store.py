@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._superposed import Superposed, base_name
+from psp_nn._layer import Layer
+from psp_nn._superposed import base_name
 from psp_nn._use_context import use_context
 
 
@@ -48,7 +49,7 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
         theirs = _checked(net, model)
         done: set[int] = set()
         for path, layer in net.named_modules(remove_duplicate=False):
-            if not isinstance(layer, Superposed):
+            if not isinstance(layer, Layer):
                 continue
             for name in layer.superposed:
                 stored = layer.stored(name)
@@ -82,7 +83,7 @@ def tensors(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _add(layer: Superposed, name: str, weight: Tensor) -> None:
+def _add(layer: Layer, name: str, weight: Tensor) -> None:
     base = layer._buffers.get(base_name(name))
     rows = layer.rows(name, weight if base is None else weight - base)
     contribution = layer.family(name).store(rows, layer.context(name))
@@ -91,7 +92,7 @@ def _add(layer: Superposed, name: str, weight: Tensor) -> None:
 
 def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
     """The model's tensors, once they fit the network and agree with what is shared."""
-    if any(isinstance(module, Superposed) for module in model.modules()):
+    if any(isinstance(module, Layer) for module in model.modules()):
         raise ValueError("store: the model is superposed itself; retrieve one from it first.")
     theirs = dict(
         [
@@ -107,7 +108,7 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
             continue
         own: tuple[str, ...] = ()
         superposed: tuple[str, ...] = ()
-        if isinstance(module, Superposed):
+        if isinstance(module, Layer):
             own, superposed = module.per_context, module.superposed
         for name, value in tensors(module).items():
             if name in map(base_name, superposed):

@@ -1,25 +1,22 @@
-"""What every superposed layer shares: a weight that holds all models and reads as one of them."""
+"""A superposed layer as its user meets it: what it stores, and under which names."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from psp_contexts import Contexts
-from psp_nn._selection import Mixture, One, PerSample, Selection
-from psp_nn._uses import Uses
+from psp_nn._selection import Selection
 
 
 class Superposed(nn.Module):
     """A layer that holds K models: superposed weights, and tables with an entry per model.
 
-    A mixin before a layer's own class. The stored tensors keep their names in `parameters()` and
-    `state_dict()`; read as attributes they are those of the model in use, so that code which
-    reads `layer.weight` (the layer's own class, a fused kernel, another module) computes with the
-    right model. What is read is a copy: to change a model use `store`, and for the parameter
-    itself, its gradient or its initialisation, `stored`.
+    The stored tensors keep their names in `parameters()` and `state_dict()`; read as attributes
+    they are those of the model in use, so that code which reads `layer.weight` (the layer's own
+    class, a fused kernel, another module) computes with the right model. What is read is a copy:
+    to change a model use `store`, and for the parameter itself, its gradient or its
+    initialisation, `stored`.
 
     Attributes:
         layer_name: The dotted name that the layer's contexts are drawn for.
@@ -38,244 +35,60 @@ class Superposed(nn.Module):
     biases: ClassVar[tuple[str, ...]] = ("bias",)
     """Names of the parameters that each model may have its own of."""
 
-    has_complex_form: ClassVar[bool] = True
-    """Whether the layer can be part of a complex network."""
-
-    binds_each_sample: bool = False
-    """Whether a batch that mixes contexts is served by binding its samples, in one pass."""
-
-    parts: int = 1
-    """How many numbers make one entry of a table: 2, real and imaginary, if complex."""
-
-    part: int = 0
-    """Which of them is read."""
-
     layer_name: str
     num_contexts: int
     superposed: tuple[str, ...]
     per_context: tuple[str, ...]
     selected: Selection
-    _operands: dict[str, Any]
-    _made_for: dict[str, tuple[torch.dtype, torch.device]]
-    uses: Uses
-    _read: dict[str, Any] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: `superpose` makes these layers, out of ordinary ones."""
         raise TypeError(f"{type(self).__name__} is made from an ordinary layer by superpose.")
 
-    # How a kind of layer sees its weights as rows; the default is a matrix (out, dim).
-
-    def rows(self, name: str, weight: Tensor) -> Tensor:
-        """A weight as matrices (out, dim), or (groups, out, dim) with contexts for each group."""
-        return weight
-
-    def unrows(self, name: str, rows: Tensor) -> Tensor:
-        """Undoes `rows`."""
-        return rows
-
     def family(self, name: str = "weight") -> Contexts:
-        """The contexts of one of the superposed parameters."""
-        contexts = self._modules[contexts_name(name)]
-        assert isinstance(contexts, Contexts)
+        """The contexts of one of the superposed parameters.
+
+        Args:
+            name: One of `superposed`.
+
+        Raises:
+            TypeError: If `name` is not a str.
+            ValueError: If it is the name of none.
+        """
+        contexts = self._modules.get(contexts_name(name)) if isinstance(name, str) else None
+        if not isinstance(contexts, Contexts):
+            raise self._refused(name, "superposed parameter", self.superposed)
         return contexts
 
     def stored(self, name: str = "weight") -> nn.Parameter:
         """The parameter Σ_k W_k C_k⁻¹ itself, which is what an optimiser trains.
 
+        Args:
+            name: Of a parameter, superposed or not.
+
         Raises:
             RuntimeError: If something has taken it away, as parametrizations and pruning do.
+            TypeError: If `name` is not a str.
+            ValueError: If it is the name of no parameter.
         """
-        parameter = self._parameters.get(name)
-        if parameter is None:
+        parameter = self._parameters.get(name) if isinstance(name, str) else None
+        if parameter is not None:
+            return parameter
+        if isinstance(name, str) and name in self.superposed:
             raise RuntimeError(
                 f"layer '{self.layer_name}' has no parameter '{name}' (any longer): a superposed "
                 "layer cannot be parametrized or pruned; do so on a model that is retrieved."
             )
-        return parameter
+        there = [key for key, value in self._parameters.items() if value is not None]
+        raise self._refused(name, "parameter", there)
 
-    def replace_family(self, name: str, contexts: Contexts) -> None:
-        """Use other contexts for a parameter."""
-        self._modules[contexts_name(name)] = contexts
-
-    # Reading the model in use.
-
-    def retrieved(self, name: str = "weight") -> Any:
-        """The weight of the model in use, W C_k, plus the base if there is one; None if none.
-
-        Raises:
-            RuntimeError: If the batch mixes contexts, so that there is no one weight.
-        """
-        if name in self._parameters and self._parameters[name] is None:
-            return None
-        if self._read is not None:
-            if name not in self._read:
-                self._read[name] = self._retrieved(name)
-            return self._read[name]
-        return self._retrieved(name)
-
-    def _retrieved(self, name: str) -> Tensor:
-        self.note_use()
-        selected = self.selected
-        if isinstance(selected, PerSample):
-            raise RuntimeError(
-                f"'{name}' of layer '{self.layer_name}' is read as one weight, but the batch mixes "
-                "contexts; the module around it cannot serve a context per sample: call the "
-                "network once per context, or leave the layer out with exclude."
-            )
-        rows = self.rows(name, self.stored(name))
-        if isinstance(selected, Mixture):
-            every = self._each_group(name, torch.arange(self.num_contexts, device=rows.device))
-            models = self.family(name).retrieve(rows.expand(self.num_contexts, *rows.shape), every)
-            weight = self.unrows(name, selected.row(models))
-        else:
-            weight = self.unrows(name, self.family(name).retrieve(rows, self.context(name)))
-        base = self._buffers.get(base_name(name))
-        return weight if base is None else base + weight
-
-    def entry(self, name: str) -> Any:
-        """A parameter or buffer that is not superposed: shared, or the entry of the model in use.
-
-        Raises:
-            RuntimeError: If it has an entry per model and the batch mixes contexts.
-        """
-        table = self._parameters[name] if name in self._parameters else self._buffers[name]
-        if self._read is not None:
-            if name not in self._read:
-                self._read[name] = self._entry(name, table)
-            return self._read[name]
-        return self._entry(name, table)
-
-    def _entry(self, name: str, table: Tensor | None) -> Tensor | None:
-        if table is None or (name not in self.per_context and self.parts == 1):
-            return table
-        entry = self._of_model(name, table) if name in self.per_context else table
-        return entry if self.parts == 1 else entry[self.part]
-
-    def _of_model(self, name: str, table: Tensor) -> Tensor:
-        self.note_use()
-        if isinstance(self.selected, PerSample):
-            raise RuntimeError(
-                f"'{name}' of layer '{self.layer_name}' is read as one tensor, but the batch mixes "
-                "contexts; call the network once per context."
-            )
-        return self.selected.row(table)
-
-    @contextmanager
-    def read_once(self, **instead: Any) -> Iterator[dict[str, Any]]:
-        """Within this, what is read of the model in use is read once, or is what is given."""
-        read = dict(instead)
-        self.__dict__["_read"] = read
-        try:
-            yield read
-        finally:
-            self.__dict__["_read"] = None
-
-    def context(self, name: str = "weight") -> Any:
-        """The one model in use, in the form that `bind` and `retrieve` take fastest."""
-        operands = self._looked_up(name)
-        if operands is not None:
-            return operands
-        assert isinstance(self.selected, One)
-        return self._each_group(name, self.selected.current)
-
-    def sample_contexts(self, name: str, leading: int) -> Any:
-        """The contexts of all samples, in the form that `bind` and `retrieve` take.
-
-        Args:
-            name: Of the parameter.
-            leading: How many dimensions of what will be bound they broadcast to.
-        """
-        selected = self.selected
-        assert isinstance(selected, PerSample)
-        operands = self._looked_up(name)
-        if operands is not None:
-            return type(operands)([selected.spread(part, leading) for part in operands])
-        contexts, index = self.family(name), selected.spread(selected.index, leading)
-        if not contexts.gathers:
-            return index
-        return contexts.look_up(self.stored(name).detach(), index, check=False)
-
-    def by_context(self, x: Tensor, apply: Callable[[Tensor], Tensor], *, trailing: int) -> Tensor:
-        """`apply` to the samples of each context that occurs, put back in order.
-
-        For layers whose contexts act on the weights: as much arithmetic as one context.
-        """
-        selected = self.selected
-        assert isinstance(selected, PerSample)
-        selected.check(x, self.layer_name, trailing=trailing)
-        dim, index = selected.batch_dim, selected.index
-        order = index.argsort(stable=True)
-        present, counts = torch.unique_consecutive(index[order], return_counts=True)
-        # A batch without samples is one part, which any model may serve.
-        parts = x.index_select(dim, order.to(x.device)).split(counts.tolist() or [0], dim)
-        done = []
-        with self.each_alone() as select:
-            for k, part in zip(present.tolist() or [0], parts, strict=True):
-                select(k)
-                done.append(apply(part))
-        return torch.cat(done, dim).index_select(dim, order.argsort().to(x.device))
-
-    @contextmanager
-    def each_alone(self) -> Iterator[Callable[[int], None]]:
-        """Within this, one model after the other can be selected, here and in what is inside."""
-        layers = [module for module in self.modules() if isinstance(module, Superposed)]
-        before = [layer.selected for layer in layers]
-
-        def select(index: int) -> None:
-            selection = one(index)
-            for layer in layers:
-                layer.select(selection)
-
-        self.note_use()
-        try:
-            for layer in layers:
-                layer.uses.hidden = True  # one after the other they are the batch that is noted
-            yield select
-        finally:
-            for layer, selection in zip(layers, before, strict=True):
-                layer.select(selection)
-                layer.uses.hidden = False
-
-    # Changing what is in use.
-
-    def select(self, selection: Selection) -> None:
-        """Use another model from now on."""
-        operands, made_for = {}, {}
-        if isinstance(selection, One) or (
-            isinstance(selection, PerSample) and self.binds_each_sample
-        ):
-            for name in self.superposed:
-                contexts, index = self.family(name), self._each_group(name, selection.index)
-                many = isinstance(index, Tensor) and index.dim() > 0
-                if next(contexts.parameters(), None) is not None or (many and not contexts.gathers):
-                    continue  # learned contexts change, and large ones are not gathered
-                if isinstance(index, Tensor) and isinstance(selection, One) and many:
-                    index = index.unsqueeze(-1)  # for each row of each group
-                with torch.inference_mode(False):
-                    like = self.stored(name).detach()
-                    operands[name] = contexts.look_up(like, index, check=False)
-                    made_for[name] = like.dtype, like.device
-        self.__dict__["selected"] = selection
-        self.__dict__["_operands"] = operands
-        self.__dict__["_made_for"] = made_for
-
-    def _looked_up(self, name: str) -> Any:
-        """What `select` has looked up for a parameter, if it has, and not for another than now."""
-        if name not in self._operands:
-            return None
-        stored = self.stored(name)
-        if self._made_for[name] != (stored.dtype, stored.device):  # functional_call, assign=True
-            self.select(self.selected)
-        return self._operands[name]
-
-    def note_use(self) -> None:
-        """Remember which model a forward pass used, and refuse to recompute with another.
-
-        Raises:
-            RuntimeError: See `Uses.note`.
-        """
-        self.uses.note(self.selected, self.layer_name)
+    def _refused(self, name: object, what: str, there: Iterable[str]) -> Exception:
+        if not isinstance(name, str):
+            return TypeError(f"name must be a str, but {name!r} is a {type(name).__name__}.")
+        return ValueError(
+            f"name={name!r} is no {what} of layer '{self.layer_name}'; those are "
+            f"{', '.join(map(repr, there)) or 'none'}."
+        )
 
     def extra_repr(self) -> str:
         """The layer's own, with how many models it holds."""
@@ -296,36 +109,6 @@ class Superposed(nn.Module):
         layer: Any = super()
         layer.reset_parameters()
 
-    def _each_group(self, name: str, index: int | Tensor) -> int | Tensor:
-        """Context `index` of every group, which the family holds one group after the other.
-
-        A tensor of indices of shape (…) becomes one of shape (…, groups) if there are groups.
-        """
-        groups = self.family(name).num_contexts // self.num_contexts
-        if groups == 1:
-            return index
-        first = torch.arange(groups, device=self.stored(name).device) * self.num_contexts
-        if isinstance(index, Tensor):
-            index = index.to(first.device).unsqueeze(-1)
-        return first + index
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
-        def of_parts(value: Tensor) -> Tensor:
-            # To torch, `.to(torch.float64)` of a complex weight means its real part.
-            if not value.is_complex():
-                return fn(value)
-            parts = fn(torch.view_as_real(value))
-            if parts.dtype not in (torch.float32, torch.float64):
-                raise TypeError(
-                    f"layer '{self.layer_name}' is complex, and torch has no complex numbers of "
-                    f"{parts.dtype}; use float32 or float64."
-                )
-            return torch.view_as_complex(parts)
-
-        super()._apply(of_parts, *args, **kwargs)  # type: ignore[no-untyped-call]
-        self.select(self.selected)  # for the new dtype and device
-        return self
-
 
 def contexts_name(name: str) -> str:
     """The attribute that holds the contexts of a parameter: `contexts` for `weight`."""
@@ -335,25 +118,3 @@ def contexts_name(name: str) -> str:
 def base_name(name: str) -> str:
     """The buffer that is added to a parameter when it is read."""
     return f"{name}_base"
-
-
-def one(index: int | Tensor) -> One:
-    """A selection of one model."""
-    return One(index, index if isinstance(index, Tensor) else torch.tensor(index))
-
-
-def superposed_parameter(name: str) -> Any:
-    """An attribute of a layer class that reads as the model in use; see `Superposed`."""
-    return property(lambda layer: _read(layer.retrieved, name))
-
-
-def entry_per_context(name: str) -> Any:
-    """An attribute of a layer class that is shared, or has an entry per model."""
-    return property(lambda layer: _read(layer.entry, name))
-
-
-def _read(read: Callable[[str], Any], name: str) -> Any:
-    try:
-        return read(name)
-    except AttributeError as error:  # for which a module would look among its parameters
-        raise RuntimeError(f"'{name}' cannot be read as that of one model: {error}") from error

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._kinds import superposed_class
+from psp_nn._layer import Layer, one
 from psp_nn._norm import Norms, freeze_norm, use_batch_statistics
-from psp_nn._superposed import Superposed, contexts_name, one
+from psp_nn._superposed import contexts_name
 from psp_nn._uses import Recomputations, Uses
 
 
@@ -47,7 +48,7 @@ class Turn:
         weights = tuple(key for key in superposed.weights if _tensor(module, key) is not None)
         biases = [key for key in superposed.biases if _tensor(module, key) is not None]
         module.__class__ = superposed
-        assert isinstance(module, Superposed)
+        assert isinstance(module, Layer)
         module.layer_name = name
         module.num_contexts = self._options.num_contexts
         module.superposed = weights
@@ -80,7 +81,7 @@ class Turn:
         assert superposed is not None
         tables = [key for key in superposed.tables if _tensor(module, key) is not None]
         module.__class__ = superposed
-        assert isinstance(module, Superposed)
+        assert isinstance(module, Layer)
         module.layer_name = name
         module.num_contexts = self._options.num_contexts
         module.superposed = ()
@@ -95,7 +96,7 @@ class Turn:
         module.select(one(0))
         module.uses = Uses(self._recomputations)
 
-    def _superposed(self, module: Superposed, name: str, key: str) -> tuple[nn.Parameter, Contexts]:
+    def _superposed(self, module: Layer, name: str, key: str) -> tuple[nn.Parameter, Contexts]:
         weight = module._parameters[key]
         assert weight is not None
         if id(weight) not in self._done:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._folded_batch import check_calls
+from psp_nn._layer import Layer, one
 from psp_nn._selection import PerSample, Selection
-from psp_nn._superposed import Superposed, one
 
 
 def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) -> "ContextInUse":
@@ -70,9 +70,9 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
     return ContextInUse(net, selection, before, checked)
 
 
-def superposed_layers(net: nn.Module) -> list[Superposed]:
+def superposed_layers(net: nn.Module) -> list[Layer]:
     """All superposed layers of a network, in its order."""
-    return [module for module in net.modules() if isinstance(module, Superposed)]
+    return [module for module in net.modules() if isinstance(module, Layer)]
 
 
 class ContextInUse:
@@ -82,7 +82,7 @@ class ContextInUse:
         self,
         net: nn.Module,
         selection: Selection,
-        before: list[tuple[Superposed, Selection]],
+        before: list[tuple[Layer, Selection]],
         checked: list[nn.Module],
     ) -> None:
         """Remember what to bring back."""
@@ -117,13 +117,13 @@ class ContextInUse:
         check_calls(self._net, self._checked)
 
 
-def _bring_back(before: list[tuple[Superposed, Selection]]) -> None:
+def _bring_back(before: list[tuple[Layer, Selection]]) -> None:
     for layer, selection in before:
         layer.select(selection)
 
 
 def _selection(
-    context: int | Tensor, layers: list[Superposed], batch_dim: int, device: torch.device
+    context: int | Tensor, layers: list[Layer], batch_dim: int, device: torch.device
 ) -> Selection:
     if isinstance(batch_dim, bool) or not isinstance(batch_dim, int):
         raise TypeError(
