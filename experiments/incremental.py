@@ -35,7 +35,7 @@ from experiments.runner.record import Record
 EXPERIMENT = "incremental"
 """Names the folder of the records, in `--out` and in `experiments/results`."""
 
-STRENGTHS = {"EWC": 100.0, "SI": 0.1, "multi-head-EWC": 100.0, "multi-head-SI": 0.1}
+STRENGTHS = {"EWC": 100.0, "SI": 100.0, "multi-head-EWC": 100.0, "multi-head-SI": 100.0}
 """What the methods with a penalty are run with unless told otherwise; the preset `search` compares
 others."""
 
@@ -214,6 +214,9 @@ EVERY: tuple[Variant, ...] = (
 """Those, the usual plain net and the same with penalties, all that keep norms for each task, with
 and without contexts and heads, and a net for each task, which needs to keep nothing."""
 
+PENALISED = tuple(variant for variant in EVERY if penalty_of(variant[0]))
+"""Those whose strength has to be chosen."""
+
 SEEDS = (0, 1, 2)
 
 CPU = Config(
@@ -238,18 +241,7 @@ PRESETS = {
     # Its seed is not among those of the table, so that nothing is both chosen by and reported on.
     "search": replace(
         CPU,
-        grids=(
-            Grid(
-                (("EWC", "shared"), ("multi-head-EWC", "per-context")),
-                (100,),
-                (10.0, 30.0, 100.0, 300.0),
-            ),
-            Grid(
-                (("SI", "shared"), ("multi-head-SI", "per-context")),
-                (100,),
-                (0.1, 1.0, 10.0, 100.0),
-            ),
-        ),
+        grids=(Grid(PENALISED, (100,), (10.0, 30.0, 100.0, 300.0, 1000.0)),),
     ),
     "smoke": replace(
         CPU,
