@@ -38,8 +38,13 @@ def expected_seconds(run: Run, device: torch.device) -> float:
     def test(index: int) -> None:
         measurement.count(0, run.test_batch)
 
-    training = stream.num_steps * _median_seconds(step, device)
-    return training + measurement.tested / run.test_batch * _median_seconds(test, device)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as every run of a grid
+    try:
+        training = stream.num_steps * _median_seconds(step, device)
+        return training + measurement.tested / run.test_batch * _median_seconds(test, device)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _median_seconds(function: Callable[[int], None], device: torch.device) -> float:
