@@ -98,10 +98,10 @@ def test_a_set_of_several_tasks_is_held_once(classed):
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ([], r"at least one \(images, classes\)"),
-        ([[0], []], "task 1: the list of classes is empty"),
-        ([[0], [1, 2, 1]], "task 1: the classes 1 are listed repeatedly"),
-        ([[3, 3, 0, 0]], "task 0: the classes 0, 3 are listed repeatedly"),
+        ([], r"tasks is empty; pass at least one \(images, classes\)"),
+        ([[0], []], r"tasks\[1\]: the list of classes is empty"),
+        ([[0], [1, 2, 1]], r"tasks\[1\]: the classes 1 are listed repeatedly"),
+        ([[3, 3, 0, 0]], r"tasks\[0\]: the classes 0, 3 are listed repeatedly"),
         (
             [[0, 9], [4, 5]],
             r"this copy of classed has no images of the classes 4–5, 9; it holds 0–",
@@ -128,9 +128,9 @@ def test_classes_may_be_given_as_any_integers_in_a_row(classed, give):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ("01", r"task 1: class='0' must be an integer, but is a str; pass an int"),
-        ([0, 1.0], r"task 1: class=1\.0 must be an integer, but is a float"),
-        (torch.tensor([0.0]), r"task 1: class=tensor\(0\.\) must be an integer"),
+        ("01", r"tasks\[1\]: class='0' must be an integer, but is a str; pass an int"),
+        ([0, 1.0], r"tasks\[1\]: class=1\.0 must be an integer, but is a float"),
+        (torch.tensor([0.0]), r"tasks\[1\]: class=tensor\(0\.\) must be an integer"),
     ],
 )
 def test_classes_that_are_no_integers_are_refused_by_name(classed, classes, message):
@@ -146,7 +146,9 @@ def test_classes_that_only_the_train_set_holds_are_absent(classed):
 
 
 def test_sets_of_different_shapes_are_refused(classed):
-    with pytest.raises(ValueError, match=r"task 1: .*\(1, 5, 5\).* does not go with .*one shape"):
+    with pytest.raises(
+        ValueError, match=r"tasks\[1\]: .*\(1, 5, 5\).* does not go with .*one shape"
+    ):
         IncrementalStream([(classed(2), [0]), (classed(2, (1, 5, 5)), [0])], batch_size=2)
 
 

@@ -97,7 +97,7 @@ def test_a_turn_told_by_small_integers_has_all_its_contexts(numbered):
 
 @pytest.mark.parametrize("degrees", [math.nan, math.inf])
 def test_angles_that_are_not_finite_are_refused(numbered, degrees):
-    with pytest.raises(ValueError, match=f"degrees={degrees} must be finite; pass an angle"):
+    with pytest.raises(ValueError, match=f"degrees={degrees} must be finite; pass a number"):
         RotatingStream(numbered(6), batch_size=3).test_set_at(degrees)
 
 

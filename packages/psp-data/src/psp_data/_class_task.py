@@ -1,13 +1,14 @@
 """One task of an incremental stream: some classes of one set."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from psp_data._arguments import checked_integer
 from psp_data._images import Images
-from psp_data._stream import checked_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,22 @@ class ClassTask:
         )
 
 
-def checked_classes(where: str, classes: Iterable[int]) -> tuple[int, ...]:
-    """The classes as ints, if there are any, each once; `where` is how an error names the task."""
-    wanted = tuple(checked_integer(f"{where}: class", label) for label in classes)
+def checked_task(where: str, task: object) -> tuple[Images, tuple[int, ...]]:
+    """A pair of images and classes; `where` is how an error names the task."""
+    pair = tuple(task) if isinstance(task, list | tuple) else ()
+    if len(pair) != 2 or not isinstance(pair[0], Images) or not isinstance(pair[1], Iterable):
+        raise TypeError(
+            f"{where} must be a pair (images, classes), but is {str(task)[:60]}; pass "
+            "(load('digits'), [0, 1]), for example."
+        )
+    return pair[0], _checked_classes(where, *pair)
+
+
+def _checked_classes(where: str, images: Images, classes: Iterable[int]) -> tuple[int, ...]:
+    """The classes as ints, if there are any, each once."""
+    # With one class more than there are, a list is wrong, however long it is.
+    some = itertools.islice(classes, len(images.classes) + 1)
+    wanted = tuple(checked_integer(f"{where}: class", label) for label in some)
     if not wanted:
         raise ValueError(f"{where}: the list of classes is empty; name at least one.")
     if len(set(wanted)) < len(wanted):
@@ -50,7 +64,7 @@ def refuse_absent_classes(tasks: Sequence[tuple[Images, tuple[int, ...]]]) -> No
         wanted = {label for other, classes in tasks if other is images for label in classes}
         if wanted - held:
             raise ValueError(
-                f"this copy of {images.name} has no images of the classes "
+                f"tasks: this copy of {images.name} has no images of the classes "
                 f"{_spans(wanted - held)}; it holds {_spans(held)}. Use a whole copy, or list "
                 "only classes that are there."
             )
@@ -58,11 +72,11 @@ def refuse_absent_classes(tasks: Sequence[tuple[Images, tuple[int, ...]]]) -> No
 
 def _choose(labels: Tensor, classes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """The rows that have one of the classes, and for each its place in `classes`."""
-    on_head = labels.new_full((max(int(labels.max()), *classes) + 1,), -1)
-    on_head[list(classes)] = torch.arange(len(classes), device=labels.device)
-    new_labels = on_head[labels]
-    rows = (new_labels >= 0).nonzero().flatten()
-    return rows, new_labels[rows]
+    # Not by a table of all labels up to the largest, which may be any number.
+    ascending, place = labels.new_tensor(classes).sort()
+    nearest = torch.searchsorted(ascending, labels).clamp(max=len(classes) - 1)
+    rows = (ascending[nearest] == labels).nonzero().flatten()
+    return rows, place[nearest[rows]]
 
 
 def _spans(numbers: Sequence[int] | set[int]) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from psp_data._class_task import ClassTask, checked_classes, refuse_absent_classes
+from psp_data._arguments import check_type, checked_count, checked_integer, checked_step
+from psp_data._class_task import ClassTask, checked_task, refuse_absent_classes
 from psp_data._images import Images
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream, checked_count, checked_integer, checked_step
+from psp_data._stream import Stream
 
 
 class IncrementalStream(Stream):
@@ -30,8 +31,8 @@ class IncrementalStream(Stream):
     Raises:
         ValueError: If there is no task, a class list is empty, repeats a class or names one
             that the set does not hold, the shapes or devices differ, a number is not positive,
-            or a batch is larger than the train samples of a task.
-        TypeError: If a class is not an integer.
+            a batch is larger than the train samples of a task, or the device is not there.
+        TypeError: If a class is not an integer, or another argument of another type.
 
     Source:
         Cheung et al. 2019, section 4.2; see `icifar` for its tasks.
@@ -55,12 +56,10 @@ class IncrementalStream(Stream):
         device: torch.device | str | None = None,
     ) -> None:
         """Find the samples of each task; take the sets to the device, each once."""
-        wanted = [
-            (images, checked_classes(f"task {number}", classes))
-            for number, (images, classes) in enumerate(tasks)
-        ]
+        check_type("tasks", tasks, Iterable, "pairs (images, classes)")
+        wanted = [checked_task(f"tasks[{number}]", task) for number, task in enumerate(tasks)]
         if not wanted:
-            raise ValueError("IncrementalStream needs at least one (images, classes) to show.")
+            raise ValueError("tasks is empty; pass at least one (images, classes) to show.")
         self.seed = checked_integer("seed", seed)
         self.batch_size = checked_count("batch_size", batch_size)
         self.steps_per_task = checked_count("steps_per_task", steps_per_task)
@@ -75,7 +74,7 @@ class IncrementalStream(Stream):
             found = (task.images.image_shape, task.images.device)
             if found != (first.image_shape, first.device):
                 raise ValueError(
-                    f"task {number}: {task.images!r} does not go with {first!r} of task 0; use "
+                    f"tasks[{number}]: {task.images!r} does not go with {first!r} of tasks[0]; use "
                     "images of one shape (resized, padded) on one device (device=)."
                 )
         self.num_classes = max(len(task.classes) for task in self._tasks)
@@ -123,6 +122,5 @@ class IncrementalStream(Stream):
         pixels = chosen.images.test_images.index_select(0, chosen.test_rows)
         return chosen.images.scaled(pixels), chosen.test_labels.clone()
 
-    def grey(self, samples: Tensor, task: int) -> Tensor:
-        """Samples of `task` as images again, (N, C, H, W) uint8."""
-        return self._tasks[self._checked_task(task)].images.unscaled(samples)
+    def _grey(self, samples: Tensor, task: int) -> Tensor:
+        return self._tasks[task].images.unscaled(samples)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import platformdirs
 
+from psp_data._arguments import check_type, checked_flag
 from psp_data._cache_file import naming_the_folder, read_cache_file, write_cache_file
 from psp_data._convert import convert
 from psp_data._digits import read_digits
 from psp_data._images import Images
-from psp_data._sets import SETS
+from psp_data._sets import SETS, NamedSet
 
 
 def load(
@@ -36,8 +37,9 @@ def load(
         The images on the CPU, scaled as the paper scales them.
 
     Raises:
-        ValueError: If there is no such set, or its file is damaged or holds another. Such a file
-            stays as it is; `rebuild=True` replaces it.
+        TypeError: If an argument is of another type.
+        ValueError: If there is no such set, no such folder can be, or the file is damaged or
+            holds another set. Such a file stays as it is; `rebuild=True` replaces it.
         FileNotFoundError: If the set is not there and was not, or could not be, downloaded.
         OSError: If the disk is full, or the folder cannot be used; nothing is left behind.
 
@@ -46,12 +48,11 @@ def load(
         >>> load("digits")
         Images('digits': 1437 train and 360 test images of shape (1, 8, 8), 10 classes, on cpu)
     """
-    if name not in SETS:
-        raise ValueError(f"load({name!r}): there is no such set; choose from {', '.join(SETS)}.")
-    known = SETS[name]
+    known, folder = checked_set(name), checked_folder(root)
+    checked_flag("download", download)
+    checked_flag("rebuild", rebuild)
     if not known.dataset:
         return Images(name, **read_digits(), mean=known.mean, std=known.std)
-    folder = _data_folder(root)
     path = folder / f"{name}.safetensors"
     with naming_the_folder(name, folder):
         if rebuild or not path.exists():
@@ -60,6 +61,28 @@ def load(
     return Images(name, **tensors, mean=known.mean, std=known.std)
 
 
-def _data_folder(root: str | os.PathLike[str] | None) -> Path:
+def checked_set(name: str) -> NamedSet:
+    """What is known of a set, if there is one of that name."""
+    check_type("name", name, str, "the name of a set")
+    if name not in SETS:
+        raise ValueError(
+            f"load({name!r}): name is that of no set there is; choose from {', '.join(SETS)}."
+        )
+    return SETS[name]
+
+
+def checked_folder(root: str | os.PathLike[str] | None) -> Path:
+    """The folder of the image sets, there or not, if a folder can have that name."""
+    if root is not None:
+        check_type("root", root, (str, os.PathLike), "a path")
     chosen = root or os.environ.get("PSP_DATA_DIR") or platformdirs.user_cache_path("psp-data")
-    return Path(chosen).expanduser()
+    try:
+        folder = Path(chosen).expanduser()
+        if b"\0" in os.fsencode(folder):
+            raise ValueError("it has a null byte")
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"root={str(chosen)!r} is no path ({error}); choose another folder with root= or "
+            "$PSP_DATA_DIR."
+        ) from error
+    return folder

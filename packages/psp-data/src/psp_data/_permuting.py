@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from psp_data._images import Images
+from psp_data._arguments import checked_count, checked_integer, checked_step
+from psp_data._images import Images, images_on
 from psp_data._random_order import random_order
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream, checked_count, checked_integer, checked_step
+from psp_data._stream import Stream
 
 
 class PermutingStream(Stream):
@@ -26,7 +27,9 @@ class PermutingStream(Stream):
         device: Where the batches are wanted; by default where the images lie.
 
     Raises:
-        ValueError: If a number is not positive, or a batch is larger than the train set.
+        ValueError: If a number is not positive, a batch is larger than the train set, or the
+            device is not there.
+        TypeError: If an argument is of another type.
 
     Source:
         Cheung et al. 2019, section 4.1: 50 tasks of 1000 batches of 128.
@@ -52,7 +55,7 @@ class PermutingStream(Stream):
         device: torch.device | str | None = None,
     ) -> None:
         """Take the images to the device; draw nothing yet."""
-        self.images = images if device is None else images.to(device)
+        self.images = images_on(device, images)
         self.num_tasks = self.num_contexts = checked_count("num_tasks", num_tasks)
         self.seed = checked_integer("seed", seed)
         self.batch_size = checked_count("batch_size", batch_size)
@@ -101,8 +104,8 @@ class PermutingStream(Stream):
         pixels = self.images.test_images.flatten(1)
         return self._permuted(pixels, self._checked_task(task)), self.images.test_labels.clone()
 
-    def grey(self, samples: Tensor, task: int) -> Tensor:
-        """Samples as images, (N, C, H, W) uint8, with the pixels where the net gets them."""
+    def _grey(self, samples: Tensor, task: int) -> Tensor:
+        """With the pixels where the net gets them."""
         return self.images.unscaled(samples).view(-1, *self.images.image_shape)
 
     def _permutation(self, task: int) -> Tensor:

@@ -4,10 +4,10 @@ import os
 
 import torch
 
+from psp_data._arguments import check_type, checked_count, checked_device, checked_integer
 from psp_data._images import Images
 from psp_data._incremental import IncrementalStream
 from psp_data._load import load
-from psp_data._stream import checked_count
 
 
 def split(images: Images, classes_per_task: int) -> list[tuple[Images, tuple[int, ...]]]:
@@ -22,6 +22,7 @@ def split(images: Images, classes_per_task: int) -> list[tuple[Images, tuple[int
         One (images, classes) for each task.
 
     Raises:
+        TypeError: If an argument is of another type.
         ValueError: If the classes do not come out even.
 
     Example:
@@ -29,6 +30,7 @@ def split(images: Images, classes_per_task: int) -> list[tuple[Images, tuple[int
         >>> [classes for _, classes in split(load("digits"), 5)]
         [(0, 1, 2, 3, 4), (5, 6, 7, 8, 9)]
     """
+    check_type("images", images, Images, "Images, as load() gives them")
     count = checked_count("classes_per_task", classes_per_task)
     if len(images.classes) % count:
         raise ValueError(
@@ -62,11 +64,14 @@ def icifar(
 
     Raises:
         FileNotFoundError: If a set is not there and was not, or could not be, downloaded.
-        ValueError: If a set is damaged or lacks classes; the message names them.
+        TypeError: If an argument is of another type.
+        ValueError: If an argument is out of range, or a set is damaged or lacks classes; the
+            message names them.
 
     Source:
         Cheung et al. 2019, section 4.2, and its authors' code for the classes.
     """
+    _check_options(seed, batch_size, steps_per_task, device)
     cifar10, cifar100 = load("cifar10", root, download), load("cifar100", root, download)
     tens = [(cifar100, range(start, start + 10)) for start in (10, 20, 30, 40)]
     return IncrementalStream(
@@ -95,6 +100,7 @@ def split_cifar100(
     Source:
         Zenke, Poole and Ganguli 2017, Continual Learning Through Synaptic Intelligence.
     """
+    _check_options(seed, batch_size, steps_per_task, device)
     images = load("cifar100", root, download)
     return IncrementalStream(
         [(images, range(start, start + 10)) for start in range(0, 100, 10)],
@@ -121,6 +127,7 @@ def split_mnist(
     Source:
         Zenke, Poole and Ganguli 2017, Continual Learning Through Synaptic Intelligence.
     """
+    _check_options(seed, batch_size, steps_per_task, device)
     return IncrementalStream(
         split(load("mnist", root, download), 2),
         seed,
@@ -128,3 +135,14 @@ def split_mnist(
         steps_per_task=steps_per_task,
         device=device,
     )
+
+
+def _check_options(
+    seed: int, batch_size: int, steps_per_task: int, device: torch.device | str | None
+) -> None:
+    """Refuse what no stream takes before any set is read or downloaded."""
+    checked_integer("seed", seed)
+    checked_count("batch_size", batch_size)
+    checked_count("steps_per_task", steps_per_task)
+    if device is not None:
+        checked_device("device", device)

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from psp_data._images import Images
+from psp_data._arguments import checked_count, checked_integer, checked_number, checked_step
+from psp_data._images import Images, images_on
 from psp_data._rotate import rotate
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream, checked_count, checked_integer, checked_step
+from psp_data._stream import Stream
 
 
 class RotatingStream(Stream):
@@ -33,7 +34,8 @@ class RotatingStream(Stream):
 
     Raises:
         ValueError: If a number is not positive, a turn is divided into more parts than it has
-            steps, or a batch is larger than the train set.
+            steps, a batch is larger than the train set, or the device is not there.
+        TypeError: If an argument is of another type.
 
     Source:
         Cheung et al. 2019, section 4.1.3.
@@ -60,7 +62,7 @@ class RotatingStream(Stream):
         device: torch.device | str | None = None,
     ) -> None:
         """Take the images to the device; draw nothing yet."""
-        self.images = images if device is None else images.to(device)
+        self.images = images_on(device, images)
         self.seed = checked_integer("seed", seed)
         self.period = checked_count("period", period)
         self.num_contexts = self._checked_parts("num_contexts", num_contexts)
@@ -107,13 +109,13 @@ class RotatingStream(Stream):
         """The test images turned counter-clockwise by any angle, (N, C, H, W), and their labels.
 
         Raises:
-            ValueError: If the angle is not finite.
+            TypeError: If the angle is no real number.
+            ValueError: If it is not finite.
         """
-        turned = rotate(self.images.test_images, degrees)
+        turned = rotate(self.images.test_images, checked_number("degrees", degrees))
         return self.images.scaled(turned), self.images.test_labels.clone()
 
-    def grey(self, samples: Tensor, task: int) -> Tensor:
-        """Samples as images again, (N, C, H, W) uint8."""
+    def _grey(self, samples: Tensor, task: int) -> Tensor:
         return self.images.unscaled(samples)
 
     def _checked_parts(self, name: str, parts: int) -> int:

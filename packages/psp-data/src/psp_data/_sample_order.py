@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from psp_data._arguments import checked_count
 from psp_data._random_order import random_order
-from psp_data._stream import checked_count
 
 
 class SampleOrder:

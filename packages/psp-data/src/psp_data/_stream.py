@@ -1,10 +1,11 @@
 """What every stream can be asked."""
 
-import operator
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+
+from psp_data._arguments import check_type, checked_integer
 
 
 class Stream(ABC):
@@ -56,8 +57,30 @@ class Stream(ABC):
         """All test samples as `task` shows them, (N, *sample_shape) float32, and int64 labels."""
 
     @abstractmethod
+    def _grey(self, samples: Tensor, task: int) -> Tensor:
+        """`grey` for checked arguments."""
+
     def grey(self, samples: Tensor, task: int) -> Tensor:
-        """Samples of `task` as images again, (N, C, H, W) uint8, for looking at."""
+        """Samples of `task` as images again, (N, C, H, W) uint8, for looking at.
+
+        Raises:
+            TypeError: If `samples` is no floating tensor, or `task` no integer.
+            ValueError: If the samples do not have the shape of the stream's.
+            IndexError: If there is no such task.
+        """
+        check_type("samples", samples, Tensor, "a tensor")
+        if samples.dim() == 0 or samples.shape[1:] != self.sample_shape:
+            wanted = ", ".join(("N", *map(str, self.sample_shape)))
+            raise ValueError(
+                f"samples of this {type(self).__name__} have shape ({wanted}), but those that "
+                f"arrived have {tuple(samples.shape)}; pass what train_batch or test_set gives."
+            )
+        if not samples.is_floating_point():
+            raise TypeError(
+                f"samples are scaled and floating, but those that arrived are {samples.dtype}; "
+                "pass what train_batch or test_set gives."
+            )
+        return self._grey(samples, self._checked_task(task))
 
     def test_context(self, task: int) -> int:
         """The context under which to test `task`: that of its first step."""
@@ -71,34 +94,3 @@ class Stream(ABC):
                 f"this {type(self).__name__}."
             )
         return task
-
-
-def checked_integer(name: str, value: int) -> int:
-    """The value as an int: a numpy integer would overflow in the arithmetic of steps."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"{name}={value!r} must be an integer, but is a {type(value).__name__}; pass an int."
-        ) from None
-
-
-def checked_step(step: int, num_steps: int | None = None) -> int:
-    """The step as an int, if it is one of 0..num_steps-1 (or any from 0 on)."""
-    step = checked_integer("step", step)
-    if step < 0:
-        raise IndexError(f"step={step} is negative; the first step of a stream is 0.")
-    if num_steps is not None and step >= num_steps:
-        raise IndexError(
-            f"step={step} is beyond the last step of the stream, {num_steps - 1}; build it with "
-            "more tasks or more steps_per_task."
-        )
-    return step
-
-
-def checked_count(name: str, value: int) -> int:
-    """The value as an int, if it is at least 1."""
-    value = checked_integer(name, value)
-    if value < 1:
-        raise ValueError(f"{name}={value} must be at least 1.")
-    return value

@@ -83,8 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Timing]:
     """Run every contest, print a table, and return what it shows."""
     parser = argparse.ArgumentParser("python -m psp_data.benchmark", description=__doc__)
     parser.add_argument("--root", help="the folder of the image sets, as for load()")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds, of which the best counts")
-    parser.add_argument("--batches", type=int, default=500, help="batches of a stream in a round")
+    parser.add_argument("--rounds", type=_count, default=7, help="rounds, of which the best counts")
+    parser.add_argument(
+        "--batches", type=_count, default=500, help="batches of a stream in a round"
+    )
     parser.add_argument(
         "--random", action="store_true", help="random pixels of the same shapes: needs no files"
     )
@@ -93,7 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Timing]:
     if chosen.random:
         mnist, cifar = random_images("mnist", *LIKE_MNIST), random_images("cifar10", *LIKE_CIFAR)
     else:
-        mnist, cifar = load("mnist", chosen.root), load("cifar10", chosen.root)
+        try:
+            mnist, cifar = load("mnist", chosen.root), load("cifar10", chosen.root)
+        except (OSError, ValueError) as error:
+            parser.error(f"--root {chosen.root}: {error}")
         opening = min(_milliseconds(lambda: load("mnist", chosen.root), 1) for _ in range(5))
         print(f"MNIST opens in {opening:.0f} ms (at most 50)")
     print(f"one core, batch {BATCH}, best of {chosen.rounds} rounds; torch {torch.__version__}")
@@ -103,6 +108,13 @@ def main(arguments: Sequence[str] | None = None) -> list[Timing]:
         timings.append(compete(contest, chosen.rounds, chosen.batches))
         print(timings[-1], flush=True)
     return timings
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= 10**6:
+        raise argparse.ArgumentTypeError(f"{count} is not in 1..1000000")
+    return count
 
 
 def random_images(name: str, shape: tuple[int, int, int], count: int) -> Images:
