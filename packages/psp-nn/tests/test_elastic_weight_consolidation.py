@@ -114,14 +114,14 @@ def test_a_state_is_a_copy_and_follows_the_dtype_of_the_network():
     ("change", "error", "message"),
     [
         (lambda s: s.pop("centre"), ValueError, r"needs a state with .*'centre'.* this one has"),
-        (lambda s: s.update(least="0"), TypeError, "'least' must be a float"),
-        (lambda s: s.update(centre=[1]), TypeError, "'centre' is not a dict of tensors"),
+        (lambda s: s.update(least="0"), TypeError, r"state\['least'\] must be a float"),
+        (lambda s: s.update(centre=[1]), TypeError, r"state\['centre'\] is not a dict of tensors"),
         (lambda s: s["importance"].update(other=torch.ones(1)), ValueError, "only the state has"),
         (lambda s: s["centre"].pop("0.bias"), ValueError, "only the network has '0.bias' in 'cen"),
         (
             lambda s: s["importance"].update({"0.bias": torch.ones(5)}),
             ValueError,
-            r"'0.bias' in 'importance' is torch.float32 of shape \(5,\), but .* \(4,\)",
+            r"'0.bias' in state\['importance'\] is torch.float32 of shape \(5,\), but .* \(4,\)",
         ),
     ],
 )
@@ -135,5 +135,5 @@ def test_a_state_of_something_else_is_refused_and_changes_nothing(change, error,
 
 
 def test_what_is_no_state_is_refused():
-    with pytest.raises(TypeError, match="needs a dict from state_dict, but got a list"):
+    with pytest.raises(TypeError, match="state must be a dict, but is a list"):
         consolidated(0)[1].load_state_dict([])

@@ -86,7 +86,7 @@ def test_the_net_is_left_as_it_was():
     [
         (torch.ones(2, 3), TypeError, r"batches must be several tensors.* pass \[batch\]"),
         ([(torch.ones(2, 3), torch.ones(2))], TypeError, "one is a tuple; pass the inputs alone"),
-        ([torch.ones(2, 5, 3)], ValueError, r"output has shape \(2, classes\) .* \(2, 5, 4\)"),
+        ([torch.ones(2, 5, 3)], ValueError, r"must have shape \(2, classes\), but is \(2, 5, 4\)"),
     ],
 )
 def test_what_is_no_batch_of_inputs_is_refused(batches, error, message):

@@ -110,7 +110,7 @@ def test_turning_nothing_is_refused(mlp):
         binary(mlp, include="fc.*")
     with pytest.raises(ValueError, match="nothing in this Sequential was turned"):
         binary(mlp, include=["0"], exclude="0")
-    with pytest.raises(ValueError, match="'0' is superposed already"):
+    with pytest.raises(ValueError, match="'0' of net is superposed already"):
         binary(binary(mlp))
 
 

@@ -77,7 +77,7 @@ def test_what_is_no_index_is_refused(mlp):
         use_context(net, torch.tensor([1.0]))
     with pytest.raises(ValueError, match="one index per sample"):
         use_context(net, torch.zeros(2, 2, dtype=torch.int64))
-    with pytest.raises(ValueError, match="batch_dim must be 0 or more"):
+    with pytest.raises(ValueError, match="batch_dim must be at least 0"):
         use_context(net, torch.zeros(2, dtype=torch.int64), batch_dim=-1)
     with pytest.raises(ValueError, match="call superpose first"):
         use_context(mlp, 0)

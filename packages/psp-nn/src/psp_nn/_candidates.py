@@ -25,7 +25,7 @@ def candidates(net: nn.Module, include: Patterns, exclude: Patterns) -> list[str
     for name, module in net.named_modules():
         if isinstance(module, Layer):
             raise ValueError(
-                f"superpose: layer '{name}' is superposed already; pass the original network."
+                f"superpose: layer '{name}' of net is superposed already; pass the original one."
             )
     for argument, patterns in (("include", include), ("exclude", exclude)):
         for pattern in patterns:
@@ -41,8 +41,8 @@ def candidates(net: nn.Module, include: Patterns, exclude: Patterns) -> list[str
     }
     if not chosen:
         raise ValueError(
-            f"superpose: nothing in this {type(net).__name__} was turned; layers that have a "
-            f"superposed form: {', '.join(map(repr, forms)) or 'none'}; include={include}, "
+            f"superpose: nothing in this {type(net).__name__} was turned; layers of net that have "
+            f"a superposed form: {', '.join(map(repr, forms)) or 'none'}; include={include}, "
             f"exclude={exclude}."
         )
     for name, superposed in chosen.items():

@@ -1,10 +1,12 @@
 """Elastic weight consolidation: a penalty on moving what earlier tasks are sensitive to."""
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from psp_nn._arguments import check_parameters, checked_number
 from psp_nn._fisher_diagonal import fisher_diagonal, squared
 from psp_nn._penalty_state import State, check_parts, copied, fitting
 
@@ -18,7 +20,11 @@ class ElasticWeightConsolidation:
 
     Args:
         net: A classifier, x ↦ logits (batch, classes).
-        strength: λ.
+        strength: λ, 0 or more.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: If `net` has no parameters, or the strength is negative or not finite.
 
     Source:
         Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks; the
@@ -39,8 +45,9 @@ class ElasticWeightConsolidation:
 
     def __init__(self, net: nn.Module, *, strength: float) -> None:
         """See the class."""
+        check_parameters("net", net)
         self.net = net
-        self.strength = strength
+        self.strength = checked_number("strength", strength)
         self._importance: dict[str, Tensor] = {}
         self._centre: dict[str, Tensor] = {}
         self._least = 0.0
@@ -115,7 +122,9 @@ class ElasticWeightConsolidation:
         who = "ElasticWeightConsolidation.load_state_dict"
         check_parts(who, state, self.state_dict())
         if not isinstance(state["least"], float):
-            raise TypeError(f"{who}: 'least' must be a float, but is {state['least']!r}.")
+            raise TypeError(f"{who}: state['least'] must be a float, but is not.")
+        if not math.isfinite(state["least"]):
+            raise ValueError(f"{who}: state['least'] must be finite, but is not.")
         centres = dict(self.net.named_parameters())
         if isinstance(state["importance"], dict):
             # A parameter that was frozen is in neither part, and before the first task none is.

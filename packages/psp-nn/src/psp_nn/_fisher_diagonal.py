@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from psp_nn._evaluating import evaluating
+from psp_nn._arguments import check_net, checked_integer
+from psp_nn._evaluating import evaluating, running
 
 Values = dict[str, Tensor]
 
@@ -31,8 +32,10 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
         By the name of each parameter that requires gradients, real, in its shape.
 
     Raises:
-        TypeError: If `batches` is one tensor, or a batch is not a tensor.
-        ValueError: If there are no inputs, or the network's output is not (batch, classes).
+        TypeError: If `batches` is one tensor, a batch is not a tensor, or an argument of another
+            kind.
+        ValueError: If there are no inputs, `net` cannot be run on them, its output is not
+            (batch, classes), or it has a BatchNorm that uses batch statistics alone.
 
     Example:
         >>> import torch
@@ -42,21 +45,27 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
         >>> fisher_diagonal(net, [torch.tensor([[2.0]])])["weight"].flatten().tolist()
         [1.0, 1.0]
     """
+    check_classifier(net)
+    chunk = checked_integer("chunk", chunk, 1)
     sums = {
         name: torch.zeros_like(value.detach().real)
         for name, value in net.named_parameters()
         if value.requires_grad
     }
-    if isinstance(batches, Tensor):
-        raise TypeError("batches must be several tensors, but is one; pass [batch].")
+    if isinstance(batches, Tensor | str) or not isinstance(batches, Iterable):
+        raise TypeError(
+            f"batches must be several tensors, but is one {type(batches).__name__}; pass [batch]."
+        )
     count = 0
     with evaluating(net):
         for batch in batches:
             if not isinstance(batch, Tensor):
                 raise TypeError(
-                    f"each batch must be a tensor of inputs, but one is a {type(batch).__name__}; "
+                    f"batches must be tensors of inputs, but one is a {type(batch).__name__}; "
                     "pass the inputs alone: labels are not needed."
                 )
+            if not batch.dim():
+                raise ValueError("batches must have shape (batch, …), but one has no dimension.")
             if not len(batch):
                 continue
             count += len(batch)
@@ -70,6 +79,23 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
     if not count:
         raise ValueError("fisher_diagonal got no inputs; pass batches of shape (batch, …).")
     return {name: value / count for name, value in sums.items()}
+
+
+def check_classifier(net: nn.Module) -> None:
+    """Refuse a network whose output for a sample depends on the others, as far as that is seen.
+
+    Raises:
+        TypeError: If it is no network.
+        ValueError: If it has a BatchNorm without running statistics.
+    """
+    check_net("net", net)
+    for name, module in net.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"the Fisher information of net is not that of single samples: its layer '{name}' "
+                "is a BatchNorm without running statistics, under which every sample's output "
+                "depends on the others; use one that tracks them."
+            )
 
 
 def squared(value: Tensor) -> Tensor:
@@ -136,7 +162,7 @@ def _run(net: nn.Module, layers: dict[str, nn.Linear], x: Tensor) -> tuple[Tenso
 
     hooks = [layer.register_forward_hook(note) for layer in layers.values()]
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), running("net", "a batch of batches", x):
             logits = net(x)
     finally:
         for hook in hooks:
@@ -144,8 +170,8 @@ def _run(net: nn.Module, layers: dict[str, nn.Linear], x: Tensor) -> tuple[Tenso
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(
-            f"fisher_diagonal needs a classifier whose output has shape ({len(x)}, classes) for "
-            f"inputs of shape {tuple(x.shape)}, but it is {found}."
+            f"fisher_diagonal needs a classifier as net: for inputs of shape {tuple(x.shape)} its "
+            f"output must have shape ({len(x)}, classes), but is {found}."
         )
     return logits.log_softmax(-1), ends
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from psp_nn._evaluating import evaluating
+from psp_nn._arguments import check_choice, check_flag, check_tensor, checked_integer
+from psp_nn._evaluating import evaluating, running
 from psp_nn._selection import Mixture
-from psp_nn._use_context import superposed_layers, use_context
+from psp_nn._use_context import checked_layers, superposed_layers, use_context
 
 
 class InferBy(Enum):
@@ -58,8 +59,10 @@ def infer_context(
         The context, a score, and the evidence.
 
     Raises:
+        TypeError: If an argument is of another kind.
         ValueError: If nothing in `net` is superposed, or it has room for fewer than three models:
-            a score compares one with several others. If there are no inputs.
+            a score compares one with several others. If there are no inputs, `net` cannot be run
+            on them, or its output is not (batch, classes).
 
     Source:
         The paper's section 5 leaves this open. The gradient is that of Wortsman et al. 2020,
@@ -74,18 +77,20 @@ def infer_context(
         >>> inferred.context.shape, inferred.evidence.shape
         (torch.Size([4]), torch.Size([4, 5]))
     """
-    layers = superposed_layers(net)
-    if not layers:
-        raise ValueError(f"infer_context: nothing in this {type(net).__name__} is superposed.")
+    layers = checked_layers("infer_context", "net", net)
+    check_tensor("x", x)
+    check_flag("per_sample", per_sample)
+    check_choice("by", by, InferBy)
+    at_once = checked_integer("samples_at_once", samples_at_once, 1)
     num_contexts = min(layer.num_contexts for layer in layers)
     if num_contexts < 3:
         raise ValueError(
-            f"infer_context compares one model with several others, but there are {num_contexts}."
+            f"infer_context compares one model with several others, but net has {num_contexts}."
         )
-    if not len(x):
+    if not x.dim() or not len(x):
         raise ValueError(f"infer_context got no inputs: x has shape {tuple(x.shape)}.")
     with evaluating(net):
-        evidence = _evidence(net, x, num_contexts, per_sample, by, samples_at_once)
+        evidence = _evidence(net, x, num_contexts, per_sample, by, at_once)
     best, context = evidence.max(-1)
     others = evidence.scatter(-1, context.unsqueeze(-1), torch.nan)
     mean = others.nanmean(-1)
@@ -114,7 +119,7 @@ def _entropies(net: nn.Module, x: Tensor, num_contexts: int, at_once: int) -> Te
     together = max(1, at_once // max(len(x), 1))
     for contexts in torch.arange(num_contexts, device=x.device).split(together):
         with use_context(net, contexts.repeat_interleave(len(x))):
-            logits = net(x.repeat(len(contexts), *[1] * (x.dim() - 1)))
+            logits = _logits(net, x.repeat(len(contexts), *[1] * (x.dim() - 1)))
         columns.append(_entropy(logits).view(len(contexts), len(x)))
     return torch.cat(columns).T
 
@@ -128,8 +133,20 @@ def _entropy_gradient(net: nn.Module, x: Tensor, num_contexts: int) -> Tensor:
         with use_context(net, 0):
             for layer in superposed_layers(net):
                 layer.select(Mixture(coefficients))
-            entropy = _entropy(net(x)).mean()
+            entropy = _entropy(_logits(net, x)).mean()
         return torch.autograd.grad(entropy, coefficients)[0]
+
+
+def _logits(net: nn.Module, x: Tensor) -> Tensor:
+    with running("net", "x", x):
+        logits = net(x)
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"infer_context needs a classifier as net: for x of shape {tuple(x.shape)} its output "
+            f"must have shape ({len(x)}, classes), but is {found}."
+        )
+    return logits
 
 
 def _entropy(logits: Tensor) -> Tensor:

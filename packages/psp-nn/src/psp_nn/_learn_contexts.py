@@ -3,7 +3,7 @@
 from torch import nn
 
 from psp_contexts import Contexts, DiagonalContexts
-from psp_nn._use_context import superposed_layers
+from psp_nn._use_context import checked_layers
 
 
 def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
@@ -24,6 +24,7 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
         norms per context.
 
     Raises:
+        TypeError: If `net` is no network.
         ValueError: If nothing in `net` is superposed, or its contexts are not diagonal.
 
     Source:
@@ -41,16 +42,14 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
         >>> numbers.grad.abs().sum(1).nonzero().flatten().tolist()
         [2]
     """
-    layers = superposed_layers(net)
-    if not layers:
-        raise ValueError(f"learn_contexts: nothing in this {type(net).__name__} is superposed.")
+    layers = checked_layers("learn_contexts", "net", net)
     learned: dict[Contexts, DiagonalContexts] = {}  # tied weights keep sharing theirs
     for layer in layers:
         for name in layer.superposed:
             contexts = layer.family(name)
             if not isinstance(contexts, DiagonalContexts):
                 raise ValueError(
-                    f"learn_contexts: the contexts of layer '{layer.layer_name}' are "
+                    f"learn_contexts: in net, the contexts of layer '{layer.layer_name}' are "
                     f"{type(contexts).__name__}, which are not diagonal; superpose with "
                     "BinaryContexts or another diagonal family."
                 )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._apart import Apart, real_part
+from psp_nn._evaluating import running
 from psp_nn._layer import Layer
 from psp_nn._plain import forget, plain_class, set_class
 from psp_nn._selection import One
@@ -38,7 +39,7 @@ def make_real(net: nn.Module, example: Tensor) -> None:
         takes_complex[layer] = is_complex  # the last to run is the last in here
 
     handles = [layer.register_forward_pre_hook(watch) for layer in superposed_layers(net)]
-    with torch.no_grad():
+    with torch.no_grad(), running("net", "example", example):
         expected = net(example)
     for handle in handles:
         handle.remove()

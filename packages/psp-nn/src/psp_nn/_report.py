@@ -8,6 +8,7 @@ from psp_contexts import Contexts
 from psp_nn._kinds import superposed_class
 from psp_nn._layer import Layer
 from psp_nn._superposed import base_name
+from psp_nn._use_context import checked_layers
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def report(net: nn.Module) -> Report:
         net: What `superpose` returned.
 
     Raises:
+        TypeError: If `net` is no network.
         ValueError: If nothing in `net` is superposed.
 
     Example:
@@ -97,6 +99,7 @@ def report(net: nn.Module) -> Report:
         2  Linear            shared: left out by include or exclude     8
         1 of 3 layers hold 50 models; 24 numbers before, 24 now (1 times; apart the models ...
     """
+    checked_layers("report", "net", net)
     layers, counts = [], []
     seen: set[Tensor] = set()  # tied tensors are stored once
     for name, module in net.named_modules():
@@ -113,8 +116,6 @@ def report(net: nn.Module) -> Report:
             layers.append(
                 LayerReport(name, type(module).__name__, False, f"shared: {why}", numbers, numbers)
             )
-    if not counts:
-        raise ValueError(f"report: nothing in this {type(net).__name__} is superposed.")
     return Report(max(counts), tuple(layers))
 
 

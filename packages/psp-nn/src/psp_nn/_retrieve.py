@@ -6,13 +6,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from psp_nn._arguments import check_tensor
 from psp_nn._evaluating import evaluating
 from psp_nn._layer import Layer
 from psp_nn._norm import Frozen
 from psp_nn._plain import forget, plain_class, set_class
 from psp_nn._real_form import make_real
 from psp_nn._store import refuse_mixed
-from psp_nn._use_context import superposed_layers, use_context
+from psp_nn._use_context import checked_layers, superposed_layers, use_context
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -58,6 +59,9 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
         >>> torch.allclose(model(x), net(x), atol=1e-6)
         True
     """
+    checked_layers("retrieve", "net", net)
+    if example is not None:
+        check_tensor("example", example)
     refuse_mixed("retrieve", context)
     model = copy.deepcopy(net)
     use_context(model, context)

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn._arguments import check_net
 from psp_nn._layer import Layer
 from psp_nn._superposed import base_name
-from psp_nn._use_context import use_context
+from psp_nn._use_context import checked_layers, use_context
 
 
 @torch.no_grad()
@@ -26,8 +27,9 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
 
     Raises:
         IndexError, TypeError: As for `use_context`.
-        ValueError: If the model has other names or shapes, or differs from the network in what
-            all models share; nothing is changed then.
+        ValueError: If the model has other names or shapes, weights that are not finite and would
+            spoil all models, or differs from the network in what all models share; nothing is
+            changed then.
 
     Source:
         Cheung et al. 2019, equation 1.
@@ -44,8 +46,10 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
         >>> torch.equal(retrieve(net, 7).weight, model.weight)
         True
     """
+    checked_layers("store", "net", net)
+    check_net("model", model)
     refuse_mixed("store", context)
-    with use_context(net, context):  # refuses what is no context, and an ordinary network
+    with use_context(net, context):
         theirs = _checked(net, model)
         done: set[int] = set()
         for path, layer in net.named_modules(remove_duplicate=False):
@@ -102,6 +106,7 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
     )
     expected: dict[str, torch.Size] = {}
     shared: dict[str, Tensor] = {}
+    added: dict[str, Tensor] = {}
     tied: dict[Tensor, list[str]] = {}
     for path, module in net.named_modules(remove_duplicate=False):
         if isinstance(module, Contexts):
@@ -117,7 +122,9 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
             leading = (name in own) + (getattr(module, "parts", 1) == 2)
             expected[full] = value.shape[leading:]
             tied.setdefault(value, []).append(full)
-            if name not in own and name not in superposed:
+            if name in superposed:
+                added[full] = value
+            elif name not in own:
                 shared[full] = value
     for full in {**expected, **theirs}:
         if not (full in expected and full in theirs):
@@ -131,6 +138,7 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
                 f"store: '{full}' has shape {tuple(theirs[full].shape)} in the model, but "
                 f"{tuple(shape)} in the network."
             )
+        _check_numbers(full, theirs[full], added.get(full))
     for first, *others in tied.values():
         for other in others:
             if not torch.equal(theirs[first], theirs[other]):
@@ -146,3 +154,24 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
                 "that was trained without changing it."
             )
     return theirs
+
+
+def _check_numbers(name: str, theirs: Tensor, stored: Tensor | None) -> None:
+    if theirs.is_meta or theirs.layout is not torch.strided:
+        raise ValueError(
+            f"store: '{name}' in the model is {theirs.layout} on {theirs.device}; pass a model "
+            "whose tensors are dense and in memory."
+        )
+    if stored is None:
+        return
+    if theirs.is_complex() and not stored.is_complex():
+        raise ValueError(
+            f"store: '{name}' in the model is {theirs.dtype}, but in the network {stored.dtype}; "
+            "pass a model of the original classes."
+        )
+    # What is added to a superposition is in all of its models, and never comes out again.
+    if not theirs.isfinite().all():
+        raise ValueError(
+            f"store: '{name}' in the model holds numbers that are infinite or not a number; pass "
+            "a model that has not diverged."
+        )

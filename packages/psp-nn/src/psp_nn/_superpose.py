@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._apart import apart_class, real_part
+from psp_nn._arguments import check_net, checked_texts
 from psp_nn._candidates import candidates
 from psp_nn._norm import Norms
 from psp_nn._report import report
@@ -67,10 +68,11 @@ def superpose(
         The superposed network.
 
     Raises:
+        MemoryError: If there is no room for what each of `num_contexts` models has of its own.
         TypeError: If an argument is of another kind.
         ValueError: If no layer was turned, a pattern matches no layer, a layer is superposed
             already, its weight is computed from other parameters or is shared with a layer that
-            is left, or the family has no map of its length.
+            is left, `num_contexts` is out of range, or the family has no map of its length.
 
     Source:
         Cheung et al. 2019, equation 7.
@@ -87,13 +89,13 @@ def superpose(
         >>> many(torch.ones(1, 4)).shape
         torch.Size([1, 2])
     """
-    _check_options(num_contexts, norms)
-    names = candidates(net, _patterns(include), _patterns(exclude))
-    superposition = _copied(net)
-    chosen = {name: superposition.get_submodule(name) for name in names}
+    check_net("net", net)
     options = Options(
         contexts, num_contexts, seed, norms, bias_per_context, per_channel, random_phases
     )
+    names = candidates(net, checked_texts("include", include), checked_texts("exclude", exclude))
+    superposition = _copied(net)
+    chosen = {name: superposition.get_submodule(name) for name in names}
     turn = Turn(options)
     # Norm layers last: what they keep depends on whether the network is complex.
     for name, module in chosen.items():
@@ -119,17 +121,7 @@ def _copied(net: Net) -> Net:
             clone = value.detach().clone()
             parameter = isinstance(value, nn.Parameter)
             memo[id(value)] = parameter_like(clone, value) if parameter else clone
-    return copy.deepcopy(net, memo)
-
-
-def _patterns(patterns: str | Iterable[str]) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
-
-
-def _check_options(num_contexts: int, norms: Norms) -> None:
-    if isinstance(num_contexts, bool) or not isinstance(num_contexts, int):
-        raise TypeError(f"num_contexts must be an int, but is {num_contexts!r}.")
-    if num_contexts < 1:
-        raise ValueError(f"num_contexts must be at least 1, but is {num_contexts}.")
-    if not isinstance(norms, Norms):
-        raise TypeError(f"norms must be one of {[str(n) for n in Norms]}, but is {norms!r}.")
+    try:
+        return copy.deepcopy(net, memo)
+    except RuntimeError as error:  # torch copies no tensor that has been computed
+        raise ValueError(f"superpose: net cannot be copied: {error}") from error

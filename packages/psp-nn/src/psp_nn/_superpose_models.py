@@ -1,14 +1,14 @@
 """Superposing models that were trained apart."""
 
-import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn._arguments import check_net, checked_integer
 from psp_nn._store import dotted, store
 from psp_nn._superpose import superpose
 from psp_nn._superposed import base_name
@@ -31,7 +31,7 @@ class SuperposedModels(NamedTuple, Generic[Net]):
 
 
 def superpose_models(
-    models: Sequence[Net],
+    models: Iterable[Net],
     *,
     contexts: Callable[..., Contexts],
     seed: int,
@@ -61,8 +61,9 @@ def superpose_models(
         The superposition, and each model's SNR.
 
     Raises:
-        ValueError: If there is no model, the contexts are complex, or the models differ in names,
-            in shapes or in what they would share.
+        TypeError: If an argument is of another kind.
+        ValueError: If there is no model, or no room for all, the contexts are complex, or the
+            models differ in names, in shapes or in what they would share.
 
     Source:
         Cheung et al. 2019, equations 1 and 2; the SNR is derived in this project's analysis.
@@ -80,20 +81,29 @@ def superpose_models(
         >>> min(together.snr) > 10
         True
     """
-    if not models:
-        raise ValueError("superpose_models got no models; pass one or more.")
-    if base is None and len(models) > 1:
+    nets = _checked(models)
+    if base is not None:
+        check_net("base", base)
+    others = sorted(set(options) - _OPTIONS)
+    if others:
+        raise TypeError(
+            f"superpose_models takes no {', '.join(others)}, but {', '.join(sorted(_OPTIONS))}: "
+            "the models keep their own biases, and their weights as they are."
+        )
+    if num_contexts is not None:
+        num_contexts = checked_integer("num_contexts", num_contexts, len(nets))
+    if base is None and len(nets) > 1:
         warnings.warn(
-            f"superpose_models: {len(models)} whole models are superposed without a base; for "
+            f"superpose_models: {len(nets)} whole models are superposed without a base; for "
             f"weights trained apart the signal-to-noise ratio is about 1/(K-1) = "
-            f"1/{len(models) - 1}, whatever the width and the family. Pass the network that they "
+            f"1/{len(nets) - 1}, whatever the width and the family. Pass the network that they "
             "were trained from as base, or train them in superposition.",
             stacklevel=2,
         )
     net = superpose(
-        copy.deepcopy(models[0] if base is None else base),
+        nets[0] if base is None else base,
         contexts=contexts,
-        num_contexts=len(models) if num_contexts is None else num_contexts,
+        num_contexts=len(nets) if num_contexts is None else num_contexts,
         seed=seed,
         bias_per_context=True,
         random_phases=False,
@@ -104,15 +114,37 @@ def superpose_models(
             for name in layer.superposed:
                 if layer.family(name).is_complex:
                     raise ValueError(
-                        "superpose_models: ordinary models are real; use a real family."
+                        f"superpose_models: contexts={contexts!r} are complex, but ordinary "
+                        "models are real; use a real family."
                     )
                 weight = layer.stored(name)
                 if base is not None:
                     layer.register_buffer(base_name(name), weight.detach().clone())
                 weight.zero_()
-    for k, model in enumerate(models):
-        store(net, k, model)
-    return SuperposedModels(net, tuple(_snr(net, k, model) for k, model in enumerate(models)))
+    for k, model in enumerate(nets):
+        try:
+            store(net, k, model)
+        except ValueError as error:
+            raise ValueError(f"superpose_models: models[{k}] does not fit: {error}") from error
+    return SuperposedModels(net, tuple(_snr(net, k, model) for k, model in enumerate(nets)))
+
+
+_OPTIONS = {"include", "exclude", "norms", "per_channel"}
+
+
+def _checked(models: Iterable[Net]) -> list[Net]:
+    """The models in a list, which there must be."""
+    one = isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList)
+    if one or isinstance(models, Tensor | Mapping) or not isinstance(models, Iterable):
+        raise TypeError(
+            f"models must be several networks, but is a {type(models).__name__}; pass a list."
+        )
+    nets = list(models)
+    if not nets:
+        raise ValueError("superpose_models got no models; pass one or more.")
+    for k, model in enumerate(nets):
+        check_net(f"models[{k}]", model)
+    return nets
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from psp_nn._arguments import check_parameters, checked_number
 from psp_nn._penalty_state import State, check_parts, copied, fitting
 
 
@@ -18,8 +19,12 @@ class SynapticIntelligence:
 
     Args:
         net: The network. What requires gradients now is followed.
-        strength: c.
-        damping: ξ, which keeps Ω finite where a parameter has hardly moved.
+        strength: c, 0 or more.
+        damping: ξ, positive, which keeps Ω finite where a parameter has hardly moved.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: If `net` has no parameters, or a number is out of range or not finite.
 
     Source:
         Zenke, Poole and Ganguli 2017, Continual learning through synaptic intelligence; the
@@ -42,9 +47,10 @@ class SynapticIntelligence:
 
     def __init__(self, net: nn.Module, *, strength: float, damping: float = 0.1) -> None:
         """See the class."""
+        check_parameters("net", net)
         self.net = net
-        self.strength = strength
-        self.damping = damping
+        self.strength = checked_number("strength", strength)
+        self.damping = checked_number("damping", damping, positive=True)
         self.importance: dict[str, Tensor] = {}
         self.path_integral: dict[str, Tensor] = {}
         self._start: dict[str, Tensor] = {}

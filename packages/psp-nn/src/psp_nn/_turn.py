@@ -9,11 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn._arguments import check_choice, check_flag, checked_integer
 from psp_nn._kinds import superposed_class
 from psp_nn._layer import Layer, one
 from psp_nn._norm import Norms, freeze_norm, use_batch_statistics
 from psp_nn._superposed import contexts_name
 from psp_nn._uses import Recomputations, Uses
+
+LARGEST_COUNT = 2**63 - 1
+"""As many contexts as a LongTensor can tell apart."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,20 @@ class Options:
     bias_per_context: bool
     per_channel: bool
     random_phases: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what they cannot be, before anything is turned."""
+        if not callable(self.contexts) or isinstance(self.contexts, nn.Module):
+            raise TypeError(
+                f"contexts must be a family of psp_contexts, but is {self.contexts!r}; pass the "
+                "class, such as BinaryContexts."
+            )
+        count = checked_integer("num_contexts", self.num_contexts, 1, LARGEST_COUNT)
+        object.__setattr__(self, "num_contexts", count)
+        object.__setattr__(self, "seed", checked_integer("seed", self.seed))
+        check_choice("norms", self.norms, Norms)
+        for name in ("bias_per_context", "per_channel", "random_phases"):
+            check_flag(name, getattr(self, name))
 
 
 class Turn:
@@ -103,18 +121,8 @@ class Turn:
             rows = module.rows(key, weight)
             groups = rows.shape[0] if rows.dim() == 3 else 1
             label = name if key == "weight" else f"{name}.{key}".lstrip(".")
-            try:
-                contexts = self._options.contexts(
-                    rows.shape[-1],
-                    self._options.num_contexts * groups,
-                    seed=self._options.seed,
-                    name=label,
-                )
-            except ValueError as error:
-                raise ValueError(
-                    f"superpose: no contexts for '{key}' of layer '{name}', whose rows have "
-                    f"{rows.shape[-1]} numbers: {error} Or leave the layer out with exclude."
-                ) from error
+            where = f"'{key}' of layer '{name}'"
+            contexts = self._family(rows.shape[-1], groups, where, label)
             if contexts.is_complex and not module.has_complex_form:
                 raise ValueError(
                     f"superpose: layer '{name}' has no complex form, which "
@@ -125,6 +133,32 @@ class Turn:
             self._done[id(weight)] = self._done[id(parameter)] = (parameter, contexts)
         return self._done[id(weight)]
 
+    def _family(self, dim: int, groups: int, where: str, label: str) -> Contexts:
+        family, count = self._options.contexts, self._options.num_contexts * groups
+        try:
+            contexts = family(dim, count, seed=self._options.seed, name=label)
+        except ValueError as error:
+            raise ValueError(
+                f"superpose: no contexts for {where}, whose rows have {dim} numbers: {error} Or "
+                "leave the layer out with exclude."
+            ) from error
+        except TypeError as error:
+            raise TypeError(
+                f"superpose: contexts={family!r} cannot be called as a family is, contexts({dim}, "
+                f"{count}, seed={self._options.seed}, name={label!r}): {error}"
+            ) from error
+        if not isinstance(contexts, Contexts):
+            raise TypeError(
+                f"superpose: contexts={family!r} gave a {type(contexts).__name__}; pass a family "
+                "of psp_contexts, or one of your own that derives from Contexts."
+            )
+        if (contexts.dim, contexts.num_contexts) != (dim, count):
+            raise ValueError(
+                f"superpose: contexts={family!r} gave {contexts.num_contexts} contexts of "
+                f"{contexts.dim} numbers, but {where} needs {count} of {dim}."
+            )
+        return contexts
+
     def _replace(
         self, module: nn.Module, key: str, sizes: tuple[int, ...], dtype: torch.dtype
     ) -> None:
@@ -132,7 +166,13 @@ class Turn:
         value = _tensor(module, key)
         assert value is not None
         if id(value) not in self._replaced:
-            table = value.detach().to(dtype).expand((*sizes, *value.shape)).clone()
+            try:
+                table = value.detach().to(dtype).expand((*sizes, *value.shape)).clone()
+            except RuntimeError as error:
+                raise MemoryError(
+                    f"superpose: no memory for num_contexts={self._options.num_contexts} models "
+                    f"that have '{key}' of {value.numel()} numbers each of its own: {error}"
+                ) from error
             new = parameter_like(table, value) if isinstance(value, nn.Parameter) else table
             self._replaced[id(value)] = value, new
         new = self._replaced[id(value)][1]

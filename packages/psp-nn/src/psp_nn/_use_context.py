@@ -6,6 +6,7 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
+from psp_nn._arguments import check_net, checked_integer
 from psp_nn._folded_batch import check_calls
 from psp_nn._layer import Layer, one
 from psp_nn._selection import PerSample, Selection
@@ -33,9 +34,10 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
 
     Raises:
         IndexError: If an index is not in 0..num_contexts-1.
-        TypeError: If `context` is neither an int nor a LongTensor, or `batch_dim` is no int.
-        ValueError: If nothing in `net` is superposed, a tensor has more than one dimension, or
-            `batch_dim` is negative.
+        TypeError: If `net` is no network, `context` neither an int nor a LongTensor, or
+            `batch_dim` no int.
+        ValueError: If nothing in `net` is superposed, a tensor has more than one dimension or no
+            values, or `batch_dim` is negative.
 
     Example:
         >>> import torch
@@ -50,12 +52,7 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
         >>> torch.allclose(mixed[2], net(x)[2])
         True
     """
-    layers = superposed_layers(net)
-    if not layers:
-        raise ValueError(
-            f"use_context: nothing in this {type(net).__name__} is superposed; call superpose "
-            "first and pass what it returns."
-        )
+    layers = checked_layers("use_context", "net", net)
     parameter = next(net.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     selection = _selection(context, layers, batch_dim, device)
@@ -73,6 +70,23 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
 def superposed_layers(net: nn.Module) -> list[Layer]:
     """All superposed layers of a network, in its order."""
     return [module for module in net.modules() if isinstance(module, Layer)]
+
+
+def checked_layers(who: str, argument: str, net: nn.Module) -> list[Layer]:
+    """All superposed layers of an argument, of which there must be some.
+
+    Raises:
+        TypeError: If it is no network.
+        ValueError: If it has none.
+    """
+    check_net(argument, net)
+    layers = superposed_layers(net)
+    if not layers:
+        raise ValueError(
+            f"{who}: nothing in this {type(net).__name__} is superposed; call superpose first and "
+            f"pass what it returns as {argument}."
+        )
+    return layers
 
 
 class ContextInUse:
@@ -125,14 +139,7 @@ def _bring_back(before: list[tuple[Layer, Selection]]) -> None:
 def _selection(
     context: int | Tensor, layers: list[Layer], batch_dim: int, device: torch.device
 ) -> Selection:
-    if isinstance(batch_dim, bool) or not isinstance(batch_dim, int):
-        raise TypeError(
-            f"batch_dim must be an int, but {batch_dim!r} is a {type(batch_dim).__name__}."
-        )
-    if batch_dim < 0:
-        raise ValueError(
-            f"batch_dim must be 0 or more, counted from the front, but is {batch_dim}."
-        )
+    batch_dim = checked_integer("batch_dim", batch_dim, 0)
     num_contexts = min(layer.num_contexts for layer in layers)
     if not isinstance(context, Tensor):
         try:
@@ -150,6 +157,11 @@ def _selection(
         raise TypeError(
             f"context must be an int or a LongTensor, but is a tensor of {context.dtype}; "
             "convert it with .long()."
+        )
+    if context.layout is not torch.strided or (context.is_meta and device.type != "meta"):
+        raise ValueError(
+            f"context has no values that can be read: it is {context.layout} on {context.device}; "
+            f"pass a dense LongTensor on {device}."
         )
     if context.dim() > 1:
         raise ValueError(
