@@ -13,13 +13,13 @@ from experiments._incremental_tasks import Tasks, stream_of
 from experiments.methods import build_learner, count_numbers
 from experiments.runner import (
     Learner,
+    Recipe,
     build_resnet18,
     name_of_run,
     resolve_device,
     train_to_record,
 )
 from experiments.runner.device import Device
-from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 from psp_data import IncrementalStream
 from psp_nn import Norms
@@ -38,46 +38,63 @@ STEM = "conv1"
 """The layer that all models share, as in the paper."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class IncrementalRecipe(Recipe):
+    """What all runs of a grid share; the defaults are the paper's recipe."""
+
+    tasks: Tasks = "icifar"
+    """CIFAR-10 and four tens of CIFAR-100; CIFAR-100 by fives; the digits by twos."""
+
+    width: int = 64
+    """Channels of the first stage of the ResNet-18."""
+
+    steps: int = 20_000
+    """Training steps per task."""
+
+    learning_rate: float = 1e-3
+    """Of RMSprop."""
+
+    channels_last: bool = False
+    """Whether the channels of an activation lie side by side in memory: faster convolutions."""
+
+    curve_every: int = 500
+    """Steps between two tests on task 0."""
+
+    curve_images: int = 2000
+    """How many test images such a test takes."""
+
+    row_images: int = 5000
+    """How many test images, of all tasks together, the test of all tasks takes after each task;
+    after the last one it takes all that there are."""
+
+    test_batch: int = 1000
+    """How many test images go through the network at once; batch statistics depend on it."""
+
+    fisher_images: int = 1024
+    """Of how many images EWC takes a task's Fisher information."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        super().__post_init__()
+        self.check_counts("width", "steps", "row_images", "test_batch", "fisher_images")
+
+
 @dataclass(frozen=True)
-class Run:
-    """What a run's results depend on; the defaults are the paper's recipe.
+class Run(IncrementalRecipe):
+    """What a run's results depend on.
 
     Args:
         method: One of `experiments.methods.METHODS` or `MULTI_HEAD`.
         norms: See `NORMS`.
         seed: Of the weights, the contexts and the order of the samples.
         strength: Of the penalty of EWC or SI; none for other methods.
-        tasks: See `stream_of`.
-        width: Channels of the first stage, see `build_resnet18`.
-        steps: Training steps per task.
-        batch: Samples in a training batch.
-        learning_rate: Of RMSprop.
-        precision: Of the products.
-        channels_last: Whether the channels of an activation lie side by side in memory.
-        curve_every: See `Accuracies`.
-        curve_images: See `Accuracies`.
-        row_images: See `Accuracies`.
-        test_batch: How many test images go through the network at once, on which batch statistics
-            depend; the paper's authors take 1000.
-        fisher_images: See `EWC`.
+        recipe: The fields of `IncrementalRecipe`.
     """
 
     method: str
     norms: NormsName
     seed: int
     strength: float | None = None
-    tasks: Tasks = "icifar"
-    width: int = 64
-    steps: int = 20_000
-    batch: int = 128
-    learning_rate: float = 1e-3
-    precision: Precision = "float32"
-    channels_last: bool = False
-    curve_every: int = 500
-    curve_images: int = 2000
-    row_images: int = 5000
-    test_batch: int = 1000
-    fisher_images: int = 1024
 
     @property
     def name(self) -> str:

@@ -8,54 +8,69 @@ from torch import nn
 
 from experiments._permuting_measure import TestSets
 from experiments.methods import Accuracies, build_learner, count_numbers, is_complex
-from experiments.runner import build_mlp, load_images, name_of_run, resolve_device, train_to_record
+from experiments.runner import (
+    Recipe,
+    build_mlp,
+    load_images,
+    name_of_run,
+    resolve_device,
+    train_to_record,
+)
 from experiments.runner.device import Device
-from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 from psp_data import PermutingStream
 
 Dataset = Literal["mnist", "fashion_mnist", "cifar10", "digits"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PermutingRecipe(Recipe):
+    """What all runs of a grid share; the defaults are the paper's recipe."""
+
+    dataset: Dataset = "mnist"
+    """The images whose pixels are permuted."""
+
+    tasks: int = 50
+    """How many permutations, the identity first."""
+
+    steps: int = 1000
+    """Training steps per task."""
+
+    hidden_layers: int = 2
+    """How many hidden layers."""
+
+    compile: bool = False
+    """Whether to train through torch.compile."""
+
+    row_images: int = 10_000
+    """How many test images, of all tasks together, the test of all tasks takes after each task;
+    after the last one it takes all that there are."""
+
+    fisher_images: int = 1024
+    """Of how many images EWC takes a task's Fisher information."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        super().__post_init__()
+        self.check_counts("tasks", "steps", "hidden_layers", "row_images", "fisher_images")
+
+
 @dataclass(frozen=True)
-class Run:
-    """What a run's results depend on; the defaults are the paper's recipe.
+class Run(PermutingRecipe):
+    """What a run's results depend on.
 
     Args:
         method: One of `experiments.methods.METHODS`.
         width: Units in each hidden layer.
         seed: Of the weights, the contexts, the permutations and the order of the samples.
         strength: Of the penalty of EWC or SI; none for other methods.
-        dataset: The images.
-        tasks: How many permutations, the identity first.
-        steps: Training steps per task.
-        batch: Samples in a training batch.
-        learning_rate: Of RMSprop.
-        hidden_layers: How many hidden layers.
-        precision: Of the products.
-        compile: Whether to train through `torch.compile`.
-        curve_every: See `Accuracies`.
-        curve_images: See `Accuracies`.
-        row_images: See `Accuracies`.
-        fisher_images: See `EWC`.
+        recipe: The fields of `PermutingRecipe`.
     """
 
     method: str
     width: int
     seed: int
     strength: float | None = None
-    dataset: Dataset = "mnist"
-    tasks: int = 50
-    steps: int = 1000
-    batch: int = 128
-    learning_rate: float = 1e-4
-    hidden_layers: int = 2
-    precision: Precision = "float32"
-    compile: bool = False
-    curve_every: int = 125
-    curve_images: int = 500
-    row_images: int = 10_000
-    fisher_images: int = 1024
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from experiments._rotating_measure import Measurement
 from experiments.methods import build_learner, count_numbers, is_complex
 from experiments.runner import (
     Learner,
+    Recipe,
     build_mlp,
     load_images,
     name_of_run,
@@ -18,7 +19,6 @@ from experiments.runner import (
     train_to_record,
 )
 from experiments.runner.device import Device
-from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 from psp_data import RotatingStream
 
@@ -27,9 +27,46 @@ Dataset = Literal["mnist", "fashion_mnist", "digits"]
 Choose = Literal["clock", "appearance", "confidence"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RotatingRecipe(Recipe):
+    """What all runs of a grid share; the defaults are the paper's recipe."""
+
+    width: int = 256
+    """Units in each hidden layer."""
+
+    turns: int = 50
+    """How often the images turn round."""
+
+    period: int = 1000
+    """Training steps in a turn."""
+
+    compile: bool = False
+    """Whether to train through torch.compile."""
+
+    inferred_every: int = 1000
+    """Steps between two tests at 0° with contexts inferred from the test images."""
+
+    inferred_images: int = 250
+    """How many test images are taken where each is looked at under many contexts."""
+
+    edge_images: int = 1000
+    """How many test images an angle around the end of a window takes."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        super().__post_init__()
+        self.check_counts("width", "turns", "period", "inferred_every", "inferred_images")
+        self.check_counts("edge_images")
+        if self.inferred_every % self.curve_every:
+            raise ValueError(
+                f"inferred_every={self.inferred_every} must be a multiple of "
+                f"curve_every={self.curve_every}."
+            )
+
+
 @dataclass(frozen=True)
-class Run:
-    """What a run's results depend on; the defaults are the paper's recipe.
+class Run(RotatingRecipe):
+    """What a run's results depend on.
 
     Args:
         method: `standard`, or one that superposes, see `experiments.methods.CONTEXTS`.
@@ -38,18 +75,7 @@ class Run:
         contexts: How many; by the clock a turn is divided among them evenly. One for `standard`.
         choose: What chooses the context of a batch.
         hidden_layers: How many hidden layers.
-        width: Units in each hidden layer.
-        turns: How often the images turn round.
-        period: Steps in a turn.
-        batch: Samples in a training batch.
-        learning_rate: Of RMSprop.
-        precision: Of the products.
-        compile: Whether to train through `torch.compile`.
-        curve_every: See `Measurement`.
-        curve_images: See `Measurement`.
-        inferred_every: See `Measurement`.
-        inferred_images: See `Measurement`.
-        edge_images: See `Measurement`.
+        recipe: The fields of `RotatingRecipe`.
     """
 
     method: str
@@ -58,18 +84,6 @@ class Run:
     contexts: int = 10
     choose: Choose = "clock"
     hidden_layers: int = 2
-    width: int = 256
-    turns: int = 50
-    period: int = 1000
-    batch: int = 128
-    learning_rate: float = 1e-4
-    precision: Precision = "float32"
-    compile: bool = False
-    curve_every: int = 125
-    curve_images: int = 500
-    inferred_every: int = 1000
-    inferred_images: int = 250
-    edge_images: int = 1000
 
     @property
     def name(self) -> str:

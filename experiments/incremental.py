@@ -20,16 +20,16 @@ A run that is stopped goes on from its last checkpoint when the same command is 
 
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import tyro
 
 from experiments._incremental_estimate import estimate
-from experiments._incremental_run import NORMS, NormsName, Run, run_to_record
+from experiments._incremental_run import NORMS, IncrementalRecipe, NormsName, Run, run_to_record
 from experiments._incremental_summary import report
-from experiments._incremental_tasks import Tasks, stream_of
+from experiments._incremental_tasks import stream_of
 from experiments.methods import CONTEXTS, METHODS, MULTI_HEAD, check_method, penalty_of
-from experiments.runner import RunSettings, parse, reported, resolve_device, run_all
-from experiments.runner.learner import Precision
+from experiments.runner import RunSettings, parse, reported, resolve_device, run_all, runs_of
 from experiments.runner.record import Record
 
 EXPERIMENT = "incremental"
@@ -54,7 +54,7 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings):
+class Config(RunSettings, IncrementalRecipe):
     """What to run. Every bad value is refused before any work starts."""
 
     method: tuple[str, ...] = ()
@@ -71,43 +71,6 @@ class Config(RunSettings):
     strength: tuple[float, ...] = ()
     """Of the penalty of EWC and SI; by default what the search chose."""
 
-    tasks: Tasks = "icifar"
-    """CIFAR-10 and four tens of CIFAR-100; CIFAR-100 by fives; the digits by twos."""
-
-    width: int = 64
-    """Channels of the first stage of the ResNet-18."""
-
-    steps: int = 20_000
-    """Training steps per task."""
-
-    batch: int = 128
-    """Samples in a training batch."""
-
-    learning_rate: float = 1e-3
-    """Of RMSprop."""
-
-    precision: Precision = "float32"
-    """Of the products; bfloat16 keeps weights and optimiser in float32."""
-
-    channels_last: bool = False
-    """Whether the channels of an activation lie side by side in memory: faster convolutions."""
-
-    curve_every: int = 500
-    """Steps between two tests on task 0."""
-
-    curve_images: int = 2000
-    """How many test images such a test takes."""
-
-    row_images: int = 5000
-    """How many test images, of all tasks together, the test of all tasks takes after each task;
-    after the last one it takes all that there are."""
-
-    test_batch: int = 1000
-    """How many test images go through the network at once; batch statistics depend on it."""
-
-    fisher_images: int = 1024
-    """Of how many images EWC takes a task's Fisher information."""
-
     grids: tyro.conf.Suppress[tuple[Grid, ...]] = ()
     """Of a preset: its runs, from which `method`, `norms` and `seed` choose."""
 
@@ -116,58 +79,20 @@ class Config(RunSettings):
         super().__post_init__()
         self.check_choices({"method": (*METHODS, *MULTI_HEAD), "norms": tuple(NORMS)})
         self.check_different("method", "norms", "seed", "strength")
-        self.check_counts("width", "steps", "batch", "curve_every", "curve_images")
-        self.check_counts("row_images", "test_batch", "fisher_images")
-        self.check_positive("learning_rate", "strength")
+        self.check_positive("strength")
         for run in self.runs():
             _check(run)
 
     def runs(self) -> list[Run]:
         """Every run once, in the order of the grids."""
-        if self.grids:
-            chosen = [
-                (variant, seed, strength)
-                for grid in self.grids
-                for variant, seed, strength in _cells(grid, self.strength)
-                if variant[0] in (self.method or (variant[0],))
-                and variant[1] in (self.norms or (variant[1],))
-                and seed in (self.seed or (seed,))
-            ]
-            if not chosen:
-                raise ValueError(
-                    f"the preset has no run with method={self.method or 'any'}, "
-                    f"norms={self.norms or 'any'} and seed={self.seed or 'any'}; leave the "
-                    "preset out to run it."
-                )
-        else:
-            variants = tuple(
-                (method, norms)
-                for method in self.method or ("Binary",)
-                for norms in self.norms or (_usual_norms(method),)
-            )
-            chosen = _cells(Grid(variants, self.seed or (0,)), self.strength)
-        return [self._run(*cell) for cell in dict.fromkeys(chosen)]
-
-    def _run(self, variant: Variant, seed: int, strength: float | None) -> Run:
-        method, norms = variant
-        return Run(
-            method,
-            norms,
-            seed,
-            strength,
-            tasks=self.tasks,
-            width=self.width,
-            steps=self.steps,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            precision=self.precision,
-            channels_last=self.channels_last,
-            curve_every=self.curve_every,
-            curve_images=self.curve_images,
-            row_images=self.row_images,
-            test_batch=self.test_batch,
-            fisher_images=self.fisher_images,
+        variants = tuple(
+            (method, norms)
+            for method in self.method or ("Binary",)
+            for norms in self.norms or (_usual_norms(method),)
         )
+        grids = self.grids or (Grid(variants, self.seed or (0,)),)
+        cells = [cell for grid in grids for cell in _cells(grid, self.strength)]
+        return runs_of(self, Run, cells, ("method", "norms", "seed"))
 
 
 def _usual_norms(method: str) -> NormsName:
@@ -183,15 +108,14 @@ def _check(run: Run) -> None:
     check_method(run.method, run.width, run.precision)
 
 
-def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[tuple[Variant, int, float | None]]:
-    """A grid's runs: with every strength for methods that have one, else without."""
-    cells: list[tuple[Variant, int, float | None]] = []
-    for variant, seed in product(grid.variants, grid.seeds):
-        if penalty_of(variant[0]):
-            own = [STRENGTHS[variant[0]] if each is None else each for each in grid.strengths]
-            cells += [(variant, seed, each) for each in strengths or own]
-        else:
-            cells.append((variant, seed, None))
+def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[dict[str, Any]]:
+    """What a grid's runs differ in; methods that have a strength are run with every one."""
+    cells = []
+    for (method, norms), seed in product(grid.variants, grid.seeds):
+        if penalty_of(method):
+            own = [STRENGTHS[method] if each is None else each for each in grid.strengths]
+        for strength in (strengths or own) if penalty_of(method) else (None,):
+            cells.append({"method": method, "norms": norms, "seed": seed, "strength": strength})
     return cells
 
 

@@ -20,14 +20,14 @@ its last checkpoint when the same command is given again, and ends with the same
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import tyro
 
-from experiments._permuting_run import Dataset, Run, run_to_record
+from experiments._permuting_run import PermutingRecipe, Run, run_to_record
 from experiments._permuting_summary import report
 from experiments.methods import METHODS, PENALTIES, check_method
-from experiments.runner import RunSettings, load_images, parse, reported, run_all
-from experiments.runner.learner import Precision
+from experiments.runner import RunSettings, load_images, parse, reported, run_all, runs_of
 from experiments.runner.record import Record
 
 EXPERIMENT = "permuting"
@@ -49,7 +49,7 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings):
+class Config(RunSettings, PermutingRecipe):
     """What to run. Every bad value is refused before any work starts."""
 
     method: tuple[str, ...] = ()
@@ -64,43 +64,6 @@ class Config(RunSettings):
     strength: tuple[float, ...] = ()
     """Of the penalty of EWC and SI; by default what the search chose."""
 
-    dataset: Dataset = "mnist"
-    """The images whose pixels are permuted."""
-
-    tasks: int = 50
-    """How many permutations, the identity first."""
-
-    steps: int = 1000
-    """Training steps per task."""
-
-    batch: int = 128
-    """Samples in a training batch."""
-
-    learning_rate: float = 1e-4
-    """Of RMSprop."""
-
-    hidden_layers: int = 2
-    """How many hidden layers."""
-
-    precision: Precision = "float32"
-    """Of the products; bfloat16 keeps weights and optimiser in float32."""
-
-    compile: bool = False
-    """Whether to train through torch.compile."""
-
-    curve_every: int = 125
-    """Steps between two tests on task 0."""
-
-    curve_images: int = 500
-    """How many test images such a test takes."""
-
-    row_images: int = 10_000
-    """How many test images, of all tasks together, the test of all tasks takes after each task;
-    after the last one it takes all that there are."""
-
-    fisher_images: int = 1024
-    """Of how many images EWC takes a task's Fisher information."""
-
     grids: tyro.conf.Suppress[tuple[Grid, ...]] = ()
     """Of a preset: its runs, from which `method`, `width` and `seed` choose."""
 
@@ -109,64 +72,26 @@ class Config(RunSettings):
         super().__post_init__()
         self.check_choices({"method": METHODS})
         self.check_different("method", "width", "seed", "strength")
-        self.check_counts("width", "tasks", "steps", "batch", "hidden_layers")
-        self.check_counts("curve_every", "curve_images", "row_images", "fisher_images")
-        self.check_positive("learning_rate", "strength")
+        self.check_counts("width")
+        self.check_positive("strength")
         for run in self.runs():
             check_method(run.method, run.width, run.precision)
 
     def runs(self) -> list[Run]:
         """Every run once, in the order of the grids."""
-        if self.grids:
-            chosen = [
-                (method, width, seed, strength)
-                for grid in self.grids
-                for method, width, seed, strength in _cells(grid, self.strength)
-                if method in (self.method or grid.methods)
-                and width in (self.width or grid.widths)
-                and seed in (self.seed or grid.seeds)
-            ]
-            if not chosen:
-                raise ValueError(
-                    f"the preset has no run with method={self.method or 'any'}, "
-                    f"width={self.width or 'any'} and seed={self.seed or 'any'}; leave the "
-                    "preset out to run it."
-                )
-        else:
-            own = Grid(self.method or ("Binary",), self.width or (256,), self.seed or (0,))
-            chosen = _cells(own, self.strength)
-        return [self._run(*cell) for cell in dict.fromkeys(chosen)]
-
-    def _run(self, method: str, width: int, seed: int, strength: float | None) -> Run:
-        return Run(
-            method,
-            width,
-            seed,
-            strength,
-            dataset=self.dataset,
-            tasks=self.tasks,
-            steps=self.steps,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            hidden_layers=self.hidden_layers,
-            precision=self.precision,
-            compile=self.compile,
-            curve_every=self.curve_every,
-            curve_images=self.curve_images,
-            row_images=self.row_images,
-            fisher_images=self.fisher_images,
-        )
+        own = Grid(self.method or ("Binary",), self.width or (256,), self.seed or (0,))
+        cells = [cell for grid in self.grids or (own,) for cell in _cells(grid, self.strength)]
+        return runs_of(self, Run, cells, ("method", "width", "seed"))
 
 
-def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[tuple[str, int, int, float | None]]:
-    """A grid's runs: with every strength for methods that have one, else without."""
-    cells: list[tuple[str, int, int, float | None]] = []
+def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[dict[str, Any]]:
+    """What a grid's runs differ in; methods that have a strength are run with every one."""
+    cells = []
     for width, method, seed in product(grid.widths, grid.methods, grid.seeds):
         if method in PENALTIES:
             own = [STRENGTHS[method] if each is None else each for each in grid.strengths]
-            cells += [(method, width, seed, each) for each in strengths or own]
-        else:
-            cells.append((method, width, seed, None))
+        for strength in (strengths or own) if method in PENALTIES else (None,):
+            cells.append({"method": method, "width": width, "seed": seed, "strength": strength})
     return cells
 
 

@@ -27,11 +27,10 @@ from typing import Any
 import tyro
 
 from experiments._rotating_reading import MOST_CONTEXTS
-from experiments._rotating_run import Choose, Dataset, Run, run_to_record
+from experiments._rotating_run import Choose, Dataset, RotatingRecipe, Run, run_to_record
 from experiments._rotating_summary import report
 from experiments.methods import CONTEXTS, check_method
-from experiments.runner import RunSettings, load_images, parse, reported, run_all
-from experiments.runner.learner import Precision
+from experiments.runner import RunSettings, load_images, parse, reported, run_all, runs_of
 from experiments.runner.record import Record
 
 EXPERIMENT = "rotating"
@@ -53,7 +52,7 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(RunSettings):
+class Config(RunSettings, RotatingRecipe):
     """What to run. Every bad value is refused before any work starts."""
 
     method: tuple[str, ...] = ()
@@ -74,42 +73,6 @@ class Config(RunSettings):
     hidden_layers: tuple[int, ...] = ()
     """How many hidden layers; of a preset all its depths, without a preset 2."""
 
-    width: int = 256
-    """Units in each hidden layer."""
-
-    turns: int = 50
-    """How often the images turn round."""
-
-    period: int = 1000
-    """Training steps in a turn."""
-
-    batch: int = 128
-    """Samples in a training batch."""
-
-    learning_rate: float = 1e-4
-    """Of RMSprop."""
-
-    precision: Precision = "float32"
-    """Of the products; bfloat16 keeps weights and optimiser in float32."""
-
-    compile: bool = False
-    """Whether to train through torch.compile."""
-
-    curve_every: int = 125
-    """Steps between two tests at 0°: less than a turn, so that what happens within one is seen."""
-
-    curve_images: int = 500
-    """How many test images such a test takes, and at the end one angle of the circle."""
-
-    inferred_every: int = 1000
-    """Steps between two tests at 0° with contexts inferred from the test images."""
-
-    inferred_images: int = 250
-    """How many test images are taken where each is looked at under many contexts."""
-
-    edge_images: int = 1000
-    """How many test images an angle around the end of a window takes."""
-
     grids: tyro.conf.Suppress[tuple[Grid, ...]] = ()
     """Of a preset: its runs, from which the fields at the top choose."""
 
@@ -118,49 +81,14 @@ class Config(RunSettings):
         super().__post_init__()
         self.check_choices({"method": METHODS})
         self.check_different(*_CHOSEN)
-        self.check_counts("contexts", "hidden_layers", "width", "turns", "period", "batch")
-        self.check_counts("curve_every", "curve_images", "inferred_every", "inferred_images")
-        self.check_counts("edge_images")
-        self.check_positive("learning_rate")
-        if self.inferred_every % self.curve_every:
-            raise ValueError(
-                f"inferred_every={self.inferred_every} must be a multiple of "
-                f"curve_every={self.curve_every}."
-            )
+        self.check_counts("contexts", "hidden_layers")
         for run in self.runs():
             self._check(run)
 
     def runs(self) -> list[Run]:
         """Every run once, in the order of the grids."""
-        chosen = []
-        for grid in self.grids or (_own_grid(self),):
-            for cell in _cells(grid):
-                if all(not wanted or cell[name] in wanted for name, wanted in self._wanted()):
-                    chosen.append(self._run(cell))
-        if not chosen:
-            asked = ", ".join(f"{name}={getattr(self, name) or 'any'}" for name in _CHOSEN)
-            raise ValueError(f"the preset has no run with {asked}; leave the preset out to run it.")
-        return list(dict.fromkeys(chosen))
-
-    def _wanted(self) -> list[tuple[str, tuple[Any, ...]]]:
-        return [(name, getattr(self, name)) for name in _CHOSEN]
-
-    def _run(self, cell: dict[str, Any]) -> Run:
-        return Run(
-            **cell,
-            width=self.width,
-            turns=self.turns,
-            period=self.period,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            precision=self.precision,
-            compile=self.compile,
-            curve_every=self.curve_every,
-            curve_images=self.curve_images,
-            inferred_every=self.inferred_every,
-            inferred_images=self.inferred_images,
-            edge_images=self.edge_images,
-        )
+        cells = [cell for grid in self.grids or (_own_grid(self),) for cell in _cells(grid)]
+        return runs_of(self, Run, cells, _CHOSEN)
 
     def _check(self, run: Run) -> None:
         check_method(run.method, run.width, run.precision)

@@ -14,6 +14,8 @@ from experiments.runner.networks import build_resnet18 as build_resnet18
 from experiments.runner.optimiser import rmsprop as rmsprop
 from experiments.runner.progress import Progress as Progress
 from experiments.runner.progress import read_progress as read_progress
+from experiments.runner.recipe import Recipe as Recipe
+from experiments.runner.recipe import runs_of as runs_of
 from experiments.runner.record import complete_record as complete_record
 from experiments.runner.record import read_record as read_record
 from experiments.runner.record import start_record as start_record
@@ -32,6 +34,7 @@ __all__ = [
     "Checkpoint",
     "Learner",
     "Progress",
+    "Recipe",
     "RunSettings",
     "Settings",
     "build_mlp",
@@ -49,6 +52,7 @@ __all__ = [
     "rmsprop",
     "run_all",
     "run_grid",
+    "runs_of",
     "start_record",
     "stop_if_asked",
     "train",
