@@ -33,7 +33,7 @@ from experiments._capacity_retrieval import (
 from experiments._capacity_summary import report
 from experiments.runner import (
     FAMILIES,
-    Settings,
+    GridSettings,
     load_images,
     parse,
     reported,
@@ -48,7 +48,7 @@ Dataset = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Settings):
+class Config(GridSettings):
     """What to measure. Every bad value is refused before any work starts."""
 
     dataset: Dataset = "digits"
@@ -143,7 +143,7 @@ class Config(Settings):
 
     def _study(self) -> dict[str, object]:
         """All but what plays no part in the results."""
-        settings = {field.name for field in fields(Settings)}
+        settings = {field.name for field in fields(GridSettings)}
         return {name: value for name, value in asdict(self).items() if name not in settings}
 
 

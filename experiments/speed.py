@@ -38,6 +38,7 @@ from experiments.methods import build_learner
 from experiments.runner import (
     Learner,
     Progress,
+    Settings,
     build_mlp,
     parse,
     resolve_device,
@@ -46,15 +47,14 @@ from experiments.runner import (
     train,
     write_record,
 )
-from experiments.runner.device import Device
 from experiments.runner.record import Record
 from psp_data import Images, PermutingStream, RotatingStream, Stream, load
 
 LEARNING_RATE = 1e-4
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
     """What to time. Every bad value is refused before any work starts."""
 
     dataset: ImageSet = "mnist"
@@ -72,22 +72,13 @@ class Config:
     rounds: int = 10
     """How many turns each has."""
 
-    device: Device = "auto"
-    """Where to compute."""
-
-    out: Path = Path("runs")
-    """The folder for the record."""
-
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        if not self.widths or min(self.widths) < 1:
-            raise ValueError(f"widths must be at least 1, and at least one, not {self.widths}.")
-        for field in ("batch", "rounds"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}.")
-        if not 0 < self.arithmetic < float("inf"):
-            raise ValueError(f"arithmetic must be positive, not {self.arithmetic}.")
-        resolve_device(self.device)
+        super().__post_init__()
+        if not self.widths:
+            raise ValueError("widths must be at least one number.")
+        self.check_counts("widths", "batch", "rounds")
+        self.check_positive("arithmetic")
 
 
 PRESETS = {

@@ -23,6 +23,7 @@ from experiments.runner.record import write_record as write_record
 from experiments.runner.runs import name_of_run as name_of_run
 from experiments.runner.runs import run_all as run_all
 from experiments.runner.runs import train_to_record as train_to_record
+from experiments.runner.settings import GridSettings as GridSettings
 from experiments.runner.settings import RunSettings as RunSettings
 from experiments.runner.settings import Settings as Settings
 from experiments.runner.stopping import stop_if_asked as stop_if_asked
@@ -32,6 +33,7 @@ from experiments.runner.trainer import train as train
 __all__ = [
     "FAMILIES",
     "Checkpoint",
+    "GridSettings",
     "Learner",
     "Progress",
     "Recipe",

@@ -1,4 +1,4 @@
-"""What all experiments of many runs can be told, whatever they run."""
+"""What experiments can be told, whatever they run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,25 @@ from experiments.runner.device import Device, resolve_device
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Checked):
-    """How and where runs are made; no result depends on it but by rounding."""
+    """Where an experiment computes and writes; no result depends on it but by rounding."""
 
     device: Device = "auto"
     """Where images, nets and tests live; auto takes CUDA where there is one."""
+
+    out: Path = Path("runs")
+    """The folder for what comes of it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        super().__post_init__()
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"out must be a folder, but {self.out} is a file.")
+        resolve_device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSettings(Settings):
+    """Those of many cells, which may run side by side."""
 
     jobs: int = 1
     """Runs at once, in processes of one thread each."""
@@ -24,21 +39,15 @@ class Settings(Checked):
     address: str = ""
     """Of the cluster, for example tcp://127.0.0.1:8786."""
 
-    out: Path = Path("runs")
-    """The folder for what comes of it."""
-
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         super().__post_init__()
         self.check_counts("jobs")
-        if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"out must be a folder, but {self.out} is a file.")
-        resolve_device(self.device)
         check_backend(self.backend, self.address)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(Settings):
+class RunSettings(GridSettings):
     """Those of long runs with a record each, in a folder of `out` named after the experiment."""
 
     checkpoint_seconds: float = 10.0
