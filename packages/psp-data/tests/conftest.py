@@ -1,4 +1,5 @@
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -6,9 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from hypothesis import settings
 
 from psp_data import Images, load
 from psp_data._sets import SETS
+
+# `pytest --hypothesis-profile=thorough`: many more cases wherever a test does not say how many.
+settings.register_profile("thorough", max_examples=2000, deadline=None)
 
 
 def numbered_images(count: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0) -> Images:
@@ -23,6 +28,24 @@ def numbered_images(count: int, shape: tuple[int, int, int] = (1, 4, 4), seed: i
 @pytest.fixture(scope="session", name="numbered")
 def numbered_fixture() -> Callable[..., Images]:
     return numbered_images
+
+
+def write_idx(folder: Path) -> None:
+    """MNIST's own format, for 6 train and 4 test images of 28×28 pixels."""
+    folder.mkdir(parents=True)
+    for stem, count in (("train", 6), ("t10k", 4)):
+        images = numbered_images(count, (1, 28, 28))
+        header = struct.pack(">IIII", 2051, count, 28, 28)
+        pixels = images.train_images.numpy().tobytes()
+        (folder / f"{stem}-images-idx3-ubyte").write_bytes(header + pixels)
+        labels = images.train_labels.to(torch.uint8).numpy().tobytes()
+        header = struct.pack(">II", 2049, count)
+        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(header + labels)
+
+
+@pytest.fixture(scope="session", name="write_idx")
+def write_idx_fixture() -> Callable[[Path], None]:
+    return write_idx
 
 
 class StandIn:

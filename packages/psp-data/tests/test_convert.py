@@ -1,4 +1,3 @@
-import struct
 from dataclasses import replace
 
 import numpy as np
@@ -10,21 +9,8 @@ from psp_data._convert import convert
 from psp_data._sets import SETS
 
 
-def write_idx(folder, numbered):
-    """MNIST's own format, for 6 train and 4 test images of 28×28 pixels."""
-    folder.mkdir(parents=True)
-    for stem, count in (("train", 6), ("t10k", 4)):
-        images = numbered(count, (1, 28, 28))
-        header = struct.pack(">IIII", 2051, count, 28, 28)
-        pixels = images.train_images.numpy().tobytes()
-        (folder / f"{stem}-images-idx3-ubyte").write_bytes(header + pixels)
-        labels = images.train_labels.to(torch.uint8).numpy().tobytes()
-        header = struct.pack(">II", 2049, count)
-        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(header + labels)
-
-
-def test_torchvisions_mnist_files_are_read_as_they_are(monkeypatch, tmp_path, numbered):
-    write_idx(tmp_path / "MNIST" / "raw", numbered)
+def test_torchvisions_mnist_files_are_read_as_they_are(monkeypatch, tmp_path, numbered, write_idx):
+    write_idx(tmp_path / "MNIST" / "raw")
     monkeypatch.setitem(SETS, "mnist", replace(SETS["mnist"], checksum=""))
     tensors = convert("mnist", tmp_path, download=False)
     assert torch.equal(tensors["train_images"], numbered(6, (1, 28, 28)).train_images)
@@ -34,14 +20,14 @@ def test_torchvisions_mnist_files_are_read_as_they_are(monkeypatch, tmp_path, nu
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_files_of_images_that_were_not_published_are_refused(tmp_path, numbered, name):
-    write_idx(tmp_path / SETS[name].folder, numbered)
+def test_files_of_images_that_were_not_published_are_refused(tmp_path, numbered, write_idx, name):
+    write_idx(tmp_path / SETS[name].folder)
     with pytest.raises(ValueError, match=rf"load\('{name}'\).*not those that were published"):
         convert(name, tmp_path, download=False)
 
 
-def test_cut_files_of_torchvision_are_refused(tmp_path, numbered):
-    write_idx(tmp_path / "MNIST" / "raw", numbered)
+def test_cut_files_of_torchvision_are_refused(tmp_path, numbered, write_idx):
+    write_idx(tmp_path / "MNIST" / "raw")
     file = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(ValueError, match=r"MNIST/raw cannot be used.*delete the folder"):

@@ -3,10 +3,13 @@
 import errno
 import json
 import os
+import shutil
+import stat
+import time
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import safetensors.torch
@@ -18,6 +21,12 @@ from psp_data._sets import NamedSet
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 CHUNK = 1 << 20
+MOST_HEADER = 1 << 20
+"""Bytes. A header of four names takes some hundreds; one of a hundred million, which safetensors
+would read, takes the memory of the machine."""
+FORMAT = "1"
+LEFT_BEHIND = 24 * 3600
+"""Seconds after which a part of a file is no longer being written, but left by a process killed."""
 
 
 def checksum(tensors: dict[str, Tensor]) -> str:
@@ -42,8 +51,10 @@ def write_cache_file(path: Path, tensors: dict[str, Tensor]) -> None:
     Raises:
         OSError: If the file cannot be written; see `naming_the_folder`.
     """
+    _remove_leftovers(path)
     content = safetensors.torch.save(
-        {key: tensors[key].contiguous() for key in KEYS}, {"checksum": checksum(tensors)}
+        {key: tensors[key].contiguous() for key in KEYS},
+        {"format": FORMAT, "set": path.stem, "checksum": checksum(tensors)},
     )
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
@@ -59,10 +70,11 @@ def write_cache_file(path: Path, tensors: dict[str, Tensor]) -> None:
 def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
     """The tensors of `path`, memory-mapped, after checking that it is whole.
 
-    Size, names, dtypes, the shape of an image and the range of the labels are always checked.
-    The contents are checked, by reading the file once (about 0.4 ms per MB), against the
-    checksum of the set as published and that in the file's metadata, if there is either. A file
-    of CIFAR that other software wrote has neither: a changed pixel in it goes unnoticed.
+    Size, names, dtypes, the shape of an image, the range of the labels and how many images a
+    class has are always checked, and the format and the set if its metadata name them. The
+    contents are checked, by reading the file once (about 0.4 ms per MB), against the checksum of
+    the set as published and that in the file's metadata, if there is either. A file of CIFAR that
+    other software wrote has neither: a changed pixel in it goes unnoticed.
 
     Args:
         path: A `.safetensors` file.
@@ -72,20 +84,25 @@ def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
         The tensors under the names in `KEYS`, on the CPU.
 
     Raises:
-        ValueError: If the file is not whole, not as it was written, or of another set.
+        ValueError: If the file is not whole, not as it was written, of another set, or of a newer
+            format.
         OSError: If it cannot be opened; see `naming_the_folder`.
     """
-    with path.open("rb"):
-        pass  # safetensors has no words for a folder, or for a file that may not be read
+    _refuse_hostile_headers(path)
     try:
         with safe_open(path, framework="pt") as file:
             missing = sorted(set(KEYS) - set(file.keys()))
             if missing:
                 raise _refusal(path, f"it has no {' and no '.join(missing)}")
             tensors = {key: file.get_tensor(key) for key in KEYS}
-            expected = (file.metadata() or {}).get("checksum")
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise _refusal(path, f"it is cut short or no safetensors file ({error})") from error
+    if metadata.get("format", FORMAT) != FORMAT:
+        raise _refusal(path, f"its format {metadata['format']!r} is not known to this psp-data")
+    if metadata.get("set", path.stem) != path.stem:
+        raise _refusal(path, f"it holds {metadata['set']}")
+    expected = metadata.get("checksum")
     for key, tensor in tensors.items():
         dtype, ndim = (torch.uint8, 4) if key.endswith("images") else (torch.int64, 1)
         if tensor.dtype != dtype or tensor.ndim != ndim:
@@ -118,6 +135,34 @@ def _refuse_another_set(
             path,
             f"its {part}_labels are {low}..{high}, but those published 0..{known.num_classes - 1}",
         )
+    if known.per_class:
+        each = known.per_class[part == "test"]
+        odd = [count for count in labels.bincount().tolist() if count not in (0, each)]
+        if odd:
+            raise _refusal(
+                path,
+                f"a class has {odd[0]} of its {part}_images, but each of those published {each}",
+            )
+
+
+def _refuse_hostile_headers(path: Path) -> None:
+    """Look at what safetensors would read, map or wait for without a question."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder fails to open, in plain words
+        raise _refusal(path, "it is no regular file")
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > MOST_HEADER:
+        raise _refusal(path, f"it is no such file: its header claims {size:,} bytes")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote this set left beside it."""
+    for pattern in (f".{path.name}.*.part", f".{path.stem}-download-*"):
+        for left in path.parent.glob(pattern):
+            with suppress(OSError):  # as when another process removes it, too
+                if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _checksum_of_file(path: Path) -> str:

@@ -11,6 +11,9 @@ from torch import Tensor
 from psp_data._cache_file import checksum
 from psp_data._sets import SETS
 
+# The largest file published, cifar-100-python/train, has 155,249,918 bytes.
+LARGEST_FILE = 2**28
+
 # How a download fails for want of a network; RuntimeError is torchvision's "no mirror works".
 # Any other OSError is the disk's.
 NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, TimeoutError, RuntimeError)
@@ -36,6 +39,7 @@ def convert(name: str, root: Path, download: bool) -> dict[str, Tensor]:
     """
     folder = root / SETS[name].folder
     if folder.is_dir():
+        _refuse_hostile_files(name, folder)
         try:
             tensors = _read(name, root)
         except Exception as error:  # torchvision says "damaged" in as many ways as it has readers
@@ -67,6 +71,15 @@ def _read(name: str, root: Path, *, download: bool = False) -> dict[str, Tensor]
             dataset.targets, dtype=torch.int64, device="cpu"
         )
     return tensors
+
+
+def _refuse_hostile_files(name: str, folder: Path) -> None:
+    """Look at what torchvision would wait for, or read whole, without a question."""
+    for file in folder.iterdir():
+        if not (file.is_file() or file.is_dir()):
+            raise _damaged(name, folder, f"{file.name} is no regular file")
+        if file.stat().st_size > LARGEST_FILE:
+            raise _damaged(name, folder, f"{file.name} is larger than any file of a set")
 
 
 def _not_there(name: str, root: Path, reason: str) -> FileNotFoundError:

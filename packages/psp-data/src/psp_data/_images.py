@@ -78,7 +78,7 @@ class Images:
             if labels.dtype != torch.int64 or labels.shape != pixels.shape[:1]:
                 raise ValueError(
                     f"{self.name}: {part}_labels must be int64 of shape ({len(pixels)},), one for "
-                    f"each image, but are {labels.dtype} of shape {tuple(labels.shape)}."
+                    f"each of {part}_images, but are {labels.dtype} of shape {tuple(labels.shape)}."
                 )
             if labels.min() < 0:
                 raise ValueError(

@@ -17,6 +17,8 @@ class NamedSet:
         folder: Where that class keeps its files, below its root.
         checksum: Of shapes and contents as published, if there is no other version. CIFAR is also
             passed on with some of its classes; torchvision checks its own files of it.
+        per_class: How many train and test images each class has, where that tells the set from
+            another of its shape.
     """
 
     mean: float
@@ -26,6 +28,7 @@ class NamedSet:
     dataset: str = ""
     folder: str = ""
     checksum: str = ""
+    per_class: tuple[int, int] | None = None
 
 
 # The paper scales MNIST and Fashion-MNIST alike, with MNIST's statistics, and takes CIFAR to
@@ -36,6 +39,10 @@ SETS = {
     "fashion_mnist": NamedSet(
         0.1307, 0.3081, (1, 28, 28), 10, "FashionMNIST", "FashionMNIST/raw", "d43578dc"
     ),
-    "cifar10": NamedSet(0.5, 0.5, (3, 32, 32), 10, "CIFAR10", "cifar-10-batches-py"),
-    "cifar100": NamedSet(0.5, 0.5, (3, 32, 32), 100, "CIFAR100", "cifar-100-python"),
+    "cifar10": NamedSet(
+        0.5, 0.5, (3, 32, 32), 10, "CIFAR10", "cifar-10-batches-py", per_class=(5000, 1000)
+    ),
+    "cifar100": NamedSet(
+        0.5, 0.5, (3, 32, 32), 100, "CIFAR100", "cifar-100-python", per_class=(500, 100)
+    ),
 }

@@ -69,16 +69,16 @@ class Stream(ABC):
             IndexError: If there is no such task.
         """
         check_type("samples", samples, Tensor, "a tensor")
+        if not samples.is_floating_point():
+            raise TypeError(
+                f"samples are scaled and floating, but those that arrived are {samples.dtype}; "
+                "pass what train_batch or test_set gives."
+            )
         if samples.dim() == 0 or samples.shape[1:] != self.sample_shape:
             wanted = ", ".join(("N", *map(str, self.sample_shape)))
             raise ValueError(
                 f"samples of this {type(self).__name__} have shape ({wanted}), but those that "
                 f"arrived have {tuple(samples.shape)}; pass what train_batch or test_set gives."
-            )
-        if not samples.is_floating_point():
-            raise TypeError(
-                f"samples are scaled and floating, but those that arrived are {samples.dtype}; "
-                "pass what train_batch or test_set gives."
             )
         return self._grey(samples, self._checked_task(task))
 
