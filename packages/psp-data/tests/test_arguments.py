@@ -87,7 +87,7 @@ ROOT = {
 }
 DEVICE = {
     TypeError: other_than("none", "text"),
-    ValueError: st.text(max_size=4) | st.sampled_from(["meta", "cuda:99", "gpu", "hpu", "cpu:x"]),
+    ValueError: st.text(max_size=2) | st.sampled_from(["meta", "cuda:99", "gpu", "hpu", "cpu:x"]),
 }
 IMAGE_SET = {TypeError: other_than() | st.just(Images)}
 NO_TENSOR = {TypeError: other_than("tensor")}

@@ -1,0 +1,94 @@
+"""Ten million contexts cost no memory, and using many takes no more than the caches may.
+
+The families run one after the other in a process of their own, whose resident memory is read from
+the system: tracemalloc does not see what torch allocates.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+THOROUGH = settings().max_examples >= 1000
+DIM = 784
+DENSE = {"RotationContexts": 100, "BlockRotationContexts": 2000}
+"""How many contexts of these are more than the cache holds; each takes many times `DIM` numbers."""
+
+MEASURE = """
+import ctypes, gc, json, sys
+import torch
+import psp_contexts
+
+dim, num_contexts, cache_bytes, uses = json.loads(sys.argv[1])
+x = torch.ones(dim)
+
+def resident():
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+grown = {}
+psp_contexts.RotationContexts(dim, 1, seed=0).bind(x, 0)  # what linear algebra takes once
+for name, count in uses.items():
+    contexts = getattr(psp_contexts, name)(dim, num_contexts, seed=0)
+    contexts.cache_bytes = cache_bytes or contexts.cache_bytes
+    before = resident()
+    for index in range(count):
+        contexts.bind(x, index)
+    grown[name] = resident() - before
+    del contexts
+print(json.dumps(grown))
+"""
+FAMILIES = [
+    "IdentityContexts",
+    "BinaryContexts",
+    "PermutationContexts",
+    "SignedPermutationContexts",
+    "KroneckerRotationContexts",
+    "ComplexContexts",
+    "OnePowerContexts",
+    "LocalMixContexts",
+    "BlockRotationContexts",
+    "RotationContexts",
+]
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident"
+)
+
+
+def grown(num_contexts, uses, *, dim=DIM, cache_bytes=None):
+    """By how many bytes a process grows when the first contexts of each family are used."""
+    arguments = json.dumps([dim, num_contexts, cache_bytes, uses])
+    command = [sys.executable, "-c", MEASURE, arguments]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_ten_million_contexts_cost_no_memory_and_their_use_is_bounded(record_property):
+    uses = {name: 2000 // (10 if name in DENSE else 1) for name in FAMILIES}
+    if not THOROUGH:
+        uses = {"BinaryContexts": 2000, "SignedPermutationContexts": 1000, "RotationContexts": 3}
+    record_property("cases: psp-contexts scale", sum(uses.values()))
+    for name, size in grown(10**7, uses, cache_bytes=2 * 10**6).items():
+        assert size < 6 * 10**6, name  # unbounded, Binary, the smallest, would take 8 million
+
+
+def test_contexts_of_a_few_numbers_count_for_what_they_take(record_property):
+    # A tensor of 16 bytes takes hundreds, so that 4000 of them are more than the cache may hold.
+    uses = dict.fromkeys(FAMILIES if THOROUGH else ["BinaryContexts"], 4000)
+    record_property("cases: psp-contexts scale", sum(uses.values()))
+    for name, size in grown(10**9, uses, dim=4, cache_bytes=10**6).items():
+        assert size < 2 * 10**6, name
+
+
+@pytest.mark.skipif(not THOROUGH, reason="it takes minutes: --hypothesis-profile=thorough")
+@pytest.mark.parametrize("num_contexts", [10**4, 10**7])
+def test_ten_thousand_contexts_stay_within_two_hundred_megabytes(num_contexts, record_property):
+    uses = dict.fromkeys(FAMILIES, 10_000) | DENSE
+    record_property("cases: psp-contexts scale", sum(uses.values()))
+    for name, size in grown(num_contexts, uses).items():
+        assert size < 200 * 10**6, name
