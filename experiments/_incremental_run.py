@@ -10,7 +10,7 @@ from torch import nn
 
 from experiments._incremental_measure import IncrementalMeasurement
 from experiments._incremental_tasks import Tasks, stream_of
-from experiments.methods import build_learner, count_numbers
+from experiments.methods import build_learner, count_numbers, penalty_of
 from experiments.runner import (
     Learner,
     Recipe,
@@ -121,7 +121,8 @@ class Run(IncrementalRecipe):
 
     def cost(self) -> float:
         """A guess of the run's time, in arbitrary units."""
-        share = {"EWC": 1.2, "SI": 1.1}.get(self.method.removeprefix("multi-head-"), 1.0)
+        penalty = penalty_of(self.method)
+        share = 1.0 if penalty is None else 1.1 if penalty == "SI" else 1.2
         tasks = {"icifar": 5, "split-cifar100": 20, "split-digits": 5}[self.tasks]
         return share * tasks * self.steps * self.batch * self.width
 

@@ -101,7 +101,7 @@ class Run(PermutingRecipe):
         lengths = [inputs] + [self.width] * (self.hidden_layers - 1)
         weights = sum(length * self.width for length in lengths)
         products = 2.6 * weights * self.batch * (4 if is_complex(self.method) else 1)
-        memory = weights * {"EWC": 9, "SI": 30}.get(self.method, 3) * 10
+        memory = weights * {"EWC": 9, "OnlineEWC": 9, "SI": 30}.get(self.method, 3) * 10
         if self.method == "Rotation":
             products += 2 * sum(length**2 for length in lengths) * self.batch
         return self.tasks * self.steps * (1e7 + products + memory)

@@ -100,7 +100,7 @@ def _usual_norms(method: str) -> NormsName:
 
 
 def _check(run: Run) -> None:
-    if penalty_of(run.method) == "EWC" and run.norms == "batch":
+    if penalty_of(run.method) in ("EWC", "OnlineEWC") and run.norms == "batch":
         raise ValueError(
             f"norms: {run.method} asks what single images say of the weights, and the statistics "
             "of a batch of one say nothing; use shared or per-context."

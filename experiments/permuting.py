@@ -33,7 +33,7 @@ from experiments.runner.record import Record
 EXPERIMENT = "permuting"
 """Names the folder of the records, in `--out` and in `experiments/results`."""
 
-STRENGTHS = {"EWC": 100.0, "SI": 0.1}
+STRENGTHS = {"EWC": 0.01, "OnlineEWC": 100.0, "SI": 1.0}
 """What EWC and SI are run with unless told otherwise; the preset `search` compares others."""
 
 
@@ -123,13 +123,14 @@ PRESETS = {
     ),
     "figure-3": Config(grids=(Grid(EVERY, (256,), SEEDS),)),
     "table": Config(
-        grids=(Grid(EVERY, (256, 512), SEEDS), Grid((*PAPER, "single"), (2000,), (0,)))
+        grids=(Grid(EVERY, (256, 512), SEEDS), Grid((*PAPER, "OnlineEWC", "single"), (2000,), (0,)))
     ),
     # Its seed is not among those of the table, so that no permutation is both chosen by and
     # reported on.
     "search": Config(
         grids=(
             Grid(("EWC",), (256,), (100,), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)),
+            Grid(("OnlineEWC",), (256,), (100,), (1.0, 10.0, 100.0, 1000.0)),
             Grid(("SI",), (256,), (100,), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
         )
     ),

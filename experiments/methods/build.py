@@ -25,7 +25,7 @@ CONTEXTS: dict[str, Callable[..., Contexts]] = {
 }
 """The methods that superpose, and their contexts."""
 
-PENALTIES = ("EWC", "SI")
+PENALTIES = ("EWC", "OnlineEWC", "SI")
 """The methods with a strength."""
 
 METHODS = ("standard", *CONTEXTS, *PENALTIES, "single")
@@ -133,9 +133,10 @@ def build_learner(
     if penalty:
         assert strength is not None
         options["strength"] = strength
-    if penalty == "EWC":
+    if penalty in ("EWC", "OnlineEWC"):
         ewc = MultiHeadEWC if heads else EWC
-        return ewc(net, optimise(net), fisher_images=fisher_images, **options)
+        options |= {"online": penalty == "OnlineEWC", "fisher_images": fisher_images}
+        return ewc(net, optimise(net), **options)
     if penalty == "SI":
         si = MultiHeadSI if heads else SI
         return si(net, optimise(net), **options)

@@ -48,6 +48,7 @@ class EWC(Consolidating):
         net: See `Learner`.
         optimiser: See `Learner`.
         strength: λ.
+        online: See `psp_nn.ElasticWeightConsolidation`.
         fisher_images: Of how many of a task's last training images to take the Fisher information.
         options: See `Learner`.
     """
@@ -61,10 +62,11 @@ class EWC(Consolidating):
         *,
         strength: float,
         fisher_images: int,
+        online: bool = False,
         **options: Any,
     ) -> None:
         """See the class."""
-        penalty = ElasticWeightConsolidation(net, strength=strength)
+        penalty = ElasticWeightConsolidation(net, strength=strength, online=online)
         super().__init__(net, optimiser, penalty, **options)
         self._fisher_images = fisher_images
 

@@ -19,7 +19,7 @@ matplotlib.rcParams["svg.hashsalt"] = "superposition"
 _CYCLE = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is grey
 _COLOURS = dict(zip(sorted(set(FAMILIES) - {"Identity"}), _CYCLE, strict=True))
 
-_WITHOUT_FAMILY = {"EWC": ":", "SI": "-.", "single": "--"}
+_WITHOUT_FAMILY = {"EWC": ":", "OnlineEWC": (0, (1, 3)), "SI": "-.", "single": "--"}
 
 
 def colour_of(family: str) -> str:

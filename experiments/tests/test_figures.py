@@ -5,8 +5,10 @@ import pytest
 from experiments import figures
 from experiments._presets import records_of
 from experiments._readme import filled
-from experiments.permuting import PRESETS
+from experiments.permuting import PRESETS, STRENGTHS
 from experiments.runner import start_record, write_record
+
+SI = STRENGTHS["SI"]
 
 
 def a_record(run, task_0):
@@ -25,7 +27,7 @@ def a_record(run, task_0):
 
 def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     folder = tmp_path / "permuting"
-    chosen = ("mnist-Binary-2x256-seed0", "mnist-Binary-2x256-seed1", "mnist-SI-strength0.1")
+    chosen = ("mnist-Binary-2x256-seed0", "mnist-Binary-2x256-seed1", f"mnist-SI-strength{SI:g}")
     for run in PRESETS["table"].runs():
         if run.name.startswith(chosen):
             write_record(folder / f"{run.name}.json", a_record(run, 0.5))
@@ -38,14 +40,15 @@ def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     assert names == {f"{n}.{e}" for n in drawn for e in ("png", "svg")} | {"permuting-table.md"}
     text = (tmp_path / "out" / "permuting-table.md").read_text()
     assert "| 2×256 | Binary | 97.00 ± 0.00 |  | 96.06 ± 0.00 | 0.00 ± 0.00 | 50.00" in text
-    assert "| 2×2000 | SI (0.1) | 97.00 | 97.2 |" in text
+    assert f"| 2×2000 | SI ({SI:g}) | 97.00 | 97.2 |" in text
     marked = "<!-- table: permuting/table accuracy -->\n<!-- end -->"
     assert text.strip() in filled(marked, tmp_path)
 
 
 def test_without_records_nothing_is_drawn(tmp_path, capsys):
     figures.main(tmp_path / "none", tmp_path / "out")
-    assert "table: 79 of 79 runs are missing" in capsys.readouterr().out
+    n = len(PRESETS["table"].runs())
+    assert f"table: {n} of {n} runs are missing" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     with pytest.raises(FileNotFoundError, match="permuting has no record of the preset table"):
         filled("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)

@@ -15,7 +15,7 @@ import torch
 from experiments import permuting
 from experiments._permuting_run import Run, run_to_record
 from experiments.methods import METHODS, build_learner, count_numbers
-from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, Config, Grid
+from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config, Grid
 from experiments.runner import build_mlp, read_record
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ MEASURED = ("numbers", "curve", "rows", "final")
 
 def small(method, **changes):
     """Three tasks of the digits, a second or less."""
-    strength = {"EWC": 30.0, "SI": 0.3}.get(method)
+    strength = {"EWC": 30.0, "OnlineEWC": 30.0, "SI": 0.3}.get(method)
     run = Run(method, 32, 0, strength, dataset="digits", tasks=3, steps=60, learning_rate=3e-3)
     return dataclasses.replace(run, **{"curve_every": 20, "fisher_images": 20, **changes})
 
@@ -76,7 +76,9 @@ def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
     assert sum(single) > sum(binary) > sum(standard) + 0.2
 
 
-@pytest.mark.parametrize("method", ["Binary", "Complex", "LearnedBinary", "EWC", "SI", "single"])
+@pytest.mark.parametrize(
+    "method", ["Binary", "Complex", "LearnedBinary", "EWC", "OnlineEWC", "SI", "single"]
+)
 @pytest.mark.parametrize("stopped_after", [70, 130])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     method, stopped_after, tmp_path, monkeypatch
@@ -164,7 +166,7 @@ def test_the_presets_are_complete():
     assert cells("figure-3") == {(method, 256, seed) for method in EVERY for seed in SEEDS}
     assert cells("table") == {
         *((method, width, seed) for method in EVERY for width in (256, 512) for seed in SEEDS),
-        *((method, 2000, 0) for method in (*PAPER, "single")),
+        *((method, 2000, 0) for method in (*PAPER, "OnlineEWC", "single")),
     }
     assert not cells("search") & cells("table")
 
@@ -174,7 +176,7 @@ def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
     part = dataclasses.replace(PRESETS["table"], method=("SI", "Binary"), width=(256,), seed=(1,))
     assert [run.name for run in part.runs()] == [
         "mnist-Binary-2x256-seed1",
-        "mnist-SI-strength0.1-2x256-seed1",
+        f"mnist-SI-strength{STRENGTHS['SI']:g}-2x256-seed1",
     ]
     names = [run.name for preset in PRESETS.values() for run in preset.runs()]
     assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset.runs()})

@@ -43,6 +43,19 @@ def test_the_penalty_is_the_quadratic_worked_out_by_hand():
     )
 
 
+def test_online_all_tasks_hold_the_net_where_the_last_one_left_it():
+    net = nn.Linear(1, 2, bias=False).double()
+    net.weight.data.zero_()
+    ewc = ElasticWeightConsolidation(net, strength=6.0, online=True)
+    ewc.consolidate([torch.tensor([[2.0]], dtype=torch.float64)])  # F = x² p (1 - p) = 1
+    net.weight.data.copy_(torch.tensor([[3.0], [3.0]]))
+    torch.testing.assert_close(ewc.penalty().item(), 6 / 2 * (9.0 + 9.0))
+    ewc.consolidate([torch.tensor([[4.0]], dtype=torch.float64)])  # equal logits again: F = 4
+    assert ewc.penalty() == 0
+    net.weight.data.copy_(torch.tensor([[5.0], [0.0]]))
+    torch.testing.assert_close(ewc.penalty().item(), 6 / 2 * (5 * 4.0 + 5 * 9.0))
+
+
 def test_it_serves_superposed_and_complex_networks(family, mlp):
     net = superpose(mlp, contexts=family, num_contexts=3, seed=0)
     ewc = ElasticWeightConsolidation(net, strength=1.0)
@@ -117,7 +130,11 @@ def test_a_state_is_a_copy_and_follows_the_dtype_of_the_network():
         (lambda s: s.update(least="0"), TypeError, r"state\['least'\] must be a float"),
         (lambda s: s.update(centre=[1]), TypeError, r"state\['centre'\] is not a dict of tensors"),
         (lambda s: s["importance"].update(other=torch.ones(1)), ValueError, "only the state has"),
-        (lambda s: s["centre"].pop("0.bias"), ValueError, "only the network has '0.bias' in 'cen"),
+        (
+            lambda s: s["centre"].pop("0.bias"),
+            ValueError,
+            r"only the network has '0.bias' in state\['cen",
+        ),
         (
             lambda s: s["importance"].update({"0.bias": torch.ones(5)}),
             ValueError,

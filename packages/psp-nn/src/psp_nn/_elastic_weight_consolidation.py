@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from psp_nn._arguments import check_parameters, checked_number
+from psp_nn._arguments import check_flag, check_parameters, checked_number
 from psp_nn._fisher_diagonal import fisher_diagonal, squared
 from psp_nn._penalty_state import State, check_parts, copied, fitting
 
@@ -18,9 +18,14 @@ class ElasticWeightConsolidation:
     parameters then. The sum of the tasks' parabolas is one parabola, so that the cost does not
     grow with their number. It works on any classifier, superposed or not.
 
+    Its centre is the mean of the θ*_t weighted by F_t, which may lie far from the last θ*_t where
+    early tasks have the larger information, and then draws the net away from what it has just
+    learned. *Online*, the centre is the last θ*_t: λ/2 Σ_i (Σ_t F_ti) (θ_i − θ*_i)².
+
     Args:
         net: A classifier, x ↦ logits (batch, classes).
         strength: λ, 0 or more.
+        online: Whether all tasks' information holds the net at the parameters after the last one.
 
     Raises:
         TypeError: If an argument is of another kind.
@@ -28,7 +33,8 @@ class ElasticWeightConsolidation:
 
     Source:
         Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks; the
-        paper's reference 5.
+        paper's reference 5. Online: Huszár 2018, Note on the quadratic penalties in elastic weight
+        consolidation; Schwarz et al. 2018, Progress & Compress.
 
     Example:
         >>> import torch
@@ -43,17 +49,19 @@ class ElasticWeightConsolidation:
         True
     """
 
-    def __init__(self, net: nn.Module, *, strength: float) -> None:
+    def __init__(self, net: nn.Module, *, strength: float, online: bool = False) -> None:
         """See the class."""
         check_parameters("net", net)
         self.net = net
         self.strength = checked_number("strength", strength)
+        check_flag("online", online)
+        self.online = online
         self._importance: dict[str, Tensor] = {}
         self._centre: dict[str, Tensor] = {}
         self._least = 0.0
 
     def penalty(self) -> Tensor:
-        """λ/2 Σ_t Σ_i F_ti (θ_i − θ*_ti)², a scalar with gradients to the parameters."""
+        """The penalty, a scalar with gradients to the parameters."""
         parameters = dict(self.net.named_parameters())
         first = next(iter(parameters.values()))
         total = torch.zeros((), dtype=first.real.dtype, device=first.device)
@@ -77,8 +85,11 @@ class ElasticWeightConsolidation:
                 continue
             now, new = parameter.detach().clone(), fisher[name]
             old = self._importance.get(name, torch.zeros_like(new))
-            centre = self._centre.get(name, now)
             both = old + new
+            if self.online:
+                self._importance[name], self._centre[name] = both, now
+                continue
+            centre = self._centre.get(name, now)
             share = torch.where(both > 0, new / both, torch.zeros_like(both))
             # a (θ−p)² + b (θ−q)² = (a+b) (θ−m)² + ab/(a+b) (p−q)²
             self._least += float((old * share * squared(centre - now)).sum())
