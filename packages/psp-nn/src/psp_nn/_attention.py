@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from psp_nn._inputs import check_attention
 from psp_nn._layer import Layer, superposed_parameter
 from psp_nn._one_by_one import each_alone
 from psp_nn._selection import PerSample
@@ -64,9 +65,13 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         """As the plain layer, with the model in use.
 
         Raises:
-            ValueError: If the batch mixes contexts, and the stated batch dimension is not the one
-                that this layer declares with `batch_first`, or has not one sample per context.
+            TypeError: If an input has not the dtype of the weights and autocast is off, or a mask
+                is neither boolean nor floating.
+            ValueError: If inputs and masks are of other shapes or on another device; if the batch
+                mixes contexts, and the stated batch dimension is not the one that this layer
+                declares with `batch_first`, or has not one sample per context.
         """
+        check_attention(self, query, key, value, key_padding_mask, attn_mask, is_causal)
         options: Any = {"average_attn_weights": average_attn_weights, "is_causal": is_causal}
         if not isinstance(self.selected, PerSample):
             if torch.compiler.is_compiling():  # a compiler finds out by itself

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_nn._inputs import check_channels
 from psp_nn._layer import Layer, entry_per_context, superposed_parameter
 from psp_nn._one_by_one import by_context
 from psp_nn._selection import PerSample
@@ -51,21 +52,8 @@ class _SuperposedConvolution(Layer):
         whole: Tensor = kernel.reshape(size)
         return whole
 
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """The model in use, applied to the input.
-
-        Args:
-            input: Shape (batch, channels, …), as for the plain layer.
-            output_size: As for the plain transposed layer.
-
-        Returns:
-            As the plain layer, complex if the contexts are.
-
-        Raises:
-            ValueError: If the batch mixes contexts and it has not one sample per context along
-                the stated dimension.
-        """
-        x = input
+    def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        check_channels(self, x, self.stored(), self.in_channels)
         if not isinstance(self.selected, PerSample):
             return self._convolved(x, self.retrieved(), output_size)
         trailing = self.stored().dim() - 1  # an input without a batch has not even one more
@@ -115,16 +103,62 @@ class _SuperposedConvolution(Layer):
 
 
 class _Plain(_SuperposedConvolution):
+    def forward(self, input: Tensor) -> Tensor:
+        """The model in use, applied to the input.
+
+        Args:
+            input: Shape (batch, channels, …), as for the plain layer.
+
+        Returns:
+            As the plain layer, complex if the contexts are.
+
+        Raises:
+            TypeError: If the input has not the dtype of the weight and autocast is off.
+            ValueError: If it has another shape or is on another device, or the batch mixes
+                contexts and it has not one sample per context along the stated dimension.
+        """
+        return self._forward(input)
+
     def _product(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: list[int] | None
     ) -> Tensor:
         layer: Any = self
-        y: Tensor = layer._conv_forward(x, weight, bias)
+        try:
+            y: Tensor = layer._conv_forward(x, weight, bias)
+        except RuntimeError:
+            extents = [
+                d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)
+            ]
+            positions = x.shape[-len(extents) :]
+            if all(size >= extent for size, extent in zip(positions, extents, strict=True)):
+                raise
+            raise ValueError(
+                f"layer '{self.layer_name}' has a kernel of {tuple(extents)} positions, but its "
+                f"input x of shape {tuple(x.shape)} has fewer."
+            ) from None
         return y
 
 
 class _Transposed(_SuperposedConvolution):
     transposed_kernel = True
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """The model in use, applied to the input.
+
+        Args:
+            input: Shape (batch, channels, …), as for the plain layer.
+            output_size: As for the plain layer.
+
+        Returns:
+            As the plain layer, complex if the contexts are.
+
+        Raises:
+            TypeError: If the input has not the dtype of the weight and autocast is off.
+            ValueError: As for the plain layer, if the input has another shape or is on another
+                device, or the batch mixes contexts and it has not one sample per context along
+                the stated dimension.
+        """
+        return self._forward(input, output_size)
 
     def _product(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: list[int] | None

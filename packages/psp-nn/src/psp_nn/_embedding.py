@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_nn._inputs import check_indices
 from psp_nn._layer import Layer, superposed_parameter
 from psp_nn._selection import One, PerSample
 from psp_nn._superposed import base_name
@@ -39,13 +40,21 @@ class SuperposedEmbedding(Layer, nn.Embedding):
 
         Returns:
             Shape (…, embedding_dim), complex if the contexts are.
+
+        Raises:
+            IndexError: If there is no vector of an index.
+            TypeError: If the input is no tensor of integers.
+            ValueError: If it is on another device, or the batch mixes contexts and it has not one
+                sample per context along the stated dimension.
         """
         x = input
+        stored = self.stored()
+        check_indices(self, x, stored)
         self.note_use()
         selected, contexts = self.selected, self.family()
         if not isinstance(selected, One | PerSample):
             return self._rows(x, self.retrieved())
-        rows = self._rows(x, self.stored("weight")).unsqueeze(-2)
+        rows = self._rows(x, stored).unsqueeze(-2)
         if isinstance(selected, One):
             y = contexts.retrieve(rows, self.context())
         else:
@@ -59,12 +68,18 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         if weight.is_complex():  # torch looks up no complex rows with gradients
             parts = self._rows(x, torch.view_as_real(weight).flatten(1))
             return torch.view_as_complex(parts.unflatten(-1, (-1, 2)))
-        return F.embedding(
-            x,
-            weight,
-            self.padding_idx,
-            self.max_norm,
-            self.norm_type,
-            self.scale_grad_by_freq,
-            self.sparse,
-        )
+        try:
+            return F.embedding(
+                x,
+                weight,
+                self.padding_idx,
+                self.max_norm,
+                self.norm_type,
+                self.scale_grad_by_freq,
+                self.sparse,
+            )
+        except IndexError:
+            raise IndexError(
+                f"layer '{self.layer_name}' has vectors 0..{self.num_embeddings - 1}, but its "
+                f"input x holds indices from {int(x.min())} to {int(x.max())}."
+            ) from None

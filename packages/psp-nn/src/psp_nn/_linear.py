@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_contexts import Contexts
+from psp_nn._inputs import check_features
 from psp_nn._layer import Layer, entry_per_context, superposed_parameter
 from psp_nn._selection import Mixture, One, PerSample
 from psp_nn._superposed import base_name
@@ -50,10 +52,13 @@ class SuperposedLinear(Layer, nn.Linear):
             Shape (…, out_features), complex if the contexts are.
 
         Raises:
-            ValueError: If the batch mixes contexts and it has not one sample per context along
-                the stated dimension.
+            TypeError: If the input has not the dtype of the weight and autocast is off.
+            ValueError: If it has another shape or is on another device, or the batch mixes
+                contexts and it has not one sample per context along the stated dimension.
         """
         x = input
+        stored = self.stored()
+        check_features(self, x, stored, self.in_features)
         self.note_use()
         selected = self.selected
         if isinstance(selected, PerSample):
@@ -62,19 +67,21 @@ class SuperposedLinear(Layer, nn.Linear):
             every = torch.arange(self.num_contexts, device=x.device)
             models = x.expand(self.num_contexts, *x.shape)
             bound = self.family().bind(models, every.view(-1, *[1] * (x.dim() - 1)))
-            return F.linear(selected.row(bound), self.stored("weight"), self.bias)
-        if isinstance(selected, One) and self._binds_input(x):
-            bound = self.family().bind(x, self.context())
-            return F.linear(bound, self.stored("weight"), self.bias)
+            return F.linear(selected.row(bound), stored, self.bias)
+        if isinstance(selected, One):
+            contexts = self.family()
+            if self._binds_input(x, contexts):
+                bound = contexts.bind(x, self.context())
+                return F.linear(bound, stored, self.bias)
         weight = self.retrieved()
         if weight.is_complex() and not x.is_complex():
             return _real_by_complex(x, weight, self.bias)
         return F.linear(x, weight, self.bias)
 
-    def _binds_input(self, x: Tensor) -> bool:
+    def _binds_input(self, x: Tensor, contexts: Contexts) -> bool:
         if base_name("weight") in self._buffers:
             return False
-        if self.family().is_complex and not x.is_complex():
+        if contexts.is_complex and not x.is_complex():
             return False  # a real input times a complex weight is two products, not four
         # A traced batch size must not decide.
         return torch.compiler.is_compiling() or x.numel() <= self.in_features * self.out_features

@@ -42,10 +42,16 @@ class _SuperposedNorm(Layer):
             Shape and dtype of the input.
 
         Raises:
+            TypeError: If the input is no tensor.
             ValueError: If the batch mixes contexts and it has not one sample per context along
                 the stated dimension.
         """
         x = input
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"layer '{self.layer_name}' needs a Tensor as its input x, but got a "
+                f"{type(x).__name__}."
+            )
         self.note_use()
         if not x.is_complex():
             return self._normed(x)
@@ -82,6 +88,7 @@ class _SuperposedNorm(Layer):
             return None
         shape = [1] * x.dim()
         channels = self._channels(x)
+        self._check_channels(x, table.shape[channels.start - channels.stop :])
         shape[channels] = x.shape[channels]
         if name in self.per_context:
             shape[selected.batch_dim] = len(selected.index)
@@ -93,6 +100,14 @@ class _SuperposedNorm(Layer):
     def _channels(self, x: Tensor) -> slice:
         """The dimensions of x that the affine has numbers for."""
         return slice(1, 2)
+
+    def _check_channels(self, x: Tensor, sizes: torch.Size) -> None:
+        """Refuse what would broadcast."""
+        if x.shape[self._channels(x)] != sizes:
+            raise ValueError(
+                f"layer '{self.layer_name}' norms {tuple(sizes)} channels, but its input x has "
+                f"shape {tuple(x.shape)}."
+            )
 
 
 class _WithStatistics(_SuperposedNorm):
@@ -118,6 +133,7 @@ class _WithStatistics(_SuperposedNorm):
         if isinstance(selected, Mixture) and not self.training and self.track_running_stats:
             # Torch has no gradient to statistics, which a mixture's coefficients need.
             shape = [-1 if dim == 1 else 1 for dim in range(x.dim())]
+            self._check_channels(x, self.entry("running_mean").shape)
             entries = (self.entry(n) for n in ("running_mean", "running_var", "weight", "bias"))
             return self._normed_by(x, *(e if e is None else e.view(shape) for e in entries))
         statistics = [

@@ -1,7 +1,7 @@
 """A superposed layer as its user meets it: what it stores, and under which names."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import nn
 
@@ -55,10 +55,10 @@ class Superposed(nn.Module):
             TypeError: If `name` is not a str.
             ValueError: If it is the name of none.
         """
-        contexts = self._modules.get(contexts_name(name)) if isinstance(name, str) else None
-        if not isinstance(contexts, Contexts):
+        contexts = self._modules.get(contexts_name(name))
+        if contexts is None:
             raise self._refused(name, "superposed parameter", self.superposed)
-        return contexts
+        return cast(Contexts, contexts)  # every forward pass comes here, too often to look again
 
     def stored(self, name: str = "weight") -> nn.Parameter:
         """The parameter Σ_k W_k C_k⁻¹ itself, which is what an optimiser trains.
@@ -71,7 +71,10 @@ class Superposed(nn.Module):
             TypeError: If `name` is not a str.
             ValueError: If it is the name of no parameter.
         """
-        parameter = self._parameters.get(name) if isinstance(name, str) else None
+        try:
+            parameter = self._parameters.get(name)
+        except TypeError:  # it has no hash
+            parameter = None
         if parameter is not None:
             return parameter
         if isinstance(name, str) and name in self.superposed:

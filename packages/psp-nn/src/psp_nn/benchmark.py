@@ -28,6 +28,7 @@ from psp_contexts import (
 from psp_nn import save, superpose, use_context
 
 INPUTS, CLASSES, BATCH, CONTEXTS = 784, 10, 128, 50
+LONGEST, WIDEST = 86_400, 16_384
 
 TARGETS: dict[tuple[type[Contexts], int], float] = {
     (BinaryContexts, 256): 1.15,
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "parts", nargs="*", choices=["steps", "mixed", "resnet", "disk", []], help="default: all"
     )
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each comparison")
-    parser.add_argument("--widths", type=int, nargs="*", default=[256, 2048])
+    parser.add_argument("--seconds", type=_seconds, default=20.0, help="for each comparison")
+    parser.add_argument("--widths", type=_width, nargs="+", default=[256, 2048])
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     parts = options.parts or ["steps", "mixed", "resnet", "disk"]
@@ -59,6 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         resnet(options.seconds)
     if "disk" in parts:
         disk()
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {LONGEST}")
+    return seconds
+
+
+def _width(text: str) -> int:
+    # A number may be longer than Python converts, or have the digits of another script.
+    width = int(text) if text.isdecimal() and len(text) < 9 else 0
+    if not 1 <= width <= WIDEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of units from 1 to {WIDEST}")
+    return width
 
 
 def steps(width: int, seconds: float) -> None:
