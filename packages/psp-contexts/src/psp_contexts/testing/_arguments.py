@@ -12,6 +12,7 @@ what it forgot:
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -137,7 +138,8 @@ def missing_from(calls: Sequence[Call], modules: Sequence[ModuleType]) -> set[st
         f"{name}({argument.name})"
         for name, function in _public_callables(modules)
         for argument in inspect.signature(function).parameters.values()
-        if argument.name != "self" and argument.kind is not argument.VAR_KEYWORD
+        if argument.name != "self"
+        if argument.kind not in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL)
         if (name, argument.name) not in listed
     }
 
@@ -153,7 +155,7 @@ def _public_callables(modules: Sequence[ModuleType]) -> Iterator[tuple[str, Call
 
 
 def _of_class(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    if not inspect.isabstract(cls):
+    if not inspect.isabstract(cls) and not issubclass(cls, Enum):  # whose members are there
         yield cls.__name__, cls
     for name, value in vars(cls).items():
         if isinstance(value, classmethod | staticmethod):
