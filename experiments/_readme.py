@@ -15,6 +15,7 @@ from experiments import _incremental_summary as incremental
 from experiments import _permuting_summary as permuting
 from experiments import _rotating_summary as rotating
 from experiments._presets import PRESETS, records_of
+from experiments._reliability import reliability_table
 from experiments._rotating_claims import claims_table
 from experiments.runner import read_record
 from experiments.runner.groups import groups_of
@@ -29,6 +30,7 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "aligned-models-that-fit": capacity.aligned_table,
     "trained-layers": capacity.trained_table,
     "trained-layers-that-fit": capacity.layer_table,
+    "tried": reliability_table,
     "seconds": lambda record: f"{record['seconds']:.0f} s",
 }
 """Of one record, by their names."""

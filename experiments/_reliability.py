@@ -2,7 +2,7 @@
 
     python -m experiments._reliability report.xml --out experiments/results
 
-reads the report that pytest wrote: its tests note what they tried as properties, `WHAT: WHERE`.
+reads what pytest reported: its tests note what they tried as properties, `WHAT: WHERE`.
 """
 
 from dataclasses import dataclass
@@ -26,28 +26,32 @@ class Session:
     hypothesis_profile: str = "thorough"
 
 
-def main(report: tyro.conf.Positional[Path], out: Path = Path("runs")) -> None:
-    """Make the record `reliability.json` of a report.
+def main(reports: tyro.conf.Positional[tuple[Path, ...]], out: Path = Path("runs")) -> None:
+    """Make the record `reliability.json` of one report, or of several that make up the whole.
 
     Args:
-        report: JUnit XML, as `pytest --junitxml` writes it.
+        reports: JUnit XML, as `pytest --junitxml` writes it.
         out: The folder for the record.
     """
     path = out / "reliability.json"
-    print(f"{reliability_table(write_record(path, summary_of(report)))}\n\nWritten: {path}")
+    print(f"{reliability_table(write_record(path, summary_of(*reports)))}\n\nWritten: {path}")
 
 
-def summary_of(report: Path) -> Record:
+def summary_of(*reports: Path) -> Record:
     """What was tried, how many tests there were and how many of them failed.
 
     Args:
-        report: JUnit XML.
+        reports: JUnit XML.
 
     Returns:
         A record, to be written: `tests`, `failed`, `skipped`, `test_seconds`, and `tried`, by
         what and by where the sum of what the tests have noted.
     """
-    suites = ElementTree.parse(report).getroot().iter("testsuite")
+    suites = [
+        suite
+        for report in reports
+        for suite in ElementTree.parse(report).getroot().iter("testsuite")
+    ]
     totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     seconds = 0.0
     tried: dict[str, dict[str, float]] = {}

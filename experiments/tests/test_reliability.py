@@ -13,7 +13,7 @@ value="3"/><property name="moments killed: permuting" value="4"/></properties></
 def test_a_report_becomes_a_record_and_a_table(tmp_path, capsys):
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
-    _reliability.main(report, tmp_path)
+    _reliability.main((report,), tmp_path)
     record = read_record(tmp_path / "reliability.json")
     assert record["tried"] == {"moments killed": {"permuting": 7}, "files fuzzed": {"records": 1}}
     assert (record["tests"], record["failed"], record["skipped"]) == (3, 1, 2)
