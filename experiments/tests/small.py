@@ -25,6 +25,7 @@ def results(folder):
         for name in ("peak_memory_mb", "commit"):
             record["environment"].pop(name, None)
         if isinstance(record["config"], dict):
-            record["config"].pop("out", None)
+            for name in ("out", "jobs"):
+                record["config"].pop(name, None)
         found[str(path.relative_to(folder))] = record
     return found
