@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import SupportsFloat, SupportsIndex
@@ -10,6 +9,8 @@ from typing import SupportsFloat, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+
+from analysis._arguments import checked_integers, checked_number, checked_numbers
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def capacity_at_snr(num_models: Iterable[SupportsIndex], snr: Curve, target: flo
         The capacity, interpolated in log K and log SNR.
 
     Raises:
+        TypeError: If an entry is no number, or a K no integer.
         ValueError: If the lengths differ, K does not increase, or a ratio is NaN or not positive.
 
     Example:
@@ -84,15 +86,16 @@ def capacity_at_snr(num_models: Iterable[SupportsIndex], snr: Curve, target: flo
         >>> capacity_at_snr([2, 4, 16], [64.0, 16.0, 1.0], target=4.0)
         Capacity(num_models=4, fails_at=16, estimate=8.0)
     """
-    ratios = [float(ratio) for ratio in snr]
+    ratios, target = checked_numbers("snr", snr), checked_number("target", target, finite=False)
     negative = [ratio for ratio in ratios if ratio <= 0]
     if not 0 < target < math.inf or negative:
-        found = f"an SNR is {negative[0]:g}" if negative else f"target={target:g}"
+        found = f"snr holds {negative[0]:g}" if negative else f"target={target:g}"
         raise ValueError(
             f"capacity_at_snr needs positive ratios of powers, but {found}; pass ratios, not "
             "decibels."
         )
-    return _first_failure(num_models, [math.log(ratio / target) for ratio in ratios])
+    margin = [math.log(ratio) - math.log(target) for ratio in ratios]
+    return _first_failure(num_models, "snr", margin)
 
 
 def capacity_at_tolerance(
@@ -114,21 +117,24 @@ def capacity_at_tolerance(
         The capacity, interpolated in log K and accuracy.
 
     Raises:
-        ValueError: If the lengths differ, K does not increase, or the tolerance is negative.
+        TypeError: If an entry is no number, or a K no integer.
+        ValueError: If the lengths differ, K does not increase, an accuracy is not finite, or the
+            tolerance is negative.
 
     Example:
         >>> from analysis.capacity import capacity_at_tolerance
         >>> capacity_at_tolerance([1, 2, 4], [0.9, 0.9, 0.8], 0.9, tolerance=0.05)
         Capacity(num_models=2, fails_at=4, estimate=2.828...)
     """
-    if not tolerance >= 0:
+    if not (tolerance := checked_number("tolerance", tolerance)) >= 0:
         raise ValueError(
             f"tolerance={tolerance:g} must be at least 0; pass the drop allowed, 0.01 for a point."
         )
-    now = [float(each) for each in accuracy]
-    fresh: list[float] = np.asarray(when_learned, dtype=float).ravel().tolist()
-    if np.ndim(when_learned) == 0:
-        fresh = fresh * len(now)
+    now = checked_numbers("accuracy", accuracy)
+    if getattr(when_learned, "shape", None) == () or not isinstance(when_learned, Iterable):
+        fresh = [checked_number("when_learned", when_learned)] * len(now)
+    else:
+        fresh = checked_numbers("when_learned", when_learned)
     if len(fresh) != len(now):
         raise ValueError(
             f"when_learned has {len(fresh)} entries for {len(now)} accuracies; pass one "
@@ -136,8 +142,12 @@ def capacity_at_tolerance(
         )
     # Accuracies are sums of hundreds of fractions: a drop equal to the tolerance is within it.
     slack = tolerance + 1e-9
+    if not all(map(math.isfinite, fresh)):
+        raise ValueError("when_learned has a value that is not finite; leave that K out.")
+    if any(map(math.isinf, now)):
+        raise ValueError("accuracy has a value that is infinite; leave that K out.")
     margin = [after - then + slack for after, then in zip(now, fresh, strict=True)]
-    return _first_failure(num_models, margin)
+    return _first_failure(num_models, "accuracy", margin)
 
 
 def fit_growth(
@@ -166,6 +176,7 @@ def fit_growth(
         The fit; what cannot be said from the points that are left is None.
 
     Raises:
+        TypeError: If a dim is no integer, `capacities` holds anything else, or a number is none.
         ValueError: If the lengths differ, a dim is less than 1, `confidence` is not in (0, 1), or
             the offset is not finite.
 
@@ -180,7 +191,16 @@ def fit_growth(
         >>> round(fit_growth([32, 64, 128], law, offset=1).exponent, 3)
         1.0
     """
-    sizes = [operator.index(dim) for dim in dims]
+    sizes = checked_integers("dims", dims)
+    confidence = checked_number("confidence", confidence, finite=False)
+    offset = checked_number("offset", offset)
+    if not (
+        isinstance(capacities, Sequence) and all(isinstance(each, Capacity) for each in capacities)
+    ):
+        raise TypeError(
+            "capacities must be a sequence of Capacity, as capacity_at_snr gives them, but "
+            f"is {str(capacities)[:60]}."
+        )
     if len(sizes) != len(capacities):
         raise ValueError(
             f"{len(sizes)} dims for {len(capacities)} capacities; pass one dim for each."
@@ -189,8 +209,6 @@ def fit_growth(
         raise ValueError(f"dims must be at least 1, but the smallest is {min(sizes)}.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence:g} must lie in (0, 1); pass 0.95 for 95 %.")
-    if not math.isfinite(offset):
-        raise ValueError(f"offset={offset:g} must be finite; pass 1 for the law of retrieval.")
     excluded = {
         dim
         for dim, found in zip(sizes, capacities, strict=True)
@@ -218,13 +236,15 @@ def fit_growth(
     return Growth(slope, error, interval, factor, used, tuple(sorted(excluded)))
 
 
-def _first_failure(num_models: Iterable[SupportsIndex], margin: Sequence[float]) -> Capacity:
+def _first_failure(
+    num_models: Iterable[SupportsIndex], curve: str, margin: Sequence[float]
+) -> Capacity:
     """The capacity from margins over the target, which holds where they are at least 0."""
-    counts = [operator.index(count) for count in num_models]
+    counts = checked_integers("num_models", num_models)
     if not len(counts) == len(margin) > 0:
         raise ValueError(
-            f"the curve has {len(counts)} numbers of models and {len(margin)} values; pass as "
-            "many of either, at least one."
+            f"num_models has {len(counts)} entries and {curve} {len(margin)}; pass as many of "
+            "either, at least one."
         )
     if counts[0] < 1 or any(after <= before for before, after in itertools.pairwise(counts)):
         raise ValueError(
@@ -232,7 +252,7 @@ def _first_failure(num_models: Iterable[SupportsIndex], margin: Sequence[float])
             "the curve by K."
         )
     if any(math.isnan(value) for value in margin):
-        raise ValueError("the curve has a value that is NaN; leave that K out.")
+        raise ValueError(f"{curve} has a value that is NaN; leave that K out.")
     failed = next((at for at, value in enumerate(margin) if value < 0), None)
     if failed is None:
         return Capacity(counts[-1], None, float(counts[-1]))

@@ -11,6 +11,8 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
+from analysis._arguments import checked_integer, checked_number
+
 AccuracyMatrix = Iterable[Iterable[SupportsFloat]]
 """R as rows of numbers: lists, an array, a tensor, or a list of either."""
 
@@ -25,6 +27,7 @@ def average_accuracy(accuracy: AccuracyMatrix) -> float:
         mean_j R[T−1, j], a fraction.
 
     Raises:
+        TypeError: If an entry with j ≤ i is no number.
         ValueError: If R is not square, lacks an entry with j ≤ i, or has one outside 0..1.
 
     Source:
@@ -49,6 +52,7 @@ def last_average_accuracy(accuracy: AccuracyMatrix, count: int) -> float:
         The mean of the last `count` entries of R's last row, a fraction.
 
     Raises:
+        TypeError: As `average_accuracy`, and if `count` is no int.
         ValueError: As `average_accuracy`, and if `count` is not in 1..tasks.
 
     Source:
@@ -59,7 +63,7 @@ def last_average_accuracy(accuracy: AccuracyMatrix, count: int) -> float:
         >>> last_average_accuracy([[1.0], [0.5, 1.0], [0.0, 0.5, 0.75]], count=2)
         0.625
     """
-    last = _validated(accuracy)[-1]
+    count, last = checked_integer("count", count), _validated(accuracy)[-1]
     if not 1 <= count <= len(last):
         raise ValueError(
             f"last_average_accuracy was asked for the last {count} of {len(last)} tasks; "
@@ -78,7 +82,7 @@ def forgetting(accuracy: AccuracyMatrix) -> float:
         mean_{j<T−1} (max_{j≤i<T−1} R[i, j] − R[T−1, j]), a fraction; negative if tasks improved.
 
     Raises:
-        ValueError: As `average_accuracy`, and if there are fewer than two tasks.
+        TypeError, ValueError: As `average_accuracy`, and if there are fewer than two tasks.
 
     Source:
         Chaudhry et al. 2018, equation 3.
@@ -103,7 +107,7 @@ def backward_transfer(accuracy: AccuracyMatrix) -> float:
         mean_{j<T−1} (R[T−1, j] − R[j, j]), a fraction; negative when tasks are forgotten.
 
     Raises:
-        ValueError: As `average_accuracy`, and if there are fewer than two tasks.
+        TypeError, ValueError: As `average_accuracy`, and if there are fewer than two tasks.
 
     Source:
         Lopez-Paz and Ranzato 2017, section 2 (BWT).
@@ -136,7 +140,11 @@ def _validated(accuracy: AccuracyMatrix) -> Tensor:
                 f"row {i} of the accuracy matrix has {len(row)} entries for {tasks} tasks; "
                 f"pass at least {i + 1}, one per task learned by then, and at most {tasks}."
             )
-        matrix[i, : i + 1] = matrix.new_tensor([float(entry) for entry in row[: i + 1]])
+        measured = [
+            checked_number(f"accuracy: R[{i}, {j}]", entry, finite=False)
+            for j, entry in enumerate(row[: i + 1])
+        ]
+        matrix[i, : i + 1] = matrix.new_tensor(measured)
     wrong = ~((matrix >= 0) & (matrix <= 1)) & ~_future(tasks)
     if wrong.any():
         i, j = wrong.nonzero()[0].tolist()

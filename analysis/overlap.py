@@ -3,6 +3,16 @@
 import torch
 from torch import Tensor
 
+from analysis._arguments import (
+    PRECISE,
+    check_broadcast,
+    check_contexts,
+    check_orthonormal,
+    check_tensor,
+    checked_indices,
+    checked_integer,
+    shape_of,
+)
 from psp_contexts import Contexts
 
 
@@ -21,7 +31,9 @@ def subspace_overlap(
         Broadcast shape (…) of the indices, in 0..1.
 
     Raises:
-        IndexError, TypeError, ValueError: As `Contexts.bind`.
+        IndexError: If an index is not that of a context.
+        TypeError: If the basis is complex and the family real, or an argument of another type.
+        ValueError: If the columns are not orthonormal, or the shapes do not fit.
 
     Example:
         >>> import torch
@@ -75,7 +87,8 @@ def principal_basis(x: Tensor, rank: int) -> Tensor:
         Shape (dim, d).
 
     Raises:
-        ValueError: If `rank` is not in 1..min(n, dim).
+        TypeError: If x is no tensor of 32 or 64 bits, or `rank` no int.
+        ValueError: If `rank` is not in 1..min(n, dim), or x holds what is not finite.
 
     Example:
         >>> import torch
@@ -83,25 +96,35 @@ def principal_basis(x: Tensor, rank: int) -> Tensor:
         >>> principal_basis(torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]]), rank=1).abs().T
         tensor([[0., 1., 0.]])
     """
-    if x.dim() != 2 or not 1 <= rank <= min(x.shape):
+    check_tensor("x", x, "n, dim", dtypes=PRECISE)
+    rank = checked_integer("rank", rank)
+    if not 1 <= rank <= min(x.shape):
         raise ValueError(
             f"principal_basis was asked for rank {rank} of inputs of shape {tuple(x.shape)}; pass "
-            "(n, dim) and a rank of at most either."
+            "x (n, dim) and a rank of at most either."
         )
+    if not x.isfinite().all():
+        raise ValueError("x holds what is not finite, which has no directions; leave it out.")
     basis: Tensor = torch.linalg.svd(x, full_matrices=False).Vh[:rank].mH
     return basis
 
 
 def _cosines(contexts: Contexts, basis: Tensor, stored: int | Tensor, read: int | Tensor) -> Tensor:
     """Qᴴ C_k⁻¹ C_s Q, shape (…, d, d)."""
-    if basis.dim() != 2:
+    check_contexts("contexts", contexts)
+    check_orthonormal("basis", basis)
+    if len(basis) != contexts.dim:
         raise ValueError(
-            f"a basis has shape (dim, d), but arrived with {tuple(basis.shape)}; pass vectors as "
-            "columns."
+            f"basis has shape {tuple(basis.shape)}, but the contexts act on vectors of length "
+            f"{contexts.dim}; pass ({contexts.dim}, d)."
         )
-    shape = torch.broadcast_shapes(
-        *(index.shape if isinstance(index, Tensor) else () for index in (stored, read))
-    )
+    if basis.is_complex() and not contexts.is_complex:
+        raise TypeError(
+            f"{type(contexts).__name__} is real, but basis is {basis.dtype}; pass a real one."
+        )
+    stored = checked_indices("stored", stored, contexts)
+    read = checked_indices("read", read, contexts)
+    shape = check_broadcast(stored=shape_of(stored), read=shape_of(read))
     vectors = basis.mT.expand(*shape, -1, -1)
     kept, turned = (
         contexts.bind(vectors, index.unsqueeze(-1) if isinstance(index, Tensor) else index)

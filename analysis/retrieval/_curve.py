@@ -3,10 +3,20 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from analysis._arguments import (
+    check_contexts,
+    check_tensor,
+    checked_device,
+    checked_flag,
+    checked_integer,
+    checked_integers,
+    served_by,
+)
 from analysis.theory import expected_noise_power, snr, squared_alignment
 from psp_contexts import Contexts
 
@@ -98,7 +108,9 @@ def measure_retrieval(
         One point for each K.
 
     Raises:
-        ValueError: If `num_models` or the shapes do not fit, or `expected` lacks tensors.
+        TypeError: If an argument is of another type, or a tensor complex and the family real.
+        ValueError: If `num_models` or the shapes do not fit, `expected` lacks tensors, a number is
+            less than 1, or the device is not there.
         IndexError: If `contexts` has fewer contexts than models are stored.
 
     Example:
@@ -110,6 +122,11 @@ def measure_retrieval(
         >>> round(point.law_snr, 3), abs(point.snr - 4) < 1
         (4.0, True)
     """
+    check_contexts("contexts", contexts)
+    reads = checked_integer("reads", reads, least=1)
+    real_part, expected = checked_flag("real_part", real_part), checked_flag("expected", expected)
+    device = checked_device("device", device)
+    chunk_bytes = checked_integer("chunk_bytes", chunk_bytes, least=1)
     give, weights = _as_function(models, contexts)
     counts = _checked_counts(num_models, weights, contexts)
     if expected and weights is None:
@@ -117,8 +134,6 @@ def measure_retrieval(
             "expected=True needs all weights at once, but models is a function; pass the tensors "
             "(weights, inputs)."
         )
-    if reads < 1:
-        raise ValueError(f"reads={reads} must be at least 1.")
     superposition: Tensor | None = None
     stored, points = 0, []
     for count in counts:
@@ -134,20 +149,41 @@ def _as_function(
     models: Models | tuple[Tensor, Tensor], contexts: Contexts
 ) -> tuple[Models, Tensor | None]:
     if callable(models):
-        return models, None
-    weights, inputs = models
-    if weights.dim() != 3 or inputs.dim() != 3 or len(weights) != len(inputs):
-        raise ValueError(
-            f"measure_retrieval got weights of shape {tuple(weights.shape)} and inputs of shape "
-            f"{tuple(inputs.shape)}; pass (models, out, dim) and (models, n, dim)."
-        )
+        return lambda index: _checked_models(models(index), contexts, len(index)), None
+    weights, inputs = _checked_models(models, contexts)
     return lambda index: (weights[index], inputs[index]), weights
+
+
+def _checked_models(
+    models: Any, contexts: Contexts, count: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Weights and inputs, of so many models if that is given."""
+    if not isinstance(models, tuple | list) or len(models) != 2:
+        raise TypeError(
+            "models must be a pair (weights, inputs), or a function that gives one, but is a "
+            f"{type(models).__name__}."
+        )
+    dtypes, dim = served_by(contexts), contexts.dim
+    check_tensor("models: weights", models[0], "models, out, dim", dtypes=dtypes, dim=dim)
+    check_tensor("models: inputs", models[1], "models, n, dim", dtypes=dtypes, dim=dim)
+    weights, inputs = models
+    if weights.dtype != inputs.dtype:
+        raise TypeError(
+            f"models: weights are {weights.dtype} and inputs {inputs.dtype}; pass one dtype."
+        )
+    wanted = len(weights) if count is None else count
+    if not len(weights) == len(inputs) == wanted or 0 in (*weights.shape, *inputs.shape):
+        raise ValueError(
+            f"models: weights of shape {tuple(weights.shape)} do not go with inputs of shape "
+            f"{tuple(inputs.shape)}; pass (models, out, dim) and (models, n, dim), not empty."
+        )
+    return weights, inputs
 
 
 def _checked_counts(
     num_models: Sequence[int], weights: Tensor | None, contexts: Contexts
 ) -> list[int]:
-    counts = list(num_models)
+    counts = checked_integers("num_models", num_models)
     if not counts or counts[0] < 2 or sorted(set(counts)) != counts:
         raise ValueError(
             f"num_models must increase from 2 or more, but is {counts}; a single model is "

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from analysis._arguments import check_tensor, checked_number
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -19,7 +21,13 @@ class Estimate:
     error: float
 
     def agrees(self, truth: float, errors: float = 5.0, rounding: float = 1e-9) -> bool:
-        """Whether `truth` lies within so many standard errors (and the rounding) of the mean."""
+        """Whether `truth` lies within so many standard errors (and the rounding) of the mean.
+
+        Raises:
+            TypeError, ValueError: If an argument is no finite number.
+        """
+        truth, errors = checked_number("truth", truth), checked_number("errors", errors)
+        rounding = checked_number("rounding", rounding)
         return abs(self.value - truth) <= errors * self.error + rounding * max(1.0, abs(truth))
 
 
@@ -30,6 +38,7 @@ def estimate(samples: Tensor) -> Estimate:
         samples: Real, shape (n,), n at least 2.
 
     Raises:
+        TypeError: If they are no tensor of numbers.
         ValueError: If there are fewer than two samples, or they are complex.
 
     Example:
@@ -38,9 +47,10 @@ def estimate(samples: Tensor) -> Estimate:
         >>> estimate(torch.tensor([1.0, 3.0]))
         Estimate(value=2.0, error=1.0)
     """
+    check_tensor("samples", samples, "…")
     if samples.dim() != 1 or len(samples) < 2 or samples.is_complex():
         raise ValueError(
-            f"estimate needs a vector of at least two real samples, but got {samples.dtype} of "
+            f"samples must be a vector of at least two real numbers, but are {samples.dtype} of "
             f"shape {tuple(samples.shape)}; flatten it, or pass real and imaginary part in turn."
         )
     samples = samples.cpu().double()

@@ -1,8 +1,15 @@
 """The interference between two models, sampled over pairs of contexts."""
 
-import torch
 from torch import Tensor
 
+from analysis._arguments import (
+    check_broadcast,
+    check_contexts,
+    check_tensor,
+    checked_indices,
+    served_by,
+    shape_of,
+)
 from psp_contexts import Contexts
 
 
@@ -25,7 +32,9 @@ def interference(
         All arguments broadcast against each other, shape (…); complex for complex families.
 
     Raises:
-        IndexError, TypeError, ValueError: As `Contexts.bind`.
+        IndexError: If an index is not that of a context.
+        TypeError: If a vector is complex and the family real, or an argument of another type.
+        ValueError: If the shapes do not fit.
 
     Example:
         >>> import torch
@@ -38,8 +47,14 @@ def interference(
         >>> samples.shape, samples.square().mean().round()  # ‖w‖²‖x‖² / 16 = 1
         (torch.Size([1000]), tensor(1.))
     """
-    pair = [index for index in (stored, read) if isinstance(index, Tensor)]
-    shape = torch.broadcast_shapes(w.shape[:-1], x.shape[:-1], *(index.shape for index in pair))
+    check_contexts("contexts", contexts)
+    for name, vectors in (("w", w), ("x", x)):
+        check_tensor(name, vectors, "…, dim", dtypes=served_by(contexts), dim=contexts.dim)
+    stored = checked_indices("stored", stored, contexts)
+    read = checked_indices("read", read, contexts)
+    shape = check_broadcast(
+        w=w.shape[:-1], x=x.shape[:-1], stored=shape_of(stored), read=shape_of(read)
+    )
     bound = contexts.bind(x.expand(*shape, -1), read)
     kept = contexts.store(w.expand(*shape, -1).unsqueeze(-2), stored).squeeze(-2)
     return (kept * bound).sum(-1)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from analysis._arguments import check_dtype, check_room, checked_flag, checked_integer
+
 
 def aligned_models(
     num_models: int,
@@ -30,7 +32,9 @@ def aligned_models(
         Weights (K, out, dim) and inputs (K, 1, dim) of unit norms ‖W_k‖_F and ‖x_k‖.
 
     Raises:
-        ValueError: If the ReLU leaves nothing of an input, as it may at a very small dim.
+        TypeError: If an argument is of another type.
+        ValueError: If a number is less than 1, all together are too many, the seed is not one of
+            torch's, or the ReLU leaves nothing of an input, as it may at a very small dim.
 
     Example:
         >>> from analysis.retrieval import aligned_models
@@ -39,7 +43,8 @@ def aligned_models(
         >>> squared_alignment(weights, inputs).flatten().round(decimals=5)
         tensor([1., 1.])
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = _generator(num_models, out_features, dim, 1, seed, dtype)
+    shared, rectified = checked_flag("shared", shared), checked_flag("rectified", rectified)
     inputs = torch.randn(1 if shared else num_models, 1, dim, generator=generator, dtype=dtype)
     if rectified:
         inputs = inputs.relu()
@@ -74,9 +79,27 @@ def generic_models(
 
     Returns:
         Weights (K, out, dim) and inputs (K, n, dim) of unit norms ‖W_k‖_F and ‖x‖.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If a number is less than 1, all together are too many, or the seed is not one
+            of torch's.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = _generator(num_models, out_features, dim, num_inputs, seed, dtype)
     weights = torch.randn(num_models, out_features, dim, generator=generator, dtype=dtype)
     inputs = torch.randn(num_models, num_inputs, dim, generator=generator, dtype=dtype)
     weights = weights / weights.norm(dim=(-2, -1), keepdim=True)
     return weights, inputs / inputs.norm(dim=-1, keepdim=True)
+
+
+def _generator(
+    num_models: int, out_features: int, dim: int, num_inputs: int, seed: int, dtype: torch.dtype
+) -> torch.Generator:
+    """Where the models are drawn from, if such models can be."""
+    sizes = {"num_models": num_models, "out_features": out_features, "dim": dim}
+    for name, size in (sizes | {"num_inputs": num_inputs}).items():
+        checked_integer(name, size, least=1)
+    check_room(**sizes)
+    check_room(num_models=num_models, num_inputs=num_inputs, dim=dim)
+    check_dtype("dtype", dtype)
+    return torch.Generator().manual_seed(checked_integer("seed", seed, -(2**63), 2**64 - 1))

@@ -85,7 +85,8 @@ def define(contexts: Contexts, chance: Chance, rotate: bool = True) -> list[list
         matrices = [sp.kronecker_product(a, b) * _signs(dim, chance)]
     else:
         raise NotImplementedError(
-            f"symbolic has no definition of {family.__name__}; ask about one of psp_contexts."
+            f"contexts={family.__name__}(…): symbolic has no definition of {family.__name__}; ask "
+            "about one of psp_contexts."
         )
     return [matrix.tolist() for matrix in matrices]
 
@@ -107,8 +108,8 @@ def _haar(size: int, chance: Chance, rotate: bool) -> Expr:
         tilt = sp.diag(1, _turn(*chance.polar_angle()))
         return first * tilt * last * chance.sign()
     raise NotImplementedError(
-        f"symbolic integrates over O(1), O(2) and O(3), not O({size}); use a smaller size, or "
-        "sphere_moment, which is symbolic in the size."
+        f"contexts turn by O({size}), but symbolic integrates over O(1), O(2) and O(3), not "
+        f"O({size}); use a smaller size, or sphere_moment, which is symbolic in the size."
     )
 
 

@@ -4,7 +4,11 @@ from functools import cache
 
 import sympy as sp
 
+from analysis._arguments import checked_integer
 from analysis.symbolic._chance import Expr
+
+LARGEST_ORDER = 64
+"""Of a moment: the integrals of higher ones take minutes."""
 
 
 def sphere_moment(order: int, dim: Expr) -> Expr:
@@ -15,11 +19,15 @@ def sphere_moment(order: int, dim: Expr) -> Expr:
     since Ux is uniform on the sphere of radius ‖x‖: E (wᵀUx)^n = ‖w‖^n ‖x‖^n E u₁^n.
 
     Args:
-        order: n, at least 0.
-        dim: An integer or a positive sympy expression.
+        order: n, 0 to 64.
+        dim: A positive integer or a sympy expression that may be one.
 
     Returns:
         A rational function of `dim`.
+
+    Raises:
+        TypeError: If `order` is no int, or `dim` neither that nor a sympy expression.
+        ValueError: If `order` is out of range, or `dim` not positive.
 
     Example:
         >>> import sympy
@@ -28,6 +36,12 @@ def sphere_moment(order: int, dim: Expr) -> Expr:
         >>> sphere_moment(2, M), sphere_moment(4, M).equals(3 / (M * (M + 2)))
         (1/M, True)
     """
+    order = checked_integer("order", order, 0, LARGEST_ORDER)
+    # sympy would take text as well, and run what is in it.
+    if not isinstance(dim, sp.Expr):
+        dim = checked_integer("dim", dim, least=1)
+    elif dim.is_positive is False or dim.is_finite is False:
+        raise ValueError(f"dim={dim} must be positive; pass a positive integer or symbol.")
     size = sp.Symbol("size", positive=True)
     return sp.factor(_moment(order, size).subs(size, dim))
 

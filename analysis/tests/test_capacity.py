@@ -160,7 +160,10 @@ def test_curves_may_be_lists_arrays_or_tensors(give):
         (lambda: capacity_at_snr([2, 4], [4.0, 1.0], math.nan), "target=nan; pass ratios"),
         (lambda: capacity_at_snr([2, 4], [1.0, -3.0], 1.0), "pass ratios, not decibels"),
         (lambda: capacity_at_snr([2, 4], [1.0, 2.0], 0.0), "target=0; pass ratios, not decibels"),
-        (lambda: capacity_at_snr([2, 4], [1.0], 1.0), "2 numbers of models and 1 values"),
+        (
+            lambda: capacity_at_snr([2, 4], [1.0], 1.0),
+            "num_models has 2 entries and snr 1; pass as many",
+        ),
         (lambda: capacity_at_snr([], [], 1.0), "at least one"),
         (lambda: capacity_at_snr([4, 2], [1.0, 2.0], 1.0), "sort the curve by K"),
         (lambda: capacity_at_snr([0, 2], [1.0, 2.0], 1.0), "must be at least 1"),

@@ -98,5 +98,5 @@ def test_principal_basis_spans_what_the_inputs_span():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"rank 5 of inputs of shape \(4, 8\)"):
         principal_basis(torch.ones(4, 8), 5)
-    with pytest.raises(ValueError, match="pass vectors as columns"):
+    with pytest.raises(ValueError, match=r"basis must have shape \(dim, d\)"):
         subspace_overlap(BinaryContexts(4, 2, seed=0), torch.ones(4), 0, 1)

@@ -357,5 +357,5 @@ def test_bad_arguments_are_refused():
         )
     with pytest.raises(ValueError, match=r"dim=1 without a positive entry.*pass a larger dim"):
         aligned_models(20, 2, 1, seed=0, rectified=True)
-    with pytest.raises(ValueError, match="vector of at least two real samples"):
+    with pytest.raises(ValueError, match="vector of at least two real numbers"):
         estimate(torch.ones(1))

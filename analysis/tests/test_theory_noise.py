@@ -176,6 +176,6 @@ def test_bad_questions_are_refused():
     weights, x = torch.ones(3, 1, 4), torch.ones(1, 4)
     with pytest.raises(IndexError, match=r"read=3 is not one of the 3 models 0\.\.2"):
         expected_noise_power(BinaryContexts, weights, x, read=3)
-    with pytest.raises(ValueError, match=r"pass \(models, out, dim\) and \(n, dim\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(n, dim\), but has"):
         expected_noise_power(BinaryContexts, weights, x[0], read=0)
     assert expected_noise_power(BinaryContexts, weights[:1], x, read=0).tolist() == [0.0]

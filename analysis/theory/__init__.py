@@ -7,7 +7,6 @@ from analysis.theory._families import Family as Family
 from analysis.theory._gradient import step_mean as step_mean
 from analysis.theory._gradient import step_on_other as step_on_other
 from analysis.theory._gradient import step_second_moment as step_second_moment
-from analysis.theory._law import leverage_scores as leverage_scores
 from analysis.theory._moments import fourth_moment as fourth_moment
 from analysis.theory._moments import mean as mean
 from analysis.theory._moments import pseudo_moment as pseudo_moment
@@ -20,6 +19,7 @@ from analysis.theory._snr import snr as snr
 from analysis.theory._snr import squared_alignment as squared_alignment
 from analysis.theory._subspace import coherence_penalty as coherence_penalty
 from analysis.theory._subspace import expected_overlap as expected_overlap
+from analysis.theory._subspace import leverage_scores as leverage_scores
 from analysis.theory._tail import tail_bound as tail_bound
 
 __all__ = [

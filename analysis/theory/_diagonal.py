@@ -5,7 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from analysis.theory._law import Law, dot, leverage_scores, power, without
+from analysis.theory._law import Law, dot, leverage, power, without
 
 
 class DiagonalLaw(Law):
@@ -47,7 +47,7 @@ class DiagonalLaw(Law):
     def overlap(self, basis: Tensor, offset: int | None) -> Tensor:
         """μ² + (1 − μ²) Σ h² / d: leverage scores are the price of being diagonal."""
         mu, _ = self._pair(offset)
-        return mu**2 + (1 - mu**2) * power(leverage_scores(basis)).sum() / basis.shape[1]
+        return mu**2 + (1 - mu**2) * power(leverage(basis)).sum() / basis.shape[1]
 
     def noise_power(self, weights: Tensor, x: Tensor, read: int, real_part: bool) -> Tensor:
         """With the covariances between stored models: |Σ_k μ_k a_k|² and Σ_kl cov_kl a_k a_l."""

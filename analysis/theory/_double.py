@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from analysis._arguments import check_tensor, checked_number
+
 Number = float | Tensor
 
 
@@ -17,10 +19,19 @@ def at_least(least: float, name: str, number: Number) -> Tensor:
     """A real argument in double precision, if it is nowhere less than `least`.
 
     Raises:
-        ValueError: If it is, or is NaN; the message names it.
+        TypeError: If it is no real number; the message names it.
+        ValueError: If it is less than `least`, or not finite.
     """
-    value = double(number)
+    if isinstance(number, Tensor):
+        check_tensor(name, number, "…")
+        if number.is_complex():
+            raise TypeError(f"{name} must be real, but is {number.dtype}.")
+        value = double(number)
+    else:
+        value = double(checked_number(name, number, finite=False))
     wrong = value[~(value >= least)]
     if len(wrong):
         raise ValueError(f"{name}={wrong[0].item():g} must be at least {least:g}.")
+    if not value.isfinite().all():
+        raise ValueError(f"{name} must be finite; pass finite numbers.")
     return value

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis._arguments import check_broadcast, check_tensor, checked_integer
 from analysis.theory._diagonal import BinaryLaw, ComplexLaw, LocalMixLaw, OnePowerLaw
 from analysis.theory._double import double
 from analysis.theory._law import IdentityLaw, Law
@@ -27,6 +28,9 @@ from psp_contexts import (
 
 Family = Contexts | Callable[..., Contexts]
 """Contexts, or what makes them when called with (dim, num_contexts, seed=…), such as a class."""
+
+LARGEST_OFFSET = 2**61
+"""Sums of two offsets are still 64-bit integers."""
 
 # By exact class: a subclass draws other contexts, and may follow another law.
 _LAWS: dict[type[Contexts], Callable[[Any], Law]] = {
@@ -52,25 +56,26 @@ def law_of(family: Family, dim: int) -> Law:
         dim: Length of the vectors that the law is asked about.
 
     Raises:
-        ValueError: If `family` is contexts of another length.
+        TypeError: If `family` is neither contexts nor what makes them.
+        ValueError: If `family` is contexts of another length, or has none of that length.
         NotImplementedError: If no law is known: a family of your own, or learned contexts.
     """
-    contexts = family if isinstance(family, Contexts) else family(dim, 2, seed=0)
+    contexts = _contexts_of(family, dim)
     name = type(contexts).__name__
     if contexts.dim != dim:
         raise ValueError(
-            f"{name} acts on vectors of length {contexts.dim}, but theory was asked about length "
-            f"{dim}; pass contexts of that length, or the class."
+            f"family={name} acts on vectors of length {contexts.dim}, but theory was asked about "
+            f"length {dim}; pass contexts of that length, or the class."
         )
     if getattr(contexts, "learned", False):
         raise NotImplementedError(
-            f"theory was asked about learned {name}, which go where training takes them; measure "
-            "them with analysis.retrieval, or ask about the fixed family they start from."
+            f"theory was asked about a family of learned {name}, which go where training takes "
+            "them; measure them with analysis.retrieval, or ask about the fixed one they start from."
         )
     if type(contexts) not in _LAWS:
         raise NotImplementedError(
-            f"theory knows no law for {name}; measure it with analysis.retrieval, or ask about "
-            f"one of {', '.join(sorted(known.__name__ for known in _LAWS))}."
+            f"theory knows no law for {name}, the family; measure it with analysis.retrieval, or "
+            f"ask about one of {', '.join(sorted(known.__name__ for known in _LAWS))}."
         )
     law = _LAWS[type(contexts)](contexts)
     law.name = name
@@ -84,16 +89,18 @@ def checked_law(
 
     Raises:
         NotImplementedError: As `law_of`.
-        TypeError: If a vector is complex and the family real.
-        ValueError: If the lengths do not fit, or `offset` is 0.
+        TypeError: If a vector is complex and the family real, or an argument of another type.
+        ValueError: If the shapes do not fit, or `offset` is 0.
     """
+    check_tensor("w", w, "…, dim")
+    check_tensor("x", x, "…, dim")
     if not (w.dim() and x.dim() and w.shape[-1] == x.shape[-1]):
         raise ValueError(
             f"theory got w of shape {tuple(w.shape)} and x of shape {tuple(x.shape)}; pass "
             "(…, dim) and (…, dim) with the same dim."
         )
-    if offset == 0:
-        raise ValueError("offset=0 means one and the same context, where U = I; pass another.")
+    check_broadcast(w=w.shape[:-1], x=x.shape[:-1])
+    check_offset("offset", offset)
     law = law_of(family, w.shape[-1])
     if (w.is_complex() or x.is_complex()) and not law.is_complex:
         raise TypeError(
@@ -103,3 +110,27 @@ def checked_law(
     w, x = double(w), double(x)
     dtype = torch.promote_types(w.dtype, x.dtype)
     return law, w.to(dtype), x.to(dtype)
+
+
+def check_offset(name: str, offset: Any) -> None:
+    """Refuse what is no distance between two contexts."""
+    if offset is not None and checked_integer(name, offset, -LARGEST_OFFSET, LARGEST_OFFSET) == 0:
+        raise ValueError(f"{name}=0 means one and the same context, where U = I; pass another.")
+
+
+def _contexts_of(family: Any, dim: int) -> Contexts:
+    if isinstance(family, Contexts):
+        return family
+    made = None
+    if callable(family):
+        try:
+            made = family(dim, 2, seed=0)
+        except ValueError as error:
+            raise ValueError(f"family has no contexts of length {dim}: {error}") from error
+        except Exception:  # whatever else a callable does that is no family
+            made = None
+    if not isinstance(made, Contexts):
+        raise TypeError(
+            f"family must be contexts, or a class such as BinaryContexts, but is {family!r}."
+        )
+    return made

@@ -2,7 +2,14 @@
 
 from torch import Tensor
 
-from analysis.theory._families import Family
+from analysis._arguments import (
+    check_contexts,
+    check_tensor,
+    checked_index,
+    checked_number,
+    served_by,
+)
+from analysis.theory._families import Family, law_of
 from analysis.theory._moments import mean, second_moment
 from psp_contexts import Contexts
 
@@ -37,6 +44,11 @@ def step_on_other(
         >>> step_on_other(contexts, torch.ones(1, 4), 0.5, trained=0, read=0)
         tensor([[-0.5000, -0.5000, -0.5000, -0.5000]])
     """
+    check_contexts("contexts", contexts)
+    check_tensor("gradient", gradient, "out, dim", dtypes=served_by(contexts), dim=contexts.dim)
+    learning_rate = checked_number("learning_rate", learning_rate)
+    trained = checked_index("trained", trained, contexts.num_contexts)
+    read = checked_index("read", read, contexts.num_contexts)
     if getattr(contexts, "learned", False):
         raise ValueError(
             f"step_on_other is about contexts with C⁻¹ = Cᵀ, but {type(contexts).__name__} is "
@@ -60,6 +72,7 @@ def step_mean(family: Family, gradient: Tensor, x: Tensor, learning_rate: float)
     Raises:
         NotImplementedError, TypeError, ValueError: As `analysis.theory.mean`.
     """
+    learning_rate = _checked_step(family, gradient, x, learning_rate)
     return -learning_rate * mean(family, gradient, x.unsqueeze(-2))
 
 
@@ -78,4 +91,18 @@ def step_second_moment(family: Family, gradient: Tensor, x: Tensor, learning_rat
         >>> step_second_moment(RotationContexts, torch.ones(1, 4), torch.ones(1, 4), 0.5)
         tensor([[1.]], dtype=torch.float64)
     """
+    learning_rate = _checked_step(family, gradient, x, learning_rate)
     return learning_rate**2 * second_moment(family, gradient, x.unsqueeze(-2))
+
+
+def _checked_step(family: Family, gradient: Tensor, x: Tensor, learning_rate: float) -> float:
+    check_tensor("gradient", gradient, "out, dim")
+    check_tensor("x", x, "n, dim")
+    if gradient.shape[-1] != x.shape[-1] or gradient.shape[-1] == 0:
+        raise ValueError(
+            f"gradient of shape {tuple(gradient.shape)} and x of shape {tuple(x.shape)} have "
+            "different dims, or none; pass (out, dim) and (n, dim)."
+        )
+    if gradient.is_complex() and not law_of(family, gradient.shape[-1]).is_complex:
+        raise TypeError(f"the family is real, but gradient is {gradient.dtype}; pass a real one.")
+    return checked_number("learning_rate", learning_rate)

@@ -37,8 +37,8 @@ class Law(ABC):
     def fourth_moment(self, w: Tensor, x: Tensor) -> Tensor:
         """E|z|⁴, for contexts at any offset."""
         raise NotImplementedError(
-            f"no closed form is known for the fourth moment of {self.name}; estimate it from "
-            "samples of analysis.retrieval.interference."
+            f"no closed form is known for the fourth moment of family {self.name}; estimate it "
+            "from samples of analysis.retrieval.interference."
         )
 
     def covariance(
@@ -99,21 +99,8 @@ def energy(x: Tensor) -> Tensor:
     return power(x).sum(-1)
 
 
-def leverage_scores(basis: Tensor) -> Tensor:
-    """How much of each unit lies in a subspace: h = diag(Q Qᴴ).
-
-    Args:
-        basis: Orthonormal columns Q, shape (dim, d).
-
-    Returns:
-        Shape (dim,), between 0 and 1, with sum d.
-
-    Example:
-        >>> import torch
-        >>> from analysis.theory import leverage_scores
-        >>> leverage_scores(torch.eye(3)[:, :2])
-        tensor([1., 1., 0.])
-    """
+def leverage(basis: Tensor) -> Tensor:
+    """The leverage scores of orthonormal columns, shape (dim,); see `leverage_scores`."""
     return energy(basis)
 
 

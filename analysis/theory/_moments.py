@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-from analysis.theory._families import Family, checked_law
+from analysis._arguments import check_broadcast, check_tensor
+from analysis.theory._double import double
+from analysis.theory._families import Family, check_offset, checked_law
 
 
 def mean(family: Family, w: Tensor, x: Tensor, *, offset: int | None = None) -> Tensor:
@@ -22,8 +24,8 @@ def mean(family: Family, w: Tensor, x: Tensor, *, offset: int | None = None) -> 
 
     Raises:
         NotImplementedError: If no closed form is known for the family.
-        ValueError: If the lengths do not fit, or `offset` is 0.
-        TypeError: If `w` or `x` is complex and the family real.
+        ValueError: If the shapes do not fit, or `offset` is 0.
+        TypeError: If `w` or `x` is complex and the family real, or an argument of another type.
 
     Example:
         >>> import torch
@@ -140,11 +142,25 @@ def real_covariance(
         2.0
         0.0
     """
+    for name, given in (("offset", offset), ("other_offset", other_offset)):
+        if given is None:
+            raise TypeError(f"{name} must be an int, but is None; say which two models are meant.")
+        check_offset(name, given)
+    check_tensor("other", other, "…, dim")
     law, w, x = checked_law(family, w, x, offset)
-    _, other, _ = checked_law(family, other, x, other_offset)
+    if other.dim() == 0 or other.shape[-1] != x.shape[-1]:
+        raise ValueError(
+            f"other must have shape (…, dim) with the dim of w and x, {x.shape[-1]}, but has "
+            f"{tuple(other.shape)}."
+        )
+    check_broadcast(w=w.shape[:-1], x=x.shape[:-1], other=other.shape[:-1])
+    if other.is_complex() and not law.is_complex:
+        raise TypeError(f"{law.name} is real, but other is {other.dtype}; pass a real one.")
+    other = double(other)
     if offset == other_offset:
         raise ValueError(
-            f"real_covariance is about two models, but both have offset {offset}; for one, use "
+            f"real_covariance is about two models, but both have offset {offset}: offset and "
+            "other_offset must differ; for one, use "
             "real_second_moment and mean."
         )
     dtype = torch.promote_types(w.dtype, other.dtype)

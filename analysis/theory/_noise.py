@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from analysis._arguments import check_tensor, checked_flag, checked_index
 from analysis.theory._double import double
 from analysis.theory._families import Family, checked_law
 
@@ -46,15 +47,15 @@ def expected_noise_power(
         4.0
         8.0
     """
-    if weights.dim() != 3 or x.dim() != 2:
+    check_tensor("weights", weights, "models, out, dim")
+    check_tensor("x", x, "n, dim")
+    if weights.numel() == 0 or weights.shape[-1] != x.shape[-1]:
         raise ValueError(
             f"expected_noise_power got weights of shape {tuple(weights.shape)} and x of shape "
-            f"{tuple(x.shape)}; pass (models, out, dim) and (n, dim)."
+            f"{tuple(x.shape)}; pass (models, out, dim) and (n, dim), of one dim and not empty."
         )
-    if not 0 <= read < len(weights):
-        raise IndexError(
-            f"read={read} is not one of the {len(weights)} models 0..{len(weights) - 1}."
-        )
+    real_part = checked_flag("real_part", real_part)
+    read = checked_index("read", read, len(weights), "models")
     law, _, x = checked_law(family, weights[0, :1], x, None)
     if len(weights) == 1:
         return x.real.new_zeros(len(x))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from analysis.theory._law import Law, dot, energy, leverage_scores, power
+from analysis.theory._law import Law, dot, energy, leverage, power
 
 
 class HaarLikeLaw(Law):
@@ -46,7 +46,7 @@ class BlockRotationLaw(Law):
 
     def overlap(self, basis: Tensor, offset: int | None) -> Tensor:
         """Σ_B h_B² / (size d), with h_B the leverage of a block."""
-        return self._sums(leverage_scores(basis)).square().sum() / (self.size * basis.shape[1])
+        return self._sums(leverage(basis)).square().sum() / (self.size * basis.shape[1])
 
     def _energies(self, x: Tensor) -> Tensor:
         return self._sums(power(x))

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from analysis.theory._double import Number, at_least, double
+from analysis._arguments import check_broadcast, check_tensor
+from analysis.theory._double import Number, at_least
 
 
 def squared_alignment(weight: Tensor, x: Tensor) -> Tensor:
@@ -20,7 +21,9 @@ def squared_alignment(weight: Tensor, x: Tensor) -> Tensor:
         Shape (…, n), between 0 and 1; 0 where W or x is zero.
 
     Raises:
-        ValueError: If the dims of `weight` and `x` differ.
+        TypeError: If one is no tensor of numbers.
+        ValueError: If the dims of `weight` and `x` differ, or their leading dimensions do not
+            broadcast.
 
     Example:
         >>> import torch
@@ -29,11 +32,17 @@ def squared_alignment(weight: Tensor, x: Tensor) -> Tensor:
         >>> squared_alignment(torch.tensor([[6.0, 8.0]]), x), squared_alignment(torch.eye(2), x)
         (tensor([1.]), tensor([0.5000]))
     """
-    if weight.dim() < 2 or x.dim() < 2 or weight.shape[-1] != x.shape[-1]:
+    check_tensor("weight", weight, "…, out, dim")
+    check_tensor("x", x, "…, n, dim")
+    if weight.shape[-1] != x.shape[-1]:
         raise ValueError(
             f"squared_alignment got weight of shape {tuple(weight.shape)} and x of shape "
             f"{tuple(x.shape)}; pass (…, out, dim) and (…, n, dim) with the same dim."
         )
+    check_broadcast(weight=weight.shape[:-2], x=x.shape[:-2])
+    dtype = torch.promote_types(weight.dtype, x.dtype)
+    dtype = torch.promote_types(dtype, torch.float32) if not dtype.is_floating_point else dtype
+    weight, x = weight.to(dtype), x.to(dtype)
     signal = (x @ weight.mT).abs().square().sum(-1)
     full = weight.abs().square().sum((-2, -1)).unsqueeze(-1) * x.abs().square().sum(-1)
     return torch.where(full > 0, signal / full, 0.0)
@@ -59,7 +68,8 @@ def snr(dim: Number, num_models: Number, squared_alignment: Number = 1.0) -> Ten
         The ratio, float64, of the broadcast shape; infinite for one model.
 
     Raises:
-        ValueError: If an argument is too small.
+        TypeError: If an argument is no real number.
+        ValueError: If an argument is too small or not finite, or the shapes do not broadcast.
 
     Source:
         Cheung et al. 2019, appendix A, for ρ = 1.
@@ -73,7 +83,9 @@ def snr(dim: Number, num_models: Number, squared_alignment: Number = 1.0) -> Ten
         tensor(0.0039, dtype=torch.float64)
     """
     others = at_least(1, "num_models", num_models) - 1
-    return _share_of_dim(squared_alignment, dim) / others
+    share = _share_of_dim(squared_alignment, dim)
+    check_broadcast(num_models=others.shape, dim=share.shape)
+    return share / others
 
 
 def largest_num_models(dim: Number, target_snr: Number, squared_alignment: Number = 1.0) -> Tensor:
@@ -88,25 +100,35 @@ def largest_num_models(dim: Number, target_snr: Number, squared_alignment: Numbe
         K, int64, of the broadcast shape; at least 1.
 
     Raises:
-        ValueError: If a target is not positive, or another argument too small.
+        TypeError: If an argument is no real number.
+        ValueError: If a target is not positive, another argument too small, one not finite, K
+            more than 64 bits hold, or the shapes do not broadcast.
 
     Example:
         >>> from analysis.theory import largest_num_models
         >>> largest_num_models(1024, target_snr=4.0)
         tensor(257)
     """
-    target = double(target_snr)
+    target = at_least(0, "target_snr", target_snr)
     if not bool((target > 0).all()):
         raise ValueError(
             f"target_snr={target_snr} must be a positive ratio of powers; decibels are "
             "10 ** (dB / 10)."
         )
-    exact = 1 + _share_of_dim(squared_alignment, dim) / target
+    share = _share_of_dim(squared_alignment, dim)
+    check_broadcast(target_snr=target.shape, dim=share.shape)
+    exact = 1 + share / target
+    if not bool((exact < 2**62).all()):
+        raise ValueError(
+            f"target_snr={target_snr} allows more models than can be counted, at dim={dim} and "
+            f"squared_alignment={squared_alignment}; pass a larger target or a smaller dim."
+        )
     # A quotient that is whole but for rounding is meant to be whole.
     return (exact * (1 + 1e-12)).floor().long()
 
 
 def _share_of_dim(squared_alignment: Number, dim: Number) -> Tensor:
     """ρ² M, the ratio at two models."""
-    share = at_least(0, "squared_alignment", squared_alignment)
-    return share * at_least(1, "dim", dim)
+    share, size = at_least(0, "squared_alignment", squared_alignment), at_least(1, "dim", dim)
+    check_broadcast(squared_alignment=share.shape, dim=size.shape)
+    return share * size

@@ -1,11 +1,11 @@
 """How much of a subspace two contexts share, and what a diagonal context pays for its shape."""
 
-import torch
 from torch import Tensor
 
+from analysis._arguments import check_orthonormal
 from analysis.theory._double import double
-from analysis.theory._families import Family, law_of
-from analysis.theory._law import leverage_scores, power
+from analysis.theory._families import Family, check_offset, law_of
+from analysis.theory._law import leverage, power
 
 
 def expected_overlap(family: Family, basis: Tensor, *, offset: int | None = None) -> Tensor:
@@ -26,7 +26,7 @@ def expected_overlap(family: Family, basis: Tensor, *, offset: int | None = None
 
     Raises:
         NotImplementedError: If no closed form is known for the family.
-        TypeError: If the basis is complex and the family real.
+        TypeError: If the basis is complex and the family real, or an argument of another type.
         ValueError: If the columns are not orthonormal, or `offset` is 0.
 
     Example:
@@ -39,12 +39,9 @@ def expected_overlap(family: Family, basis: Tensor, *, offset: int | None = None
         >>> expected_overlap(BinaryContexts, two_units).item()  # signs cannot leave the units
         1.0
     """
-    basis = _orthonormal(basis)
-    if offset == 0:
-        raise ValueError(
-            "offset=0 means one and the same context, where all overlaps; pass another."
-        )
-    law = law_of(family, len(basis))
+    check_orthonormal("basis", basis)
+    check_offset("offset", offset)
+    law, basis = law_of(family, len(basis)), double(basis)
     if basis.is_complex() and not law.is_complex:
         raise TypeError(f"{law.name} is real, but the basis is {basis.dtype}; pass a real one.")
     return law.overlap(basis, offset).real
@@ -63,6 +60,7 @@ def coherence_penalty(basis: Tensor) -> Tensor:
         Scalar, float64.
 
     Raises:
+        TypeError: If the basis is no tensor of numbers.
         ValueError: If the columns are not orthonormal.
 
     Example:
@@ -71,25 +69,29 @@ def coherence_penalty(basis: Tensor) -> Tensor:
         >>> coherence_penalty(torch.eye(16)[:, :2]).item()
         8.0
     """
-    basis = _orthonormal(basis)
+    check_orthonormal("basis", basis)
     dim, rank = basis.shape
-    return dim * power(leverage_scores(basis)).sum() / rank**2
+    return dim * power(leverage(double(basis))).sum() / rank**2
 
 
-def _orthonormal(basis: Tensor) -> Tensor:
-    """The basis in double precision on the CPU, if it is one."""
-    if basis.dim() != 2 or not 1 <= basis.shape[1] <= basis.shape[0]:
-        raise ValueError(
-            f"a basis has shape (dim, d) with 1 <= d <= dim, but arrived with "
-            f"{tuple(basis.shape)}; pass vectors as columns."
-        )
-    single = torch.finfo(basis.dtype).eps
-    basis = double(basis)
-    gram = basis.mH @ basis
-    off = (gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).abs().max().item()
-    if off > 100 * single * len(basis) ** 0.5:
-        raise ValueError(
-            f"the basis is not orthonormal: QᴴQ differs from the identity by {off:.2g}; use "
-            "analysis.overlap.principal_basis, or torch.linalg.qr(...).Q."
-        )
-    return basis
+def leverage_scores(basis: Tensor) -> Tensor:
+    """How much of each unit lies in a subspace: h = diag(Q Qᴴ).
+
+    Args:
+        basis: Orthonormal columns Q, shape (dim, d).
+
+    Returns:
+        Shape (dim,), between 0 and 1, with sum d.
+
+    Raises:
+        TypeError: If the basis is no tensor of numbers.
+        ValueError: If the columns are not orthonormal.
+
+    Example:
+        >>> import torch
+        >>> from analysis.theory import leverage_scores
+        >>> leverage_scores(torch.eye(3)[:, :2])
+        tensor([1., 1., 0.])
+    """
+    check_orthonormal("basis", basis)
+    return leverage(basis)

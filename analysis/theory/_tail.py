@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from analysis._arguments import check_broadcast
 from analysis.theory._diagonal import BinaryLaw
 from analysis.theory._double import Number, at_least
 from analysis.theory._families import Family, checked_law
@@ -23,7 +24,7 @@ def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: Number) -> Tenso
 
     Raises:
         NotImplementedError: If the family is another.
-        ValueError: If a threshold is negative.
+        TypeError, ValueError: As `mean`, and if a threshold is negative or not finite.
 
     Source:
         Hoeffding 1963, theorem 2.
@@ -38,10 +39,11 @@ def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: Number) -> Tenso
     law, w, x = checked_law(family, w, x, None)
     if not isinstance(law, BinaryLaw):
         raise NotImplementedError(
-            f"tail_bound holds for BinaryContexts, not for {law.name}; estimate tails of other "
-            "families from samples of analysis.retrieval.interference."
+            f"tail_bound holds for BinaryContexts, not for {law.name}; pass family=BinaryContexts, "
+            "or estimate tails of others from samples of analysis.retrieval.interference."
         )
     threshold = at_least(0, "threshold", threshold)
+    check_broadcast(w=w.shape[:-1], x=x.shape[:-1], threshold=threshold.shape)
     exponent = threshold.square() / (2 * dot(power(w), power(x)))
     # |z| ≥ 0 is certain, even where z = 0 is.
     return torch.where(threshold > 0, 2 * (-exponent).exp(), 1.0).clamp(max=1)

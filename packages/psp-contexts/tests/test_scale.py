@@ -82,7 +82,7 @@ def test_contexts_of_a_few_numbers_count_for_what_they_take(record_property):
     uses = dict.fromkeys(FAMILIES if THOROUGH else ["BinaryContexts"], 4000)
     record_property("cases: psp-contexts scale", sum(uses.values()))
     for name, size in grown(10**9, uses, dim=4, cache_bytes=10**6).items():
-        assert size < 2 * 10**6, name
+        assert size < 2.6 * 10**6, name  # by its 16 bytes alone, Binary would take 3 million
 
 
 @pytest.mark.skipif(not THOROUGH, reason="it takes minutes: --hypothesis-profile=thorough")

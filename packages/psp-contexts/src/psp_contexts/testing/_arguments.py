@@ -146,12 +146,17 @@ def missing_from(calls: Sequence[Call], modules: Sequence[ModuleType]) -> set[st
 
 def _public_callables(modules: Sequence[ModuleType]) -> Iterator[tuple[str, Callable[..., Any]]]:
     for module in modules:
-        for public in module.__all__:
+        own = [name for name, value in vars(module).items() if _is_of(module, name, value)]
+        for public in getattr(module, "__all__", own):
             value = getattr(module, public)
             if inspect.isfunction(value):
                 yield public, value
             elif isinstance(value, type):
                 yield from _of_class(value)
+
+
+def _is_of(module: ModuleType, name: str, value: Any) -> bool:
+    return not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
 
 
 def _of_class(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
