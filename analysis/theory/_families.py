@@ -69,8 +69,8 @@ def law_of(family: Family, dim: int) -> Law:
         )
     if getattr(contexts, "learned", False):
         raise NotImplementedError(
-            f"theory was asked about a family of learned {name}, which go where training takes "
-            "them; measure them with analysis.retrieval, or ask about the fixed one they start from."
+            f"theory was asked about the family of learned {name}, which go where training leads; "
+            "measure them with analysis.retrieval, or ask about the fixed one they start from."
         )
     if type(contexts) not in _LAWS:
         raise NotImplementedError(
