@@ -175,7 +175,7 @@ def test_weights_that_are_computed_are_refused_by_name():
 
 
 def test_layers_that_have_not_seen_an_input_are_refused_by_name():
-    with pytest.raises(ValueError, match="layer '0' has no weights yet; run the network once"):
+    with pytest.raises(ValueError, match="layer '0' has no weights yet; run net once"):
         superpose(nn.Sequential(nn.LazyLinear(3)), contexts=BinaryContexts, num_contexts=3, seed=0)
 
 

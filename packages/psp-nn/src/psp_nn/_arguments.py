@@ -4,7 +4,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,23 @@ def checked_texts(argument: str, value: Any) -> tuple[str, ...]:
     """One str, or several."""
     if isinstance(value, str):
         return (value,)
-    texts = tuple(value) if isinstance(value, Iterable) else None
-    if texts is None or not all(isinstance(text, str) for text in texts):
+    texts = tuple(several(argument, value, "names of layers or patterns of them"))
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError(
             f"{argument} must be a str or several of them, but is {value!r}; pass names of layers "
             "or patterns of them."
         )
     return texts
+
+
+def several(argument: str, value: Any, what: str) -> Iterator[Any]:
+    """An iterator over what is in a list or another iterable, whatever that is."""
+    try:
+        if not isinstance(value, str | bytes | Tensor | Mapping):
+            return iter(value)
+    except TypeError:  # an array may have `__iter__` and yet hold but one number
+        pass
+    raise TypeError(f"{argument} must be {what}, but is {_a(value)}; pass a list.")
 
 
 def checked_path(argument: str, value: Any) -> Path:
@@ -106,8 +116,12 @@ def checked_path(argument: str, value: Any) -> Path:
     text = os.fspath(value)
     if not isinstance(text, str):
         raise TypeError(f"{argument} must be a path of text, but is {_a(text)}; use os.fsdecode.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        text = ""
     if "\0" in text or not Path(text).name:
-        raise ValueError(f"{argument}={text!r} names no file; pass the name of one.")
+        raise ValueError(f"{argument}={value!r} names no file; pass the name of one.")
     return Path(text)
 
 

@@ -58,9 +58,7 @@ def _matches(name: str, patterns: Patterns) -> bool:
 def _check_parameters(name: str, module: nn.Module, superposed: type[Layer]) -> None:
     for value in module.parameters(recurse=False):
         if isinstance(value, nn.parameter.UninitializedParameter):
-            raise ValueError(
-                f"superpose: layer '{name}' has no weights yet; run the network once first."
-            )
+            raise ValueError(f"superpose: layer '{name}' has no weights yet; run net once first.")
     for key in (*superposed.weights, *superposed.tables, *superposed.biases):
         computed = (
             is_parametrized(module, key)
@@ -69,8 +67,8 @@ def _check_parameters(name: str, module: nn.Module, superposed: type[Layer]) -> 
         if computed:
             raise ValueError(
                 f"superpose: '{key}' of layer '{name}' is computed from other parameters, which "
-                "cannot be superposed; remove the parametrization first, or leave the layer out "
-                "with exclude."
+                "cannot be superposed; remove the parametrization from net first, or leave the "
+                "layer out with exclude."
             )
 
 
@@ -93,7 +91,7 @@ def _check_ties(net: nn.Module, chosen: dict[str, type[Layer]]) -> None:
             if sight != same:
                 raise ValueError(
                     f"superpose: '{full}' is tied to '{first}', but its rows are others; untie "
-                    "them, or leave both layers out with exclude."
+                    "them in net, or leave both layers out with exclude."
                 )
     superposed_keys = {
         (net.get_submodule(path), key) for path, kind in chosen.items() for key in kind.weights
@@ -104,6 +102,6 @@ def _check_ties(net: nn.Module, chosen: dict[str, type[Layer]]) -> None:
                 continue
             raise ValueError(
                 f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to '{sights[value][0]}', "
-                "which is to be superposed, but not to be itself; leave both layers out with "
-                "exclude, or neither."
+                "which is to be superposed, but not to be itself; leave both layers of net "
+                "out with exclude, or neither."
             )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from psp_nn._arguments import check_net, checked_integer
+from psp_nn._arguments import check_net, checked_integer, several
 from psp_nn._evaluating import evaluating, running
 
 Values = dict[str, Tensor]
@@ -52,13 +52,9 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
         for name, value in net.named_parameters()
         if value.requires_grad
     }
-    if isinstance(batches, Tensor | str) or not isinstance(batches, Iterable):
-        raise TypeError(
-            f"batches must be several tensors, but is one {type(batches).__name__}; pass [batch]."
-        )
     count = 0
     with evaluating(net):
-        for batch in batches:
+        for batch in several("batches", batches, "several tensors"):
             if not isinstance(batch, Tensor):
                 raise TypeError(
                     f"batches must be tensors of inputs, but one is a {type(batch).__name__}; "

@@ -89,6 +89,9 @@ def infer_context(
         )
     if not x.dim() or not len(x):
         raise ValueError(f"infer_context got no inputs: x has shape {tuple(x.shape)}.")
+    parameter = next(net.parameters(), x)
+    if x.device != parameter.device:
+        raise ValueError(f"net is on {parameter.device}, but x on {x.device}; move one of them.")
     with evaluating(net):
         evidence = _evidence(net, x, num_contexts, per_sample, by, at_once)
     best, context = evidence.max(-1)

@@ -152,8 +152,8 @@ def _check(
 def _check_shape(layer: Layer, name: str, x: Tensor, shape: tuple[int, ...]) -> None:
     if x.shape != shape:
         raise ValueError(
-            f"layer '{layer.layer_name}' needs {name} of shape {tuple(shape)} to go with the other "
-            f"inputs, but it has {tuple(x.shape)}."
+            f"layer '{layer.layer_name}' needs {name} of shape {tuple(shape)} to go with its query "
+            f"and key, but it has {tuple(x.shape)}."
         )
 
 

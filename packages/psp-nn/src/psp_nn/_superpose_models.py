@@ -1,14 +1,14 @@
 """Superposing models that were trained apart."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from psp_contexts import Contexts
-from psp_nn._arguments import check_net, checked_integer
+from psp_nn._arguments import check_net, checked_integer, several
 from psp_nn._store import dotted, store
 from psp_nn._superpose import superpose
 from psp_nn._superposed import base_name
@@ -125,7 +125,10 @@ def superpose_models(
         try:
             store(net, k, model)
         except ValueError as error:
-            raise ValueError(f"superpose_models: models[{k}] does not fit: {error}") from error
+            like = "models[0]" if base is None else "base"
+            raise ValueError(
+                f"superpose_models: models[{k}] does not fit {like}: {error}"
+            ) from error
     return SuperposedModels(net, tuple(_snr(net, k, model) for k, model in enumerate(nets)))
 
 
@@ -134,12 +137,9 @@ _OPTIONS = {"include", "exclude", "norms", "per_channel"}
 
 def _checked(models: Iterable[Net]) -> list[Net]:
     """The models in a list, which there must be."""
-    one = isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList)
-    if one or isinstance(models, Tensor | Mapping) or not isinstance(models, Iterable):
-        raise TypeError(
-            f"models must be several networks, but is a {type(models).__name__}; pass a list."
-        )
-    nets = list(models)
+    if isinstance(models, nn.Sequential):  # one network, though it has several
+        raise TypeError("models must be several networks, but is one Sequential; pass a list.")
+    nets = list(several("models", models, "several networks"))
     if not nets:
         raise ValueError("superpose_models got no models; pass one or more.")
     for k, model in enumerate(nets):

@@ -55,7 +55,7 @@ class Superposed(nn.Module):
             TypeError: If `name` is not a str.
             ValueError: If it is the name of none.
         """
-        contexts = self._modules.get(contexts_name(name))
+        contexts = self._modules.get(contexts_name(name)) if isinstance(name, str) else None
         if contexts is None:
             raise self._refused(name, "superposed parameter", self.superposed)
         return cast(Contexts, contexts)  # every forward pass comes here, too often to look again
