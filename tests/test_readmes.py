@@ -24,6 +24,8 @@ TABLES = [
     ("capacity-mnist", "networks-that-fit-1"),
     ("capacity-mnist", "networks-that-fit-5"),
     ("capacity-mnist", "accuracy"),
+    ("permuting/figure-3", "accuracy"),
+    ("permuting/search", "accuracy"),
     ("incremental/paper", "run-or-not"),
 ]
 """The record and the name of every table that the README shall have, in its order."""
