@@ -14,6 +14,8 @@ import torch
 
 from experiments import permuting
 from experiments._permuting_run import Run, run_to_record
+from experiments._permuting_summary import result_of
+from experiments._presets import records_of
 from experiments.methods import METHODS, build_learner, count_numbers
 from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config, Grid
 from experiments.runner import build_mlp, read_record
@@ -180,6 +182,14 @@ def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
     ]
     names = [run.name for preset in PRESETS.values() for run in preset.runs()]
     assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset.runs()})
+
+
+def test_the_strengths_are_those_that_the_search_found_best():
+    records, _ = records_of("permuting", "search", ROOT / "experiments" / "results")
+    for method, strength in STRENGTHS.items():
+        found = [each for each in records if each["config"]["method"] == method]
+        best = max(found, key=lambda record: result_of(record).last)
+        assert best["config"]["strength"] == strength
 
 
 @pytest.mark.parametrize(
