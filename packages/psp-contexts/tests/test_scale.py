@@ -32,8 +32,9 @@ def resident():
         return int(file.read().split()[1]) * 4096
 
 grown = {}
-psp_contexts.RotationContexts(dim, 1, seed=0).bind(x, 0)  # what linear algebra takes once
 for name, count in uses.items():
+    # What a process takes once: the code and the threads of the operations that a family uses.
+    getattr(psp_contexts, name)(dim, num_contexts, seed=0).bind(x, 0)
     contexts = getattr(psp_contexts, name)(dim, num_contexts, seed=0)
     contexts.cache_bytes = cache_bytes or contexts.cache_bytes
     before = resident()
