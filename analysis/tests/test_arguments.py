@@ -487,7 +487,7 @@ CALLS = [
 
 @pytest.mark.parametrize("refusal", refusals(CALLS), ids=str)
 def test_bad_arguments_are_refused_by_name(refusal, record_property):
-    record_property("cases: analysis arguments", refusal.check(SOURCE))
+    record_property("bad arguments: analysis", refusal.check(SOURCE))
 
 
 def test_every_argument_of_everything_public_is_in_the_table():

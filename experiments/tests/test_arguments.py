@@ -86,7 +86,7 @@ def test_a_bad_value_ends_the_command_with_a_line_that_names_the_flag(
     )
     @given(value=bad_values(flag, kind))
     def run(value):
-        record_property("cases: experiments flags", 1)
+        record_property("bad arguments: flags of the experiments", 1)
         option = f"--{flag.replace('_', '-')}={value}"
         with pytest.raises(SystemExit) as caught:
             parse(module.Config, module.PRESETS, arguments=["smoke", option])

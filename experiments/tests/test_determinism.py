@@ -33,4 +33,4 @@ def test_twice_in_a_row_and_in_a_pool(name, tmp_path, request, record_property):
     assert first
     assert run(name, tmp_path / "again", jobs=1) == first
     assert run(name, tmp_path / "pool", jobs=2) == first
-    record_property(f"runs that gave the same record: {name}", 3)
+    record_property(f"runs with the same record: {name}", 3)

@@ -59,7 +59,7 @@ def damaged(data, damage):
 @MANY
 @given(damage=damages)
 def test_a_damaged_checkpoint_is_refused(damage, checkpoint, record_property):
-    record_property("files fuzzed: checkpoints", 1)
+    record_property("damaged files: checkpoints", 1)
     data = checkpoint.path.read_bytes()
     other = Checkpoint(checkpoint.path.with_name("damaged.checkpoint"))
     other.path.write_bytes(damaged(data, damage))
@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_is_refused(damage, checkpoint, record_property):
 @MANY
 @given(damage=damages)
 def test_a_damaged_record_is_refused_or_says_the_same(damage, record, record_property):
-    record_property("files fuzzed: records", 1)
+    record_property("damaged files: records", 1)
     data = record.read_bytes()
     other = record.with_name("damaged.json")
     other.write_bytes(damaged(data, damage))

@@ -62,7 +62,7 @@ def test_a_killed_experiment_ends_with_the_same_record(name, kills, tmp_path, re
         left = [path.name for path in out.rglob("*") if path.suffix in (".checkpoint", ".lock")]
         assert not left
     record_property(f"moments killed: {name}", killed)
-    record_property(f"of them inside a write: {name}", inside)
+    record_property(f"moments killed inside a write: {name}", inside)
 
 
 class ByClock:

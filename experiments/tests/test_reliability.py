@@ -6,7 +6,7 @@ from experiments.runner import read_record
 REPORT = """<?xml version="1.0"?><testsuites><testsuite errors="0" failures="1" skipped="2"
 tests="3" time="1.5"><testcase name="a"><properties><property name="moments killed: permuting"
 value="3"/><property name="moments killed: permuting" value="4"/></properties></testcase>
-<testcase name="b"><properties><property name="files fuzzed: records" value="1"/></properties>
+<testcase name="b"><properties><property name="damaged files: records" value="1"/></properties>
 </testcase></testsuite></testsuites>"""
 
 
@@ -15,7 +15,7 @@ def test_a_report_becomes_a_record_and_a_table(tmp_path, capsys):
     report.write_text(REPORT)
     _reliability.main((report,), tmp_path)
     record = read_record(tmp_path / "reliability.json")
-    assert record["tried"] == {"moments killed": {"permuting": 7}, "files fuzzed": {"records": 1}}
+    assert record["tried"] == {"moments killed": {"permuting": 7}, "damaged files": {"records": 1}}
     assert (record["tests"], record["failed"], record["skipped"]) == (3, 1, 2)
     said = capsys.readouterr().out
     assert "| moments killed | permuting | 7 |" in said

@@ -73,7 +73,7 @@ def test_ten_million_contexts_cost_no_memory_and_their_use_is_bounded(record_pro
     uses = {name: 2000 // (10 if name in DENSE else 1) for name in FAMILIES}
     if not THOROUGH:
         uses = {"BinaryContexts": 2000, "SignedPermutationContexts": 1000, "RotationContexts": 3}
-    record_property("cases: psp-contexts scale", sum(uses.values()))
+    record_property("contexts used within a bound on memory: psp-contexts", sum(uses.values()))
     for name, size in grown(10**7, uses, cache_bytes=2 * 10**6).items():
         assert size < 6 * 10**6, name  # unbounded, Binary, the smallest, would take 8 million
 
@@ -81,7 +81,7 @@ def test_ten_million_contexts_cost_no_memory_and_their_use_is_bounded(record_pro
 def test_contexts_of_a_few_numbers_count_for_what_they_take(record_property):
     # A tensor of 16 bytes takes hundreds, so that 4000 of them are more than the cache may hold.
     uses = dict.fromkeys(FAMILIES if THOROUGH else ["BinaryContexts"], 4000)
-    record_property("cases: psp-contexts scale", sum(uses.values()))
+    record_property("contexts used within a bound on memory: psp-contexts", sum(uses.values()))
     for name, size in grown(10**9, uses, dim=4, cache_bytes=10**6).items():
         assert size < 2.6 * 10**6, name  # by its 16 bytes alone, Binary would take 3 million
 
@@ -90,6 +90,6 @@ def test_contexts_of_a_few_numbers_count_for_what_they_take(record_property):
 @pytest.mark.parametrize("num_contexts", [10**4, 10**7])
 def test_ten_thousand_contexts_stay_within_two_hundred_megabytes(num_contexts, record_property):
     uses = dict.fromkeys(FAMILIES, 10_000) | DENSE
-    record_property("cases: psp-contexts scale", sum(uses.values()))
+    record_property("contexts used within a bound on memory: psp-contexts", sum(uses.values()))
     for name, size in grown(num_contexts, uses).items():
         assert size < 200 * 10**6, name

@@ -321,7 +321,7 @@ def test_bad_arguments_are_refused_by_name(
         assert SOURCE in Path(str(caught.traceback[-1].path)).parents, "raised deep inside"
 
     run()
-    record_property("cases: psp-data arguments", tried)
+    record_property("bad arguments: psp-data", tried)
 
 
 def public_callables():
@@ -366,7 +366,7 @@ def test_numbers_of_the_benchmark_are_refused_by_flag(flag, capsys, record_prope
         assert f"argument {flag}: " in capsys.readouterr().err
 
     run()
-    record_property("cases: psp-data arguments", tried)
+    record_property("bad arguments: psp-data", tried)
 
 
 def test_a_folder_without_sets_is_refused_by_flag(capsys, monkeypatch, tmp_path):

@@ -41,7 +41,7 @@ def fuzz(record_property, what, values, check):
         check(value)
 
     run()
-    record_property(f"files: psp-data {what}", tried)
+    record_property(f"damaged files: {what}", tried)
 
 
 @st.composite
@@ -128,7 +128,7 @@ def test_a_damaged_cache_is_refused_or_read_as_it_was(tmp_path, tensors, record_
             assert same(read, tensors)
 
     most_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    fuzz(record_property, "caches", damage(path.read_bytes()), check)
+    fuzz(record_property, "image caches", damage(path.read_bytes()), check)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most_before
     assert grown < 200_000, f"{grown} KiB"
 
@@ -152,7 +152,7 @@ def test_a_damaged_file_of_other_software_is_refused_or_of_the_right_form(
                 assert images.dtype == torch.uint8
                 assert set(labels.tolist()) <= set(range(6))
 
-    fuzz(record_property, "caches", damage(path.read_bytes()), check)
+    fuzz(record_property, "image caches", damage(path.read_bytes()), check)
 
 
 def test_a_header_of_gigabytes_is_not_read(tmp_path):

@@ -552,7 +552,7 @@ CALLS = [
 
 @pytest.mark.parametrize("refusal", refusals(CALLS), ids=str)
 def test_bad_arguments_are_refused_by_name(refusal, record_property):
-    record_property("cases: psp-nn arguments", refusal.check(SOURCE))
+    record_property("bad arguments: psp-nn", refusal.check(SOURCE))
 
 
 def test_every_argument_of_everything_public_is_in_the_table():
@@ -595,7 +595,7 @@ def test_bad_flags_of_the_benchmark_are_refused_by_name(flag, capsys, record_pro
         assert f"argument {flag}: " in capsys.readouterr().err
 
     run()
-    record_property("cases: psp-nn arguments", tried)
+    record_property("bad arguments: psp-nn", tried)
 
 
 @pytest.mark.parametrize(

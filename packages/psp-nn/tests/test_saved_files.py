@@ -101,7 +101,7 @@ def fuzzed(saved, tmp_path, record_property):
         run()
 
     yield fuzz
-    record_property("files fuzzed: saved nets", tried)
+    record_property("damaged files: saved nets", tried)
 
 
 def cut_short(whole, draw):
@@ -209,7 +209,7 @@ def test_every_flipped_byte_of_the_data_is_noticed(saved, tmp_path, record_prope
         content = bytearray(whole)
         content[position] ^= 1 << position % 8
         assert not refused_or_right(tmp_path / "net", bytes(content), holds, into)
-    record_property("files fuzzed: saved nets", len(positions))
+    record_property("damaged files: saved nets", len(positions))
 
 
 class Harm:
@@ -254,7 +254,7 @@ def test_other_files_are_refused_and_run_nothing(saved, tmp_path, record_propert
     for content in others:
         assert not refused_or_right(tmp_path / "net", content, holds, into)
         assert not harmed.exists()
-    record_property("files fuzzed: saved nets", len(others))
+    record_property("damaged files: saved nets", len(others))
 
 
 def superposed_as(net):

@@ -6,7 +6,7 @@ what it forgot:
 
     @pytest.mark.parametrize("refusal", refusals(CALLS), ids=str)
     def test_bad_arguments_are_refused_by_name(refusal, record_property):
-        record_property("cases: arguments", refusal.check(Path(package.__file__).parent))
+        record_property("bad arguments: package", refusal.check(Path(package.__file__).parent))
 """
 
 import inspect
