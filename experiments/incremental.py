@@ -35,7 +35,13 @@ from experiments.runner.record import Record
 EXPERIMENT = "incremental"
 """Names the folder of the records, in `--out` and in `experiments/results`."""
 
-STRENGTHS = {"EWC": 100.0, "SI": 100.0, "multi-head-EWC": 100.0, "multi-head-SI": 100.0}
+STRENGTHS = {
+    "EWC": 100.0,
+    "OnlineEWC": 100.0,
+    "SI": 100.0,
+    "multi-head-EWC": 100.0,
+    "multi-head-SI": 100.0,
+}
 """What the methods with a penalty are run with unless told otherwise; the preset `search` compares
 others."""
 
@@ -126,6 +132,7 @@ EVERY: tuple[Variant, ...] = (
     *PAPER,
     ("standard", "shared"),
     ("EWC", "shared"),
+    ("OnlineEWC", "shared"),
     ("SI", "shared"),
     ("standard", "per-context"),
     ("Binary", "per-context"),
@@ -154,7 +161,7 @@ CPU = Config(
     row_images=2500,
     fisher_images=64,
 )
-"""The size at which 13 methods take an hour from 3 seeds on two cores: an eighth of the paper's
+"""The size at which 14 methods take an hour from 3 seeds on two cores: an eighth of the paper's
 channels, so 1/64 of its weights, 1/40 of its steps, half its batch."""
 
 PRESETS = {

@@ -37,7 +37,7 @@ WIDTH = 2
 
 def small(method, norms, **changes):
     """A few steps on the digits."""
-    strength = {"EWC": 30.0, "SI": 0.3}.get(method.removeprefix("multi-head-"))
+    strength = {"EWC": 30.0, "OnlineEWC": 30.0, "SI": 0.3}.get(method.removeprefix("multi-head-"))
     run = Run(method, norms, 0, strength, tasks="split-digits", width=WIDTH, steps=3, batch=16)
     return dataclasses.replace(run, **{"curve_every": 2, "fisher_images": 8, **changes})
 
