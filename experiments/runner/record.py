@@ -137,8 +137,22 @@ def environment() -> Record:
         "cores": os.cpu_count(),
         "threads_per_process": 1,
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "commit": _commit(),
+        "commit": current_commit(),
     }
+
+
+def current_commit() -> str | None:
+    """The commit of the code, with a plus where the working tree differs from it.
+
+    Returns:
+        None where the code is in no repository.
+    """
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changed else "")
 
 
 def _checksum(record: Record) -> str:
@@ -156,16 +170,6 @@ def _processor() -> str:
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
-
-
-def _commit() -> str | None:
-    """The commit of the code, with a plus where the working tree differs from it."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+" if changed else "")
 
 
 def _git(*command: str) -> str:

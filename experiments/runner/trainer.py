@@ -9,6 +9,7 @@ import torch
 from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.diverged import Diverged, fault_of
 from experiments.runner.learner import Learner
+from experiments.runner.record import current_commit
 from experiments.runner.stopping import Stopped, is_asked
 from psp_data import Stream
 
@@ -34,8 +35,9 @@ def train(
         learner: What is trained.
         stream: What it is shown, and with which context.
         log: What has been measured, {} at first. `observe` adds to it; a checkpoint brings it
-            back. Kept here: `step`, and `seconds`, how long training, observing and writing
-            checkpoints has taken.
+            back. Kept here: `step`; `seconds`, how long training, observing and writing
+            checkpoints has taken; `resumed_at`, at which steps it went on from a checkpoint; and
+            `commits`, all whose code had a part in it.
         num_steps: How many steps to take, counted from the stream's first.
         every: `observe` is called after so many steps, and at the end of every task.
         observe: Measures: called with the number of steps taken and the loss of the last one.
@@ -54,6 +56,7 @@ def train(
         log.update(state["log"])
     first = log.setdefault("step", 0)
     log["resumed_at"] = [*log.get("resumed_at", []), *([first] if first else [])]
+    log["commits"] = list(dict.fromkeys([*log.get("commits", []), current_commit()]))
     clock = _Clock(learner.device, log["seconds"])
     task = stream.task(first - 1) if first else -1
     context = None

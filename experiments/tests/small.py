@@ -11,7 +11,7 @@ COMMANDS = {
 }
 """The arguments, but for `--out`."""
 
-VOLATILE = ("started", "seconds", "seconds_of", "resumed_at", "checksum")
+VOLATILE = ("started", "seconds", "seconds_of", "resumed_at", "commits", "checksum")
 """What of a record is about when and how it was made."""
 
 

@@ -65,6 +65,7 @@ def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
     assert {"torch", "commit", "device", "peak_memory_mb"} <= set(record["environment"])
     assert record["environment"]["deterministic"]
     assert record["resumed_at"] == []
+    assert record["commits"] == [record["environment"]["commit"]]
 
 
 def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
@@ -87,6 +88,8 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
 ):
     run = small(method)
     whole = record_of(run, tmp_path)
+    commits = iter(["one", "another"])
+    monkeypatch.setattr("experiments.runner.trainer.current_commit", lambda: next(commits))
     stop = f"{stopped_after // 20 * 20 / 180}"
 
     class Stopped(Exception):
@@ -104,6 +107,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
     assert (tmp_path / f"{run.name}.checkpoint").exists()
     resumed = record_of(run, tmp_path)
     assert resumed["resumed_at"] == [stopped_after // 20 * 20]
+    assert resumed["commits"] == ["one", "another"]
     for part in MEASURED:
         assert resumed[part] == whole[part]
 
