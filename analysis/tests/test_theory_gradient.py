@@ -7,30 +7,13 @@ from analysis.retrieval import estimate
 from analysis.theory import step_mean, step_on_other, step_second_moment
 from psp_contexts import (
     BinaryContexts,
-    BlockRotationContexts,
-    ComplexContexts,
-    IdentityContexts,
-    KroneckerRotationContexts,
-    LocalMixContexts,
-    OnePowerContexts,
     PermutationContexts,
     RotationContexts,
     SignedPermutationContexts,
 )
+from psp_contexts.testing import FIXED_FAMILIES
 
 ETA = 0.3
-FAMILIES = [
-    IdentityContexts,
-    BinaryContexts,
-    BlockRotationContexts,
-    ComplexContexts,
-    KroneckerRotationContexts,
-    LocalMixContexts,
-    OnePowerContexts,
-    PermutationContexts,
-    RotationContexts,
-    SignedPermutationContexts,
-]
 
 
 def loss(y):
@@ -44,7 +27,7 @@ def problem(contexts):
     return weight, torch.randn(5, contexts.dim, generator=generator, dtype=dtype)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FIXED_FAMILIES)
 def test_a_step_on_one_model_moves_another_by_the_law(family):
     contexts = family(6, 4, seed=0)
     weight, x = problem(contexts)

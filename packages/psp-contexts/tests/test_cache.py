@@ -5,9 +5,7 @@ import torch
 
 from psp_contexts import BinaryContexts, PermutationContexts, RotationContexts
 from psp_contexts._cache import OVERHEAD, OperandCache
-from psp_contexts.testing import FAMILIES, family_name
-
-FIXED = [family for family in FAMILIES if "learned" not in family_name(family)]
+from psp_contexts.testing import FIXED_FAMILIES, family_name
 
 
 def counting_cache(num_contexts, max_bytes):
@@ -43,7 +41,7 @@ def test_a_larger_family_keeps_its_most_recent_contexts():
         cache.fill()
 
 
-@pytest.mark.parametrize("family", FIXED, ids=family_name)
+@pytest.mark.parametrize("family", FIXED_FAMILIES, ids=family_name)
 def test_ten_million_contexts_cost_nothing_until_used(family):
     contexts = family(64, 10**7, seed=0)
     x = torch.ones(64)

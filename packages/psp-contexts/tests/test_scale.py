@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from psp_contexts.testing import FIXED_FAMILIES
+
 THOROUGH = settings().max_examples >= 1000
 DIM = 784
 DENSE = {"RotationContexts": 100, "BlockRotationContexts": 2000}
@@ -44,18 +46,7 @@ for name, count in uses.items():
     del contexts
 print(json.dumps(grown))
 """
-FAMILIES = [
-    "IdentityContexts",
-    "BinaryContexts",
-    "PermutationContexts",
-    "SignedPermutationContexts",
-    "KroneckerRotationContexts",
-    "ComplexContexts",
-    "OnePowerContexts",
-    "LocalMixContexts",
-    "BlockRotationContexts",
-    "RotationContexts",
-]
+FAMILIES = [family.__name__ for family in FIXED_FAMILIES]
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident"

@@ -11,6 +11,7 @@ from psp_contexts.testing._arguments import other_than as other_than
 from psp_contexts.testing._arguments import refusals as refusals
 from psp_contexts.testing._laws import DIMS as DIMS
 from psp_contexts.testing._laws import FAMILIES as FAMILIES
+from psp_contexts.testing._laws import FIXED_FAMILIES as FIXED_FAMILIES
 from psp_contexts.testing._laws import LAWS as LAWS
 from psp_contexts.testing._laws import NUM_CONTEXTS as NUM_CONTEXTS
 from psp_contexts.testing._laws import Family as Family
@@ -21,6 +22,7 @@ from psp_contexts.testing._laws import family_name as family_name
 __all__ = [
     "DIMS",
     "FAMILIES",
+    "FIXED_FAMILIES",
     "LAWS",
     "NUM_CONTEXTS",
     "Call",

@@ -38,7 +38,7 @@ from psp_contexts import (
 Family = Callable[..., Contexts]
 Law = Callable[[Family, int, int], None]
 
-FAMILIES: tuple[Family, ...] = (
+FIXED_FAMILIES: tuple[type[Contexts], ...] = (
     IdentityContexts,
     RotationContexts,
     BlockRotationContexts,
@@ -49,12 +49,17 @@ FAMILIES: tuple[Family, ...] = (
     OnePowerContexts,
     BinaryContexts,
     LocalMixContexts,
+)
+"""Every family of this package, drawn from its seed."""
+
+FAMILIES: tuple[Family, ...] = (
+    *FIXED_FAMILIES,
     partial(BinaryContexts, learned=True),
     partial(ComplexContexts, learned=True),
     partial(OnePowerContexts, learned=True),
     partial(LocalMixContexts, learned=True),
 )
-"""Every family of this package, fixed and learned."""
+"""Those, and the ones that can be learned."""
 
 DIMS = (1, 4, 6, 12, 16)
 """Lengths for which every family exists."""
