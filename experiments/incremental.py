@@ -145,8 +145,9 @@ EVERY: tuple[Variant, ...] = (
 """Those, the usual plain net and the same with penalties, all that keep norms for each task, with
 and without contexts and heads, and a net for each task, which needs to keep nothing."""
 
-PENALISED = tuple(variant for variant in EVERY if penalty_of(variant[0]))
-"""Those whose strength has to be chosen."""
+BY_FISHER = tuple(each for each in EVERY if penalty_of(each[0]) in ("EWC", "OnlineEWC"))
+BY_PATH = tuple(each for each in EVERY if penalty_of(each[0]) == "SI")
+"""Those whose strength has to be chosen; what is large for one kind is not so for the other."""
 
 SEEDS = (0, 1, 2)
 
@@ -172,7 +173,10 @@ PRESETS = {
     # Its seed is not among those of the table, so that nothing is both chosen by and reported on.
     "search": replace(
         CPU,
-        grids=(Grid(PENALISED, (100,), (10.0, 30.0, 100.0, 300.0, 1000.0)),),
+        grids=(
+            Grid(BY_FISHER, (100,), (10.0, 30.0, 100.0, 300.0, 1000.0)),
+            Grid(BY_PATH, (100,), (1.0, 3.0, 10.0, 30.0, 100.0)),
+        ),
     ),
     "smoke": replace(
         CPU,
