@@ -138,8 +138,11 @@ def batch_table(groups: Sequence[Group]) -> str:
     """A Markdown table of what the test batch changes in the accuracy on the last task.
 
     Args:
-        groups: From `groups_of`, in the order of the rows.
+        groups: From `groups_of`, in the order of the rows; those whose method is also run with
+            the statistics of the batch are shown.
     """
+    shown = {group["method"] for group in groups if group["norms"] == "batch"}
+    groups = [group for group in groups if group["method"] in shown]
     compared = groups[0].records[0]["test_batches"]
     heads = ["method", "BatchNorm", *(f"{size} mixed (%)" for size in compared["sizes"])]
     heads += [f"{compared['one_class_size']} of one class (%)", "n"]
@@ -167,5 +170,7 @@ def report(records: Sequence[Record]) -> str:
         for each in records
         if each["status"] == "diverged"
     ]
-    tables = [table(complete), batch_table(complete)] if complete else []
+    tables = [table(complete)] if complete else []
+    if any(group["norms"] == "batch" for group in complete):
+        tables.append(batch_table(complete))
     return "\n\n".join([*tables, *lines])

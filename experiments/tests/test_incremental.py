@@ -17,13 +17,14 @@ from experiments._incremental_figures import draw_figure_6
 from experiments._incremental_measure import TestSets
 from experiments._incremental_memory import expected_memory, gigabytes, memory_of
 from experiments._incremental_run import Run, learner_of, run_to_record
-from experiments._incremental_summary import result_of, table_of_runs
+from experiments._incremental_summary import batch_table, result_of, table_of_runs
 from experiments._incremental_tasks import CLASSES_PER_TASK, stream_of
 from experiments._readme import filled
 from experiments.incremental import EVERY, PAPER, PRESETS, SEEDS, Config
 from experiments.methods import Heads, count_numbers
 from experiments.runner import build_resnet18, read_record, rmsprop
 from experiments.runner.files import DamagedFile
+from experiments.runner.groups import groups_of
 from psp_contexts import BinaryContexts, SignedPermutationContexts
 from psp_data import Images, IncrementalStream
 from psp_nn import Superposed, SuperposedConv2d, report, use_context
@@ -111,6 +112,20 @@ def test_a_run_leaves_a_whole_record_and_the_same_one_if_it_is_stopped(
     assert resumed["resumed_at"] == [4]
     for part in MEASURED:
         assert resumed[part] == whole[part]
+
+
+def test_what_a_test_batch_changes_is_told_of_methods_that_have_its_statistics():
+    compared = {"sizes": [10], "images": 200, "correct": [120], "one_class_size": 100}
+    records = [
+        {
+            "config": dataclasses.asdict(small(method, norms)),
+            "test_batches": compared | {"one_class_correct": right},
+        }
+        for method, norms, right in (("EWC", "shared", 60), ("Binary", "batch", 30))
+    ]
+    rows = batch_table(groups_of(records)).splitlines()
+    assert rows[0] == "| method | BatchNorm | 10 mixed (%) | 100 of one class (%) | n |"
+    assert rows[2:] == ["| Binary | batch | 60.0 | 15.0 | 1 |"]
 
 
 def test_contexts_keep_an_old_task_where_the_standard_net_loses_it(two_tasks, tmp_path):
