@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -33,6 +33,19 @@ NORMS: dict[NormsName, Norms] = {
 }
 """What BatchNorm may be: the paper's (no affine, statistics of the batch), one for each task, or
 the usual one."""
+
+CPU_SIZE: dict[str, Any] = {
+    "width": 8,
+    "batch": 64,
+    "precision": "bfloat16",
+    "channels_last": True,
+    "curve_every": 100,
+    "curve_images": 500,
+    "row_images": 2500,
+    "fisher_images": 64,
+}
+"""What the presets for a CPU are, but for their steps: an eighth of the paper's channels, so 1/64
+of its weights, and half its batch. Names of runs say it in one word."""
 
 STEM = "conv1"
 """The layer that all models share, as in the paper."""
@@ -101,18 +114,22 @@ class Run(IncrementalRecipe):
         """What the run's files are called: all that is not the paper's recipe is in it.
 
         Example:
-            >>> from experiments._incremental_run import Run
+            >>> from experiments._incremental_run import CPU_SIZE, Run
             >>> Run("Binary", "batch", seed=0).name
             'icifar-Binary-batch-width64-seed0'
             >>> Run("multi-head-SI", "per-context", seed=1, strength=0.1, width=8, steps=400).name
             'icifar-multi-head-SI-strength0.1-per-context-width8-seed1-steps400'
+            >>> Run("Binary", "batch", seed=0, steps=500, **CPU_SIZE).name
+            'icifar-cpu-Binary-batch-seed0-steps500'
         """
-        parts = [self.tasks, self.method]
+        at_cpu_size = all(getattr(self, name) == value for name, value in CPU_SIZE.items())
+        parts = [self.tasks, "cpu", self.method] if at_cpu_size else [self.tasks, self.method]
         if self.strength is not None:
             parts.append(f"strength{self.strength:g}")
-        parts += [self.norms, f"width{self.width}", f"seed{self.seed}"]
-        spelled = ("method", "norms", "seed", "strength", "tasks", "width")
-        return name_of_run(self, parts, spelled)
+        parts += [self.norms] if at_cpu_size else [self.norms, f"width{self.width}"]
+        parts.append(f"seed{self.seed}")
+        spelled = ["method", "norms", "seed", "strength", "tasks", "width"]
+        return name_of_run(self, parts, [*spelled, *(CPU_SIZE if at_cpu_size else ())])
 
     @property
     def title(self) -> str:

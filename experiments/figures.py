@@ -22,6 +22,9 @@ from experiments.runner.record import Record
 
 RESULTS = Path(__file__).parent / "results"
 
+NAMED = 3
+"""How many of a preset's missing runs are named."""
+
 Draw = Callable[[Sequence[Record], Path], list[Path]]
 
 
@@ -39,7 +42,9 @@ def main(records: Path = RESULTS, out: Path = RESULTS) -> None:
             print(file)
         if missing:
             of = f"{len(missing)} of {len(missing) + len(there)}"
-            print(f"{name}: {of} runs are missing: {', '.join(missing)}")
+            named = ", ".join(missing[:NAMED])
+            others = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            print(f"{name}: {of} runs are missing: {named}{others}")
 
 
 def _permuting(draw: Callable[[Sequence[Group], Path], list[Path]]) -> Draw:

@@ -25,7 +25,14 @@ from typing import Any
 import tyro
 
 from experiments._incremental_estimate import estimate
-from experiments._incremental_run import NORMS, IncrementalRecipe, NormsName, Run, run_to_record
+from experiments._incremental_run import (
+    CPU_SIZE,
+    NORMS,
+    IncrementalRecipe,
+    NormsName,
+    Run,
+    run_to_record,
+)
 from experiments._incremental_summary import report
 from experiments._incremental_tasks import stream_of
 from experiments.methods import CONTEXTS, METHODS, MULTI_HEAD, check_method, penalty_of
@@ -151,19 +158,9 @@ BY_PATH = tuple(each for each in EVERY if penalty_of(each[0]) == "SI")
 
 SEEDS = (0, 1, 2)
 
-CPU = Config(
-    width=8,
-    steps=500,
-    batch=64,
-    precision="bfloat16",
-    channels_last=True,
-    curve_every=100,
-    curve_images=500,
-    row_images=2500,
-    fisher_images=64,
-)
-"""The size at which 14 methods take an hour from 3 seeds on two cores: an eighth of the paper's
-channels, so 1/64 of its weights, 1/40 of its steps, half its batch."""
+CPU = Config(steps=500, **CPU_SIZE)
+"""The size at which 14 methods take an hour from 3 seeds on two cores: with 1/40 of the paper's
+steps."""
 
 PRESETS = {
     "paper": Config(grids=(Grid(PAPER, (0,)),)),

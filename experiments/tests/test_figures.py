@@ -34,7 +34,7 @@ def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     figures.main(tmp_path, tmp_path / "out")
     said = capsys.readouterr().out
     assert "permuting-figure-2: 20 of 22 runs are missing: mnist-standard-2x128-seed0" in said
-    assert "mnist-Binary-2x256-seed2" in said
+    assert "mnist-standard-2x128-seed2 and 17 more\n" in said
     names = {path.name for path in (tmp_path / "out").iterdir()}
     drawn = {f"permuting-{name}" for name in ("figure-2", "figure-3", "table")}
     assert names == {f"{n}.{e}" for n in drawn for e in ("png", "svg")} | {"permuting-table.md"}

@@ -267,7 +267,7 @@ def test_the_presets_are_complete():
         assert cells(name) == {(*variant, seed) for variant in EVERY for seed in SEEDS}
     for run in PRESETS["cpu"].runs() + PRESETS["search"].runs():
         assert run.tasks == "icifar"
-        assert "width8" in run.name
+        assert run.name.startswith("icifar-cpu-")
     assert not cells("search") & cells("cpu")
     methods = {(run.method, run.norms) for run in PRESETS["search"].runs()}
     assert methods == {each for each in EVERY if each[0].endswith(("EWC", "SI"))}
