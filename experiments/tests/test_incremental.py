@@ -19,8 +19,9 @@ from experiments._incremental_memory import expected_memory, gigabytes, memory_o
 from experiments._incremental_run import Run, learner_of, run_to_record
 from experiments._incremental_summary import batch_table, result_of, table_of_runs
 from experiments._incremental_tasks import CLASSES_PER_TASK, stream_of
+from experiments._presets import records_of
 from experiments._readme import filled
-from experiments.incremental import EVERY, PAPER, PRESETS, SEEDS, Config
+from experiments.incremental import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config
 from experiments.methods import Heads, count_numbers
 from experiments.runner import build_resnet18, read_record, rmsprop
 from experiments.runner.files import DamagedFile
@@ -274,6 +275,14 @@ def test_the_presets_are_complete():
     assert {run.tasks for run in SMOKE.runs()} == {"split-digits"}
     names = [run.name for preset in PRESETS.values() for run in preset.runs()]
     assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset.runs()})
+
+
+def test_the_strengths_are_those_that_the_search_found_best():
+    records, _ = records_of("incremental", "search", ROOT / "experiments" / "results")
+    for method, strength in STRENGTHS.items():
+        found = [each for each in records if each["config"]["method"] == method]
+        best = max(found, key=lambda record: result_of(record).all)
+        assert best["config"]["strength"] == strength
 
 
 @pytest.mark.parametrize(
