@@ -19,6 +19,8 @@ from psp_contexts import (
 )
 from psp_contexts.testing import Call, missing_from, other_than, refusals
 
+pytestmark = pytest.mark.reliability
+
 SOURCE = Path(analysis.__file__).parent
 RESULTS = ("Capacity", "Growth", "Retrieval", "Estimate")
 """What functions return; nobody else makes them."""

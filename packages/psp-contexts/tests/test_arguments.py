@@ -24,6 +24,8 @@ from psp_contexts import (
 )
 from psp_contexts.testing import FAMILIES, Call, family_name, missing_from, other_than, refusals
 
+pytestmark = pytest.mark.reliability
+
 SOURCE = Path(psp_contexts.__file__).parent
 DIM, COUNT = 4, 5
 

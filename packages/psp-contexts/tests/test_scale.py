@@ -48,9 +48,12 @@ print(json.dumps(grown))
 """
 FAMILIES = [family.__name__ for family in FIXED_FAMILIES]
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident"
-)
+pytestmark = [
+    pytest.mark.reliability,
+    pytest.mark.skipif(
+        not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident"
+    ),
+]
 
 
 def grown(num_contexts, uses, *, dim=DIM, cache_bytes=None):

@@ -28,6 +28,8 @@ from psp_data import (
     split_mnist,
 )
 
+pytestmark = pytest.mark.reliability
+
 SOURCE = Path(psp_data.__file__).parent
 KINDS = {
     "none": st.none(),

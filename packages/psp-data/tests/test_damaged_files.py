@@ -25,6 +25,8 @@ from psp_data._cache_file import KEYS, checksum, read_cache_file, write_cache_fi
 from psp_data._convert import convert
 from psp_data._sets import SETS, NamedSet
 
+pytestmark = pytest.mark.reliability
+
 KNOWN = NamedSet(0.5, 0.5, image_shape=(3, 2, 4), num_classes=6)
 
 
