@@ -35,7 +35,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def reliability(session: nox.Session) -> None:
-    """The tests that kill, starve and feed rubbish, in their thorough form: an hour or so."""
+    """The tests that kill, starve and feed rubbish, in their thorough form: about 15 minutes."""
     install_everything(session, "-e", ".[test]")
     report = Path(session.create_tmp()) / "reliability.xml"
     thorough = ["-m", "reliability", "--hypothesis-profile=thorough", f"--junitxml={report}"]

@@ -36,7 +36,7 @@ def draw_figure_6(records: Sequence[Record], path: Path) -> list[Path]:
     figure, panels = plt.subplots(
         1,
         len(shown),
-        figsize=(1 + 3.4 * len(shown), 3.6),
+        figsize=(1 + 3.4 * len(shown), 4),
         sharey=True,
         squeeze=False,
         layout="constrained",
@@ -48,7 +48,8 @@ def draw_figure_6(records: Sequence[Record], path: Path) -> list[Path]:
         _mark_tasks(axes, groups[0])
         axes.set(title=_PANELS[norms], xlabel="steps", ylim=(0, 100))
         axes.title.set_fontsize(9)
-        axes.legend(fontsize=6, loc="upper right")
+        # Below, since with many tasks the curves are everywhere.
+        axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
     panels[0][0].set_ylabel("accuracy on task 0 (%)")
     figure.suptitle(size_of(groups[0].config), fontsize=9)
     return save_figure(figure, path)

@@ -27,6 +27,10 @@ TABLES = [
     ("permuting/figure-3", "accuracy"),
     ("permuting/search", "accuracy"),
     ("incremental/paper", "run-or-not"),
+    ("incremental/cpu", "accuracy"),
+    ("incremental/cpu", "test-batches"),
+    ("incremental/split-cifar100", "accuracy"),
+    ("reliability", "tried"),
 ]
 """The record and the name of every table that the README shall have, in its order."""
 
