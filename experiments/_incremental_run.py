@@ -20,6 +20,7 @@ from experiments.runner import (
     train_to_record,
 )
 from experiments.runner.device import Device
+from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 from psp_data import IncrementalStream
 from psp_nn import Norms
@@ -66,6 +67,9 @@ class IncrementalRecipe(Recipe):
 
     learning_rate: float = 1e-3
     """Of RMSprop."""
+
+    precision: Precision = "float32"
+    """Of the products; bfloat16 keeps weights and optimiser in float32."""
 
     channels_last: bool = False
     """Whether the channels of an activation lie side by side in memory: faster convolutions."""

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_WIDTH
-from experiments._permuting_summary import results_of
+from experiments._permuting_summary import net_of, results_of
 from experiments.runner.figure import colour_of, plot_spread, save_figure, style_of
 from experiments.runner.groups import Group
 
@@ -64,17 +64,17 @@ def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
 
 def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
     """The last ten tasks by method and width; arguments as for `draw_figure_2`."""
-    widths = sorted({each["width"] for each in groups} & {256, 512, TABLE_WIDTH})
-    shown = [each for each in groups if each["width"] in widths]
+    shown = [each for each in groups if each["width"] in (256, 512, TABLE_WIDTH)]
     if not shown:
         return []
     methods = list(dict.fromkeys([*TABLE, *(each["method"] for each in shown)]))
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
-    for marker, width in zip("ovsD", widths, strict=False):
-        own = [each for each in shown if each["width"] == width]
+    nets = sorted({(each["width"], net_of(each)) for each in shown})
+    for marker, (_, net) in zip("oPvsD", nets, strict=False):
+        own = [each for each in shown if net_of(each) == net]
         places = [methods.index(each["method"]) for each in own]
         values = [mean(result.last for result in results_of(each)) for each in own]
-        axes.plot(places, values, marker, label=f"2×{width}")
+        axes.plot(places, values, marker, label=net)
     axes.plot(range(len(TABLE)), list(TABLE.values()), "x", color="black", label="paper")
     axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
     axes.set(ylabel="accuracy on the last ten tasks (%)", title="After 50 tasks")

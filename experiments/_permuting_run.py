@@ -17,6 +17,7 @@ from experiments.runner import (
     train_to_record,
 )
 from experiments.runner.device import Device
+from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 from psp_data import PermutingStream
 
@@ -64,6 +65,7 @@ class Run(PermutingRecipe):
         width: Units in each hidden layer.
         seed: Of the weights, the contexts, the permutations and the order of the samples.
         strength: Of the penalty of EWC or SI; none for other methods.
+        precision: Of the products; bfloat16 keeps weights and optimiser in float32.
         recipe: The fields of `PermutingRecipe`.
     """
 
@@ -71,6 +73,7 @@ class Run(PermutingRecipe):
     width: int
     seed: int
     strength: float | None = None
+    precision: Precision = "float32"
 
     @property
     def name(self) -> str:
@@ -101,9 +104,11 @@ class Run(PermutingRecipe):
         lengths = [inputs] + [self.width] * (self.hidden_layers - 1)
         weights = sum(length * self.width for length in lengths)
         products = 2.6 * weights * self.batch * (4 if is_complex(self.method) else 1)
-        memory = weights * {"EWC": 9, "OnlineEWC": 9, "SI": 30}.get(self.method, 3) * 10
         if self.method == "Rotation":
             products += 2 * sum(length**2 for length in lengths) * self.batch
+        if self.precision == "bfloat16":
+            products /= 2
+        memory = weights * {"EWC": 9, "OnlineEWC": 9, "SI": 30}.get(self.method, 3) * 10
         return self.tasks * self.steps * (1e7 + products + memory)
 
 

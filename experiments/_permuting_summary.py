@@ -11,7 +11,7 @@ from experiments.runner.record import Record
 LAST = 10
 """How many of the last tasks the paper's table averages over."""
 
-ONE_RECIPE = ("dataset", "tasks", "steps", "batch", "learning_rate", "hidden_layers", "precision")
+ONE_RECIPE = ("dataset", "tasks", "steps", "batch", "learning_rate", "hidden_layers")
 """What a table is of: its runs agree in these."""
 
 
@@ -59,9 +59,14 @@ def paper_runs(records: Iterable[Record]) -> list[Record]:
     recipe = {"dataset": "mnist", "tasks": 50, "steps": 1000, "batch": 128} | {
         "learning_rate": 1e-4,
         "hidden_layers": 2,
-        "precision": "float32",
     }
     return [each for each in records if recipe.items() <= each["config"].items()]
+
+
+def net_of(group: Group) -> str:
+    """The net in few words, for example `2×256`, with its precision if that is not float32."""
+    precision = "" if group["precision"] == "float32" else f", {group['precision']}"
+    return f"{group['hidden_layers']}×{group['width']}{precision}"
 
 
 def results_of(group: Group) -> list[Result]:
@@ -70,7 +75,7 @@ def results_of(group: Group) -> list[Result]:
 
 
 def table(groups: Sequence[Group]) -> str:
-    """A Markdown table of runs of one recipe, a row for each method, width and strength.
+    """A Markdown table of runs of one recipe, a row for each net, method and strength.
 
     Args:
         groups: From `groups_of`, in the order of the rows.
@@ -80,13 +85,14 @@ def table(groups: Sequence[Group]) -> str:
         f"| {head}numbers stored | per added model | n |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for group in sorted(groups, key=lambda group: int(group["width"])):
+    order = sorted(groups, key=lambda group: (group["width"], group["precision"] != "float32"))
+    for group in order:
         results = results_of(group)
         numbers = group.records[0]["numbers"]
         strength = "" if group["strength"] is None else f" ({group['strength']:g})"
         paper = TABLE.get(group["method"]) if group["width"] == TABLE_WIDTH else None
         cells = [
-            f"{group['hidden_layers']}×{group['width']}",
+            net_of(group),
             f"{group['method']}{strength}",
             spread([each.last for each in results]),
             "" if paper is None else f"{paper:.1f}",

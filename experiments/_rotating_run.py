@@ -19,6 +19,7 @@ from experiments.runner import (
     train_to_record,
 )
 from experiments.runner.device import Device
+from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 from psp_data import RotatingStream
 
@@ -39,6 +40,9 @@ class RotatingRecipe(Recipe):
 
     period: int = 1000
     """Training steps in a turn."""
+
+    precision: Precision = "float32"
+    """Of the products; bfloat16 keeps weights and optimiser in float32."""
 
     compile: bool = False
     """Whether to train through torch.compile."""

@@ -118,7 +118,7 @@ def _check(run: Run) -> None:
             f"norms: {run.method} asks what single images say of the weights, and the statistics "
             "of a batch of one say nothing; use shared or per-context."
         )
-    check_method(run.method, run.width, run.precision)
+    check_method(run.method, run.width)
 
 
 def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[dict[str, Any]]:

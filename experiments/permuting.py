@@ -28,6 +28,7 @@ from experiments._permuting_run import PermutingRecipe, Run, run_to_record
 from experiments._permuting_summary import report
 from experiments.methods import METHODS, PENALTIES, check_method
 from experiments.runner import RunSettings, load_images, parse, reported, run_all, runs_of
+from experiments.runner.learner import Precision
 from experiments.runner.record import Record
 
 EXPERIMENT = "permuting"
@@ -40,13 +41,14 @@ do best on the last ten tasks, as the paper's table counts."""
 
 @dataclass(frozen=True)
 class Grid:
-    """Every method at every width from every seed."""
+    """Every combination of these."""
 
     methods: tuple[str, ...]
     widths: tuple[int, ...]
     seeds: tuple[int, ...]
     strengths: tuple[float | None, ...] = (None,)
     """Of EWC and SI; None stands for the one that the search chose."""
+    precisions: tuple[Precision, ...] = ("float32",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,34 +67,46 @@ class Config(RunSettings, PermutingRecipe):
     strength: tuple[float, ...] = ()
     """Of the penalty of EWC and SI; by default what the search chose."""
 
+    precision: tuple[Precision, ...] = ()
+    """Of the products, where bfloat16 keeps weights and optimiser in float32; of a preset all its
+    precisions, without a preset float32."""
+
     grids: tyro.conf.Suppress[tuple[Grid, ...]] = ()
-    """Of a preset: its runs, from which `method`, `width` and `seed` choose."""
+    """Of a preset: its runs, from which the fields above choose."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
         super().__post_init__()
         self.check_choices({"method": METHODS})
-        self.check_different("method", "width", "seed", "strength")
+        self.check_different("method", "width", "seed", "strength", "precision")
         self.check_counts("width")
         self.check_positive("strength")
         for run in self.runs():
-            check_method(run.method, run.width, run.precision)
+            check_method(run.method, run.width)
 
     def runs(self) -> list[Run]:
         """Every run once, in the order of the grids."""
-        own = Grid(self.method or ("Binary",), self.width or (256,), self.seed or (0,))
+        own = Grid(
+            self.method or ("Binary",),
+            self.width or (256,),
+            self.seed or (0,),
+            precisions=self.precision or ("float32",),
+        )
         cells = [cell for grid in self.grids or (own,) for cell in _cells(grid, self.strength)]
-        return runs_of(self, Run, cells, ("method", "width", "seed"))
+        return runs_of(self, Run, cells, ("method", "width", "seed", "precision"))
 
 
 def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[dict[str, Any]]:
     """What a grid's runs differ in; methods that have a strength are run with every one."""
     cells = []
-    for width, method, seed in product(grid.widths, grid.methods, grid.seeds):
-        if method in PENALTIES:
-            own = [STRENGTHS[method] if each is None else each for each in grid.strengths]
-        for strength in (strengths or own) if method in PENALTIES else (None,):
-            cells.append({"method": method, "width": width, "seed": seed, "strength": strength})
+    for width, precision, method, seed in product(
+        grid.widths, grid.precisions, grid.methods, grid.seeds
+    ):
+        cell = {"method": method, "width": width, "seed": seed, "precision": precision}
+        own = grid.strengths if method in PENALTIES else (None,)
+        for strength in (strengths or own) if method in PENALTIES else own:
+            chosen = STRENGTHS.get(method) if strength is None else strength
+            cells.append(cell | {"strength": chosen})
     return cells
 
 
@@ -119,12 +133,17 @@ PRESETS = {
     "figure-2": Config(
         grids=(
             Grid(("standard", "Binary"), (128, 256, 512), SEEDS),
-            Grid(("standard", "Binary"), (1024, 2048), (0,)),
+            Grid(("standard", "Binary"), (1024, 2048), (0,), precisions=("bfloat16",)),
         )
     ),
     "figure-3": Config(grids=(Grid(EVERY, (256,), SEEDS),)),
     "table": Config(
-        grids=(Grid(EVERY, (256, 512), SEEDS), Grid((*PAPER, "OnlineEWC", "single"), (2000,), (0,)))
+        grids=(
+            Grid(EVERY, (256, 512), SEEDS),
+            Grid((*PAPER, "OnlineEWC", "single"), (2000,), (0,), precisions=("bfloat16",)),
+            # Whether it makes a difference that the widest nets multiply in bfloat16.
+            Grid(("standard", "Binary", "Complex"), (256,), SEEDS, precisions=("bfloat16",)),
+        )
     ),
     # Its seed is not among those of the table, so that no permutation is both chosen by and
     # reported on.
@@ -142,7 +161,10 @@ PRESETS = {
         batch=32,
         curve_every=5,
         fisher_images=16,
-        grids=(Grid(EVERY, (16,), (0,)),),
+        grids=(
+            Grid(EVERY, (16,), (0,)),
+            Grid(("Binary", "Complex"), (16,), (0,), precisions=("bfloat16",)),
+        ),
     ),
 }
 """Every one but `smoke` at the paper's full size: 50 tasks of 1000 steps."""

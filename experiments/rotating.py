@@ -91,7 +91,7 @@ class Config(RunSettings, RotatingRecipe):
         return runs_of(self, Run, cells, _CHOSEN)
 
     def _check(self, run: Run) -> None:
-        check_method(run.method, run.width, run.precision)
+        check_method(run.method, run.width)
         if run.contexts > run.period:
             raise ValueError(
                 f"contexts={run.contexts} are more than the {run.period} steps of a turn; use "

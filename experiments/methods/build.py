@@ -53,19 +53,16 @@ def is_complex(method: str) -> bool:
     return family is not None and family.is_complex
 
 
-def check_method(method: str, width: int, precision: Precision) -> None:
+def check_method(method: str, width: int) -> None:
     """Refuse a method that cannot be run so.
 
     Args:
         method: One of `METHODS`.
         width: Units in each hidden layer.
-        precision: See `Learner`.
 
     Raises:
-        ValueError: If it is complex and the precision is not, or it has no map for that length.
+        ValueError: If it has no map for that length.
     """
-    if precision == "bfloat16" and is_complex(method):
-        raise ValueError(f"precision: {method} is complex, and torch has no complex bfloat16.")
     if method in CONTEXTS:
         CONTEXTS[method](width, 1, seed=0)  # some have no map for some lengths
 

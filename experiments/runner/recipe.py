@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from experiments.runner.checks import Checked
-from experiments.runner.learner import Precision
 
 AnyRun = TypeVar("AnyRun")
 
@@ -22,9 +21,6 @@ class Recipe(Checked):
 
     learning_rate: float = 1e-4
     """Of RMSprop."""
-
-    precision: Precision = "float32"
-    """Of the products; bfloat16 keeps weights and optimiser in float32."""
 
     curve_every: int = 125
     """Steps between two points of the curve."""

@@ -296,7 +296,6 @@ def test_the_strengths_are_those_that_the_search_found_best():
         ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
         ({"strength": (-1.0,)}, "strength must be positive"),
         ({"method": ("multi-head-EWC",), "norms": ("batch",)}, "the statistics of a batch of one"),
-        ({"method": ("Complex",), "precision": "bfloat16"}, "Complex is complex, and torch has"),
         ({"grids": SMOKE.grids, "method": ("Rotation",)}, "the preset has no run with"),
     ],
 )

@@ -157,7 +157,9 @@ def test_the_presets_are_complete():
                 recipe = (each.dataset, each.tasks, each.steps, each.batch, each.hidden_layers)
                 assert recipe == ("mnist", 50, 1000, 128, 2)
                 assert each.learning_rate == 1e-4
-                assert each.precision == "float32"
+                if each.precision == "bfloat16":  # the widest, and what shows that it is no matter
+                    precise = dataclasses.replace(each, precision="float32")
+                    assert each.width > 512 or precise in preset.runs()
 
     def cells(name):
         return {(run.method, run.width, run.seed) for run in PRESETS[name].runs()}
@@ -179,7 +181,8 @@ def test_the_presets_are_complete():
 
 def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
     assert set(PRESETS["figure-3"].runs()) < set(PRESETS["table"].runs())
-    part = dataclasses.replace(PRESETS["table"], method=("SI", "Binary"), width=(256,), seed=(1,))
+    chosen = {"method": ("SI", "Binary"), "width": (256,), "precision": ("float32",)}
+    part = dataclasses.replace(PRESETS["table"], **chosen, seed=(1,))
     assert [run.name for run in part.runs()] == [
         "mnist-Binary-2x256-seed1",
         f"mnist-SI-strength{STRENGTHS['SI']:g}-2x256-seed1",
@@ -208,7 +211,6 @@ def test_the_strengths_are_those_that_the_search_found_best():
         ({"strength": (-1.0,)}, "strength must be positive"),
         ({"checkpoint_seconds": -1.0}, "checkpoint_seconds must not be -1"),
         ({"method": ("KroneckerRotation",), "width": (31,)}, "dim=31 is prime"),
-        ({"method": ("Complex",), "precision": "bfloat16"}, "Complex is complex, and torch has"),
         ({"address": "tcp://127.0.0.1:1"}, "goes with backend=dask or ray, not with loky"),
         ({"backend": "dask"}, "needs the address of the cluster"),
         ({"grids": (Grid(("SI",), (8,), (0,)),), "width": (9,)}, "the preset has no run with"),
@@ -225,9 +227,10 @@ def test_a_cluster_without_its_package_is_refused(monkeypatch):
         Config(backend="ray", address="auto")
 
 
-def test_bfloat16_learns_as_well(tmp_path):
+@pytest.mark.parametrize("method", ["Binary", "Complex"])
+def test_bfloat16_learns_as_well(method, tmp_path):
     precise, rough = (
-        record_of(small("Binary", precision=precision), tmp_path)
+        record_of(small(method, precision=precision), tmp_path)
         for precision in ("float32", "bfloat16")
     )
     for one, other in zip(precise["final"]["correct"], rough["final"]["correct"], strict=True):

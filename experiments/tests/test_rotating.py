@@ -265,7 +265,6 @@ def test_presets_share_their_runs_and_can_be_run_in_part():
         ({"contexts": (1001,)}, "contexts=1001 are more than the 1000 steps of a turn"),
         ({"inferred_every": 130}, "inferred_every=130 must be a multiple of curve_every=125"),
         ({"learning_rate": -1.0}, "learning_rate must be positive"),
-        ({"method": ("Complex",), "precision": "bfloat16"}, "Complex is complex, and torch has"),
         ({"method": ("KroneckerRotation",), "width": 31}, "dim=31 is prime"),
         ({"method": ("standard",), "choose": ("appearance",)}, "but standard has 1"),
         ({"contexts": (1000,), "choose": ("confidence",)}, "chooses among 3 to 100 contexts"),

@@ -35,6 +35,13 @@ def convolutional():
     )
 
 
+def fully_connected():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(147, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)
+    )
+
+
 IMAGES = torch.randn(6, 3, 7, 7, generator=torch.Generator().manual_seed(0))
 
 
@@ -119,16 +126,27 @@ def test_it_exports_with_a_dynamic_batch(strict):
     torch.testing.assert_close(exported.module()(more), net(more))
 
 
-def test_autocast_computes_in_bfloat16_near_full_precision():
-    net = superposed(convolutional())
-    use_context(net, 3)
-    expected = net(IMAGES)
-    with torch.autocast("cpu", torch.bfloat16):
-        y = net(IMAGES)
-    assert y.dtype == torch.bfloat16
+@pytest.mark.parametrize("build", [fully_connected, convolutional])
+@pytest.mark.parametrize("context", [3, [3, 1, 3, 0, 4, 2]], ids=["one", "mixed"])
+def test_autocast_computes_in_bfloat16_near_full_precision(build, context, family):
+    net = superposed(build(), contexts=family)
+    use_context(net, torch.tensor(context))
+    expected, expected_gradient = with_gradient(net, torch.float32)
+    y, gradient = with_gradient(net, torch.bfloat16)
+    is_complex = any(value.is_complex() for value in net.parameters())
+    assert y.dtype == (torch.float32 if is_complex else torch.bfloat16)
     torch.testing.assert_close(y.float(), expected, atol=0.1, rtol=0.1)
-    y.float().sum().backward()
-    assert all(value.grad.dtype == torch.float32 for value in net.parameters())
+    assert 0 < (gradient - expected_gradient).norm() < 0.15 * expected_gradient.norm()
+
+
+def with_gradient(net, dtype):
+    net.zero_grad()
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        y = net(IMAGES)
+    y.float().square().sum().backward()
+    values = [value for value in net.parameters() if value.grad is not None]
+    assert all(value.grad.dtype == value.dtype for value in values)
+    return y, torch.cat([value.grad.abs().flatten() for value in values])
 
 
 def test_a_state_dict_goes_round():

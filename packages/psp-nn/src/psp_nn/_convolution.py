@@ -87,7 +87,7 @@ class _SuperposedConvolution(Layer):
         # A real input costs two real convolutions: real and imaginary kernels in turn.
         out_dim = 1 if self.transposed_kernel else 0
         parts = torch.view_as_real(weight).movedim(-1, out_dim + 1).flatten(out_dim, out_dim + 1)
-        y = self._product(x, parts, None, output_size)
+        y = self._product(x, parts, None, output_size).to(parts.dtype)  # see `_linear`
         channels = y.dim() - weight.dim() + 1
         y = y.unflatten(channels, (-1, 2)).movedim(channels + 1, -1).contiguous()
         y = torch.view_as_complex(y)

@@ -67,16 +67,13 @@ class SuperposedLinear(Layer, nn.Linear):
             every = torch.arange(self.num_contexts, device=x.device)
             models = x.expand(self.num_contexts, *x.shape)
             bound = self.family().bind(models, every.view(-1, *[1] * (x.dim() - 1)))
-            return F.linear(selected.row(bound), stored, self.bias)
+            return _product(selected.row(bound), stored, self.bias)
         if isinstance(selected, One):
             contexts = self.family()
             if self._binds_input(x, contexts):
                 bound = contexts.bind(x, self.context())
-                return F.linear(bound, stored, self.bias)
-        weight = self.retrieved()
-        if weight.is_complex() and not x.is_complex():
-            return _real_by_complex(x, weight, self.bias)
-        return F.linear(x, weight, self.bias)
+                return _product(bound, stored, self.bias)
+        return _product(x, self.retrieved(), self.bias)
 
     def _binds_input(self, x: Tensor, contexts: Contexts) -> bool:
         if base_name("weight") in self._buffers:
@@ -90,7 +87,7 @@ class SuperposedLinear(Layer, nn.Linear):
         selected.check(x, self.layer_name, trailing=1)
         bound = self.family().bind(x, self.sample_contexts("weight", x.dim() - 1))
         shared = "bias" not in self.per_context
-        y = F.linear(bound, self.stored("weight"), self._parameters["bias"] if shared else None)
+        y = _product(bound, self.stored("weight"), self._parameters["bias"] if shared else None)
         base = self._buffers.get(base_name("weight"))
         if base is not None:
             y = y + F.linear(x, base)
@@ -101,8 +98,30 @@ class SuperposedLinear(Layer, nn.Linear):
         return y + selected.spread(selected.rows(table), x.dim() - 1).to(y.dtype)
 
 
-def _real_by_complex(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x Wᵀ + b with a real x: one real product with real and imaginary rows in turn."""
-    parts = torch.view_as_real(weight).transpose(1, 2).reshape(-1, weight.shape[1])
-    y = torch.view_as_complex(F.linear(x, parts).unflatten(-1, (-1, 2)))
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x Wᵀ + b; torch's own product, unless it is complex and has real ones that are faster."""
+    if not weight.is_complex():
+        return F.linear(x, weight, bias)
+    if not x.is_complex():
+        y = _real_by_complex(x, weight)
+    elif torch.is_autocast_enabled(x.device.type):
+        y = _by_parts(x, weight)
+    else:
+        return F.linear(x, weight, bias)
     return y if bias is None else y + bias
+
+
+def _real_by_complex(x: Tensor, weight: Tensor) -> Tensor:
+    """x Wᵀ with a real x: one real product with real and imaginary rows in turn."""
+    rows = torch.view_as_real(weight).transpose(1, 2).reshape(-1, weight.shape[1])
+    y = F.linear(x, rows).to(rows.dtype)  # no complex number has half precision
+    return torch.view_as_complex(y.unflatten(-1, (-1, 2)))
+
+
+def _by_parts(x: Tensor, weight: Tensor) -> Tensor:
+    """x Wᵀ by one real product of all parts of both, which autocast takes in its own precision."""
+    parts = torch.view_as_real(x).movedim(-1, 0)
+    rows = torch.view_as_real(weight).movedim(-1, 0).flatten(0, 1)
+    y = F.linear(parts, rows).to(rows.dtype).unflatten(-1, (2, -1))
+    re, im = y[..., 0, :], y[..., 1, :]
+    return torch.complex(re[0] - im[1], re[1] + im[0])
