@@ -1,6 +1,6 @@
 """Numbers and tables from the records of runs on permuted images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
@@ -52,15 +52,6 @@ def result_of(record: Record) -> Result:
 
 def _percent(fraction: float) -> float:
     return round(100 * fraction, 6)
-
-
-def paper_runs(records: Iterable[Record]) -> list[Record]:
-    """Those of the paper's recipe: MNIST, 50 tasks of 1000 steps, two hidden layers."""
-    recipe = {"dataset": "mnist", "tasks": 50, "steps": 1000, "batch": 128} | {
-        "learning_rate": 1e-4,
-        "hidden_layers": 2,
-    }
-    return [each for each in records if recipe.items() <= each["config"].items()]
 
 
 def net_of(group: Group) -> str:

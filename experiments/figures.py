@@ -13,7 +13,7 @@ import tyro
 
 from experiments._incremental_figures import draw_figure_6
 from experiments._permuting_figures import draw_figure_2, draw_figure_3, draw_table
-from experiments._permuting_summary import paper_runs, table
+from experiments._permuting_summary import table
 from experiments._presets import records_of
 from experiments._rotating_figures import draw_figure_4, draw_figure_5
 from experiments.runner.files import write_whole
@@ -48,8 +48,7 @@ def main(records: Path = RESULTS, out: Path = RESULTS) -> None:
 
 
 def _permuting(draw: Callable[[Sequence[Group], Path], list[Path]]) -> Draw:
-    """Of the records of the paper's recipe."""
-    return lambda records, path: draw(groups_of(paper_runs(records)), path)
+    return lambda records, path: draw(groups_of(records), path)
 
 
 def _draw_and_write_table(groups: Sequence[Group], path: Path) -> list[Path]:

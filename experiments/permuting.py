@@ -9,6 +9,7 @@ steps, and runs of your own:
     python experiments/permuting.py table --jobs 2
     python experiments/permuting.py table --jobs 2 --width 256 --method EWC SI    # part of it
     python experiments/permuting.py search --jobs 2      # strengths of EWC and SI
+    python experiments/permuting.py ten-tasks --jobs 2   # the same after ten tasks, not fifty
     python experiments/permuting.py smoke                # every method in seconds
     python experiments/permuting.py --method Binary Complex --width 512 --seed 0 1 --tasks 20
 
@@ -154,6 +155,16 @@ PRESETS = {
             Grid(("SI",), (256,), (100,), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
         )
     ),
+    # After as many tasks as the numbers that the paper quotes for EWC and SI were measured.
+    "ten-tasks": Config(
+        tasks=10,
+        grids=(
+            Grid(("standard", "Binary", "Complex"), (256,), (0,)),
+            Grid(("EWC",), (256,), (0,), (1.0, 3.0, 10.0, 30.0)),
+            Grid(("OnlineEWC",), (256,), (0,), (1.0, 10.0, 100.0)),
+            Grid(("SI",), (256,), (0,), (0.3, 1.0, 3.0)),
+        ),
+    ),
     "smoke": Config(
         dataset="digits",
         tasks=3,
@@ -167,7 +178,7 @@ PRESETS = {
         ),
     ),
 }
-"""Every one but `smoke` at the paper's full size: 50 tasks of 1000 steps."""
+"""Every one but `smoke` and `ten-tasks` at the paper's full size: 50 tasks of 1000 steps."""
 
 
 def run(config: Config) -> list[Record]:
