@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from psp_contexts import BinaryContexts, ComplexContexts
 from psp_nn import Norms, superpose, use_context
@@ -78,6 +79,33 @@ def test_statistics_are_those_that_a_plain_layer_would_have():
     torch.testing.assert_close(net[1].running_var, plain.running_var)
     torch.testing.assert_close(net[1].running_mean, plain.running_mean)
     assert net[1].num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts])
+@pytest.mark.parametrize("norms", [Norms.PER_CONTEXT, Norms.SHARED])
+@pytest.mark.parametrize("context", [1, torch.tensor(1)])
+def test_torch_takes_the_statistics_of_one_model_anew(context, norms, contexts):
+    net = trained(built(nn.BatchNorm2d(4), contexts, norms=norms))
+    before = net.state_dict()["1.running_var"].clone()
+    x = torch.randn(2, 8, 3, 5, 5, dtype=torch.float64)
+    with use_context(net, context):
+        net(3 + 2 * x[0])
+        update_bn(iter(x), net)
+        y = torch.stack([net[0](batch) for batch in x]).detach()
+        means = y.mean((0, 1, 3, 4))
+    after = net.state_dict()
+    if norms == Norms.PER_CONTEXT:
+        assert torch.equal(after["1.running_var"][::2], before[::2])
+        after = {name: table[1] for name, table in after.items() if name.startswith("1.")}
+    expected = torch.view_as_real(means).T if means.is_complex() else means
+    torch.testing.assert_close(after["1.running_mean"], expected)
+    assert (after["1.num_batches_tracked"] == 2).all()
+
+
+def test_several_models_keep_their_statistics():
+    net = built(nn.BatchNorm2d(4))
+    with use_context(net, torch.tensor([0, 1])), pytest.raises(RuntimeError, match="select one"):
+        net[1].reset_running_stats()
 
 
 def test_frozen_norms_stay_as_they_are():

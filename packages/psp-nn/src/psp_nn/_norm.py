@@ -128,6 +128,29 @@ class _WithStatistics(_SuperposedNorm):
     running_var: Any = entry_per_context("running_var")
     num_batches_tracked: Any = entry_per_context("num_batches_tracked")
 
+    def reset_running_stats(self) -> None:
+        """Forget the statistics of the model in use, those of the others stay.
+
+        So does `torch.optim.swa_utils.update_bn` before it takes them anew from a few batches.
+
+        Raises:
+            RuntimeError: If there are statistics for each model and not one model is in use.
+        """
+        for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+            table = self._buffers[name]
+            if table is None:
+                continue
+            if name not in self.per_context:
+                table.fill_(value)
+                continue
+            if not isinstance(self.selected, One):
+                raise RuntimeError(
+                    f"layer '{self.layer_name}' cannot reset the statistics of several models at "
+                    "once; select one with use_context."
+                )
+            index = self.selected.tensor.reshape(1).to(table.device)
+            table.index_fill_(0, index, value)
+
     def _normed(self, x: Tensor) -> Tensor:
         selected = self.selected
         if isinstance(selected, Mixture) and not self.training and self.track_running_stats:
