@@ -185,7 +185,9 @@ def label_of(group: Group) -> str:
 
 def _style(group: Group) -> dict[str, Any]:
     style = style_of(group["method"])
-    return style | {"color": _COLOURS.get(choice_of(group), style["color"])}
+    # What swings within every turn would hide the others.
+    thin = {"linewidth": 0.5} if group["choose"] == "confidence" else {}
+    return style | thin | {"color": _COLOURS.get(choice_of(group), style["color"])}
 
 
 def _plot_curve(axes: Axes, group: Group) -> None:
