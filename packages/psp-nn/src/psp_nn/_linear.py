@@ -114,7 +114,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def _real_by_complex(x: Tensor, weight: Tensor) -> Tensor:
     """x Wᵀ with a real x: one real product with real and imaginary rows in turn."""
     rows = torch.view_as_real(weight).transpose(1, 2).reshape(-1, weight.shape[1])
-    y = F.linear(x, rows).to(rows.dtype)  # no complex number has half precision
+    y = F.linear(x, rows).to(rows.dtype)  # a complex network stays in the weight's precision
     return torch.view_as_complex(y.unflatten(-1, (-1, 2)))
 
 
