@@ -52,13 +52,13 @@ def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
     shown = [each for each in groups if each["width"] == 256]
     if not shown:
         return []
-    figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.5, 4.4), layout="constrained")
     for group in shown:
         _plot_task_0(axes, group)
     end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
     axes.plot(end, FIGURE_2[256], "x", color=colour_of("Binary"), label="paper, Binary")
     axes.set(title="256 units", xlabel="steps", ylabel="accuracy on task 0 (%)", ylim=(0, 100))
-    axes.legend(fontsize=7, loc="lower left")
+    figure.legend(fontsize=7, loc="outside right upper")
     return save_figure(figure, path)
 
 

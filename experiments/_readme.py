@@ -16,7 +16,7 @@ from experiments import _permuting_summary as permuting
 from experiments import _rotating_summary as rotating
 from experiments._presets import PRESETS, records_of
 from experiments._reliability import reliability_table
-from experiments._rotating_claims import claims_table
+from experiments._rotating_claims import claims_of_contexts, claims_of_forgetting, claims_table
 from experiments.runner import read_record
 from experiments.runner.groups import groups_of
 from experiments.runner.record import Record
@@ -41,7 +41,8 @@ RUN_TABLES: dict[str, dict[str, Callable[[Sequence[Record]], str]]] = {
     },
     "rotating": {
         "accuracy": lambda records: rotating.table(groups_of(records)),
-        "claims": claims_table,
+        "forgetting": lambda records: claims_table(claims_of_forgetting(records)),
+        "contexts": lambda records: claims_table(claims_of_contexts(records)),
         "inferred": lambda records: rotating.inferred_table(groups_of(records)),
     },
     "incremental": {

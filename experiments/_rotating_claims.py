@@ -6,8 +6,15 @@ from itertools import pairwise
 from statistics import mean
 
 from experiments._rotating_reading import INFERRED
-from experiments._rotating_summary import choice_of, circle_of, last_turn, result_of, turns_of
-from experiments.runner.groups import groups_of, spread
+from experiments._rotating_summary import (
+    choice_of,
+    circle_of,
+    last_turn,
+    panel_of,
+    result_of,
+    turns_of,
+)
+from experiments.runner.groups import Group, groups_of, spread
 from experiments.runner.record import Record
 
 LAST = 10
@@ -48,14 +55,10 @@ BySeed = dict[int, Record]
 
 
 class _Runs:
-    """The runs with two hidden layers on one set of images, by method and choice of context."""
+    """The runs of one panel, by method and choice of context."""
 
-    def __init__(self, records: Sequence[Record], dataset: str) -> None:
-        self._groups = {
-            (group["method"], choice_of(group)): group
-            for group in groups_of(records)
-            if group["dataset"] == dataset and group["hidden_layers"] == 2
-        }
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._groups = {(group["method"], choice_of(group)): group for group in groups}
 
     def __call__(self, method: str, choice: str = "10 windows") -> BySeed:
         """None, if there are no such."""
@@ -63,43 +66,55 @@ class _Runs:
         return {each["config"]["seed"]: each for each in group.records} if group else {}
 
     @property
-    def fixed(self) -> list[str]:
-        """The methods with windows and contexts that are not learned."""
-        return [
-            method
-            for method, choice in self._groups
-            if choice == "10 windows" and not method.startswith("Learned")
-        ]
+    def windows(self) -> list[str]:
+        """The methods with contexts by windows."""
+        return [method for method, choice in self._groups if choice == "10 windows"]
 
 
-def claims(records: Sequence[Record], dataset: str = "fashion_mnist") -> list[Claim]:
-    """Every claim that there are records for, on one set of images and with two hidden layers.
+def claims_of_forgetting(records: Sequence[Record]) -> list[Claim]:
+    """What the paper says with figure 4, on every panel of it that there are records for.
 
     Args:
         records: Of one recipe.
-        dataset: The images.
     """
-    runs = _Runs(records, dataset)
-    return [*_of_forgetting(runs), *_of_choosing(runs), *_open_in_the_paper(runs)]
+    panels: dict[str, list[Group]] = {}
+    for group in groups_of(records):
+        panels.setdefault(panel_of(group), []).append(group)
+    return [
+        claim for panel, groups in panels.items() for claim in _of_forgetting(panel, _Runs(groups))
+    ]
 
 
-def _of_forgetting(runs: _Runs) -> Iterator[Claim]:
+def claims_of_contexts(records: Sequence[Record]) -> list[Claim]:
+    """What the paper says with figure 5, and what it leaves open, as far as there are records.
+
+    Args:
+        records: Of one recipe, of one set of images and one depth.
+    """
+    runs = _Runs(groups_of(records))
+    return [*_of_families(runs), *_of_choosing(runs), *_open_in_the_paper(runs)]
+
+
+def _of_forgetting(panel: str, runs: _Runs) -> Iterator[Claim]:
     standard = runs("standard", "none")
     if standard:
         yield _claim(
-            "The standard net oscillates with the turn: it forgets 0° and learns it again.",
+            f"{panel}: the standard net oscillates with the turn.",
             f"swing within a turn {_spread(standard, swing)} points; in the last turn from "
             f"{_spread(standard, lambda each: min(last_turn(each)))} to "
             f"{_spread(standard, lambda each: max(last_turn(each)))} %",
             [swing(each) > OSCILLATES for each in standard.values()],
         )
-    for method in runs.fixed if standard else ():
+    for method in runs.windows if standard else ():
         own = runs(method)
         yield _claim(
-            f"With {method} contexts it does not.",
+            f"{panel}: with {method} contexts it does not.",
             f"swing within a turn {_spread(own, swing)} points",
             [swing(each) < OSCILLATES / 2 for each in own.values()],
         )
+
+
+def _of_families(runs: _Runs) -> Iterator[Claim]:
     order = [name for name in ("Rotation", "Complex", "Binary") if runs(name)]
     for better, worse in pairwise(order):
         text = f"{better} contexts do better than {worse} ones, as on permuted images."
@@ -124,10 +139,10 @@ def _open_in_the_paper(runs: _Runs) -> Iterator[Claim]:
         yield _inferred(runs("Complex"), reading)
 
 
-def claims_table(records: Sequence[Record]) -> str:
-    """The claims on Fashion-MNIST as a Markdown table."""
+def claims_table(claims: Sequence[Claim]) -> str:
+    """The claims as a Markdown table."""
     lines = ["| the paper says | measured | holds in |", "|---|---|---|"]
-    lines += [f"| {each.text} | {each.measured} | {each.holds} |" for each in claims(records)]
+    lines += [f"| {each.text} | {each.measured} | {each.holds} |" for each in claims]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from experiments._rotating_reading import INFERRED
-from experiments._rotating_summary import choice_of, circle_of, own_reading, percent
+from experiments._rotating_summary import choice_of, circle_of, own_reading, panel_of, percent
 from experiments.runner.figure import plot_spread, save_figure, style_of
 from experiments.runner.groups import Group, groups_of
 from experiments.runner.record import Record
@@ -18,8 +18,6 @@ LATE = 3
 """How many of the last turns are shown enlarged."""
 
 Panels = Mapping[str, Sequence[Group]]
-
-_TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 
 _WINDOWS = ("Complex", "10 windows")
 """What the choices of context are compared with."""
@@ -40,9 +38,7 @@ def draw_figure_4(records: Sequence[Record], path: Path) -> list[Path]:
     """
     panels: dict[str, list[Group]] = {}
     for group in groups_of(records):
-        layers = group["hidden_layers"] + 1
-        deep = f", {layers} layers" if layers > 3 else ""
-        panels.setdefault(f"{_TITLES.get(group['dataset'], 'digits')}{deep}", []).append(group)
+        panels.setdefault(panel_of(group), []).append(group)
     return [*_draw_curves(panels, path), *_draw_circles(panels, path)] if panels else []
 
 

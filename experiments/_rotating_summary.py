@@ -96,6 +96,16 @@ def turns_of(record: Record) -> list[list[float]]:
     return turns
 
 
+_TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "digits": "digits"}
+
+
+def panel_of(group: Group) -> str:
+    """The images that a group of runs is on, with the layers of its net where they are many."""
+    layers = group["hidden_layers"] + 1
+    deep = f", {layers} layers" if layers > 3 else ""
+    return f"{_TITLES[group['dataset']]}{deep}"
+
+
 def choice_of(group: Group) -> str:
     """How the contexts of a group of runs are chosen, in the paper's words."""
     if group["method"] == "standard":

@@ -35,7 +35,7 @@ from experiments.runner.record import Record
 EXPERIMENT = "permuting"
 """Names the folder of the records, in `--out` and in `experiments/results`."""
 
-STRENGTHS = {"EWC": 0.01, "OnlineEWC": 1.0, "SI": 1.0}
+STRENGTHS = {"EWC": 0.01, "OnlineEWC": 3.0, "SI": 1.0}
 """What EWC and SI are run with unless told otherwise: of those in the preset `search` the ones that
 do best on the last ten tasks, as the paper's table counts."""
 

@@ -10,7 +10,7 @@ import torch
 from experiments import figures, rotating
 from experiments._readme import filled
 from experiments._rotating_choosing import ByAppearance, ByConfidence, Choosing
-from experiments._rotating_claims import claims, hits, swing
+from experiments._rotating_claims import claims_of_contexts, claims_of_forgetting, hits, swing
 from experiments._rotating_reading import Readings
 from experiments._rotating_run import Run, _learner, run_to_record
 from experiments._rotating_summary import last_turn, result_of
@@ -331,12 +331,15 @@ def test_figures_tables_and_claims_come_from_records_alone(tmp_path, capsys):
     assert row in table("figure-4", "accuracy")
     row = "| Complex | 10 by appearance | – | 70.00 ± 0.00 | 60.00 ± 0.00 | – | 80.00"
     assert row in table("figure-5", "inferred")
-    said = table("figure-5", "claims")
-    assert "swing within a turn 60.0 ± 0.0 points; in the last turn from 20.0" in said
-    assert (
-        "| With Binary contexts it does not. | swing within a turn 0.0 ± 0.0 points | 2 of 2"
-        in (said)
+    said = table("figure-4", "forgetting")
+    swing = "swing within a turn 60.0 ± 0.0 points; in the last turn from 20.0"
+    assert f"| MNIST: the standard net oscillates with the turn. | {swing}" in said
+    assert f"| Fashion-MNIST, 10 layers: the standard net oscillates with the turn. | {swing}" in (
+        said
     )
+    swing = "swing within a turn 0.0 ± 0.0 points | 2 of 2 seeds"
+    assert f"| Fashion-MNIST: with Binary contexts it does not. | {swing}" in said
+    said = table("figure-5", "contexts")
     assert "| *Local mix* improves on *fast*. | 0° over the last turn 70.0 ± 0.0 against 70.0" in (
         said
     )
@@ -349,10 +352,10 @@ def test_claims_are_counted_seed_by_seed():
         a_record(dataclasses.replace(run, seed=seed)) for run in (fast, mixed) for seed in SEEDS
     ]
     records[0]["curve"]["correct"] = [0] * 100
-    (claim,) = claims(records)
+    (claim,) = claims_of_contexts(records)
     assert claim.text == "*Local mix* improves on *fast*."
     assert claim.holds == "1 of 3 seeds"
-    assert claims(records, "mnist") == []
+    assert claims_of_forgetting(records) == []
 
 
 def test_a_result_by_another_reading_has_no_curve():
