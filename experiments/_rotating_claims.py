@@ -10,7 +10,7 @@ from experiments._rotating_summary import (
     choice_of,
     circle_of,
     last_turn,
-    panel_of,
+    panels_of,
     result_of,
     turns_of,
 )
@@ -77,12 +77,8 @@ def claims_of_forgetting(records: Sequence[Record]) -> list[Claim]:
     Args:
         records: Of one recipe.
     """
-    panels: dict[str, list[Group]] = {}
-    for group in groups_of(records):
-        panels.setdefault(panel_of(group), []).append(group)
-    return [
-        claim for panel, groups in panels.items() for claim in _of_forgetting(panel, _Runs(groups))
-    ]
+    panels = panels_of(groups_of(records)).items()
+    return [claim for panel, groups in panels for claim in _of_forgetting(panel, _Runs(groups))]
 
 
 def claims_of_contexts(records: Sequence[Record]) -> list[Claim]:

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from experiments._rotating_reading import INFERRED
-from experiments._rotating_summary import choice_of, circle_of, own_reading, panel_of, percent
+from experiments._rotating_summary import choice_of, circle_of, own_reading, panels_of, percent
 from experiments.runner.figure import plot_spread, save_figure, style_of
 from experiments.runner.groups import Group, groups_of
 from experiments.runner.record import Record
@@ -36,9 +36,7 @@ def draw_figure_4(records: Sequence[Record], path: Path) -> list[Path]:
     Returns:
         The files, also of the circle; none if there is no run to draw.
     """
-    panels: dict[str, list[Group]] = {}
-    for group in groups_of(records):
-        panels.setdefault(panel_of(group), []).append(group)
+    panels = panels_of(groups_of(records))
     return [*_draw_curves(panels, path), *_draw_circles(panels, path)] if panels else []
 
 

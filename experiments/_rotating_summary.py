@@ -99,11 +99,14 @@ def turns_of(record: Record) -> list[list[float]]:
 _TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "digits": "digits"}
 
 
-def panel_of(group: Group) -> str:
-    """The images that a group of runs is on, with the layers of its net where they are many."""
-    layers = group["hidden_layers"] + 1
-    deep = f", {layers} layers" if layers > 3 else ""
-    return f"{_TITLES[group['dataset']]}{deep}"
+def panels_of(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """The groups of runs by their images, and by the layers of their nets where they are many."""
+    panels: dict[str, list[Group]] = {}
+    for group in groups:
+        layers = group["hidden_layers"] + 1
+        deep = f", {layers} layers" if layers > 3 else ""
+        panels.setdefault(f"{_TITLES[group['dataset']]}{deep}", []).append(group)
+    return panels
 
 
 def choice_of(group: Group) -> str:
