@@ -20,6 +20,7 @@ from experiments._rotating_claims import claims_of_contexts, claims_of_forgettin
 from experiments.runner import read_record
 from experiments.runner.groups import groups_of
 from experiments.runner.record import Record
+from experiments.speed import speed_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +32,7 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "trained-layers": capacity.trained_table,
     "trained-layers-that-fit": capacity.layer_table,
     "tried": reliability_table,
+    "speeds": speed_table,
     "seconds": lambda record: f"{record['seconds']:.0f} s",
 }
 """Of one record, by their names."""

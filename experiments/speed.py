@@ -283,6 +283,31 @@ def ratios(milliseconds: dict[str, float]) -> dict[str, float]:
     }
 
 
+def speed_table(record: Record) -> str:
+    """The ratios as a Markdown table, a row for each width.
+
+    Args:
+        record: From `run`.
+    """
+    lines = [
+        "| net | rate, bare loop = 1 | rate, DataLoader = 1 | step, its products = 1 | "
+        "rotating step, permuting = 1 | tests, part of a run (%) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for speed in record["speeds"]:
+        found = speed["ratios"]
+        cells = [
+            f"2×{speed['width']}",
+            f"{found['rate of bare']:.3f}",
+            f"{found['times loader']:.1f}",
+            f"{found['of products']:.2f}",
+            f"{found['rotating of permuting']:.2f}",
+            f"{100 * found['tests of a run']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within this, torch computes with one thread."""

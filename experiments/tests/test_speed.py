@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from experiments import speed
-from experiments.speed import PRESETS, Config
+from experiments.speed import PRESETS, Config, speed_table
 
 
 def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
@@ -17,6 +17,8 @@ def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
     assert min(each["milliseconds"].values()) > 0
     assert each["ratios"]["times loader"] > 1
     assert list(tmp_path.iterdir()) == []
+    (row,) = speed_table(record).splitlines()[2:]
+    assert row.startswith(f"| 2×{each['width']} | {each['ratios']['rate of bare']:.3f} | ")
 
 
 @pytest.mark.parametrize("change", [{"widths": ()}, {"rounds": 0}, {"arithmetic": -1.0}])
