@@ -75,7 +75,7 @@ class PermutingStream(Stream):
 
         Shape (C·H·W,), int64; task 0 has the identity.
         """
-        return self._permutation(self._checked_task(task)).clone()
+        return self._permutation(self._checked_task(task)).to(torch.int64)
 
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The samples of `step`, (batch_size, C·H·W) float32, and their labels (batch_size,)."""
@@ -113,10 +113,11 @@ class PermutingStream(Stream):
             (count,) = self.sample_shape
             drawn = random_order(count, "permuting pixels", self.seed, task)
             chosen = drawn if task else torch.arange(count, device="cpu")
-            self._permutations[task] = chosen.to(self.device)
+            # int32: a tenth faster to gather by, on the CPU, than int64.
+            self._permutations[task] = chosen.to(self.device, torch.int32)
         return self._permutations[task]
 
     def _permuted(self, pixels: Tensor, task: int) -> Tensor:
         # Scaled first: the gather is four times as fast on float32 as on bytes.
         scaled = self.images.scaled(pixels)
-        return scaled.gather(1, self._permutation(task).expand_as(scaled)) if task else scaled
+        return scaled.index_select(1, self._permutation(task)) if task else scaled
