@@ -155,7 +155,8 @@ PRESETS = {
             Grid(("SI",), (256,), (100,), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
         )
     ),
-    # Whether EWC and SI, which fifty tasks are too many for at this width, do well after fewer.
+    # Whether EWC and SI do well after as many tasks as the paper's figures for them are from, at
+    # the width of the others and at theirs.
     "ten-tasks": Config(
         tasks=10,
         grids=(
@@ -163,6 +164,10 @@ PRESETS = {
             Grid(("EWC",), (256,), (0,), (1.0, 3.0, 10.0, 30.0)),
             Grid(("OnlineEWC",), (256,), (0,), (1.0, 10.0, 100.0)),
             Grid(("SI",), (256,), (0,), (0.3, 1.0, 3.0)),
+            Grid(("standard", "Binary"), (2000,), (0,), precisions=("bfloat16",)),
+            Grid(("EWC",), (2000,), (0,), (1.0, 10.0), ("bfloat16",)),
+            Grid(("OnlineEWC",), (2000,), (0,), (3.0, 10.0, 100.0), ("bfloat16",)),
+            Grid(("SI",), (2000,), (0,), (1.0, 3.0, 10.0), ("bfloat16",)),
         ),
     ),
     "smoke": Config(
