@@ -30,7 +30,7 @@ def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
     figure, panels = plt.subplots(
         1,
         len(widths),
-        figsize=(1 + 2.6 * len(widths), 3.2),
+        figsize=(2 + 2.6 * len(widths), 3.2),
         sharey=True,
         squeeze=False,
         layout="constrained",
@@ -43,7 +43,8 @@ def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
         axes.plot(end, FIGURE_2[width], "x", color=colour_of("Binary"), label="paper, Binary")
         axes.set(title=f"{width} units", xlabel="steps", ylim=(0, 100))
     panels[0][0].set_ylabel("accuracy on task 0 (%)")
-    panels[0][0].legend(fontsize=7, loc="lower left")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, loc="outside right upper")
     return save_figure(figure, path)
 
 
@@ -83,7 +84,7 @@ def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
 
 
 def _plot_task_0(axes: Axes, group: Group) -> None:
-    """The mean over the seeds, and their range as a shade."""
+    """The mean over the seeds and their range as a shade; a dot, where all test images end."""
     curves = [
         [100 * right / record["curve"]["images"] for right in record["curve"]["correct"]]
         for record in group.records
@@ -94,4 +95,7 @@ def _plot_task_0(axes: Axes, group: Group) -> None:
         else f"{group['method']} ({group['strength']:g})"
     )
     steps = group.records[0]["curve"]["steps"]
-    plot_spread(axes, steps, curves, label=name, **style_of(group["method"]))
+    style = style_of(group["method"])
+    plot_spread(axes, steps, curves, label=name, **style)
+    final = mean(result.task_0 for result in results_of(group))
+    axes.plot(steps[-1], final, ".", color=style["color"])

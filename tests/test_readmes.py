@@ -24,6 +24,7 @@ TABLES = [
     ("capacity-mnist", "networks-that-fit-1"),
     ("capacity-mnist", "networks-that-fit-5"),
     ("capacity-mnist", "accuracy"),
+    ("permuting/figure-2", "accuracy"),
     ("permuting/figure-3", "accuracy"),
     ("permuting/search", "accuracy"),
     ("permuting/ten-tasks", "accuracy"),
