@@ -1,5 +1,6 @@
 """Where a run that came to nothing did so."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -80,7 +81,9 @@ def blaming(net: nn.Module) -> Iterator[list[str]]:
 def _not_finite(value: Tensor) -> str | None:
     """`nan`, `inf` or `-inf` if there is one, whichever comes first."""
     parts = torch.view_as_real(value) if value.is_complex() else value
-    finite = torch.isfinite(parts)
+    if math.isfinite(parts.sum().item()):  # a tenth of the time of looking at each
+        return None
+    finite = torch.isfinite(parts)  # the sum may have overflowed
     return None if finite.all() else f"{parts[~finite][0].item():g}"
 
 

@@ -10,7 +10,7 @@ from experiments import permuting
 from experiments.methods import PENALTIES
 from experiments.permuting import Config
 from experiments.runner import Learner, read_record, rmsprop, train
-from experiments.runner.diverged import Diverged
+from experiments.runner.diverged import Diverged, fault_of
 from experiments.runner.groups import read_runs
 from psp_data import PermutingStream, load
 
@@ -72,6 +72,12 @@ def test_a_parameter_that_only_the_last_step_spoils_is_named():
 
 def test_a_finite_run_is_left_alone():
     assert trained(nn.Sequential(nn.Linear(64, 10)))["step"] == 20
+
+
+def test_numbers_whose_sum_is_not_finite_are_left_alone():
+    net = nn.Linear(2, 4)
+    nn.init.constant_(net.weight, 3e38)
+    assert fault_of(net, torch.tensor(1.0)) is None
 
 
 @pytest.mark.parametrize("method", ["standard", "Binary", "Complex", *PENALTIES])
