@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
-from experiments._permuting_paper import TABLE, TABLE_WIDTH
+from experiments._permuting_paper import TABLE, TABLE_TASKS, TABLE_WIDTH
 from experiments.runner.groups import Group, groups_of, spread
 from experiments.runner.record import Record
 
@@ -81,7 +81,8 @@ def table(groups: Sequence[Group]) -> str:
         results = results_of(group)
         numbers = group.records[0]["numbers"]
         strength = "" if group["strength"] is None else f" ({group['strength']:g})"
-        paper = TABLE.get(group["method"]) if group["width"] == TABLE_WIDTH else None
+        like_paper = (group["width"], group["tasks"]) == (TABLE_WIDTH, TABLE_TASKS)
+        paper = TABLE.get(group["method"]) if like_paper else None
         cells = [
             net_of(group),
             f"{group['method']}{strength}",
