@@ -84,7 +84,7 @@ def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
 
 
 def _plot_task_0(axes: Axes, group: Group) -> None:
-    """The mean over the seeds and their range as a shade; a dot, where all test images end."""
+    """The mean over the seeds, and their range as a shade; the dot at the end is of all images."""
     curves = [
         [100 * right / record["curve"]["images"] for right in record["curve"]["correct"]]
         for record in group.records

@@ -155,8 +155,8 @@ PRESETS = {
             Grid(("SI",), (256,), (100,), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
         )
     ),
-    # Whether EWC and SI do well after as many tasks as the paper's figures for them are from, at
-    # the width of the others and at theirs.
+    # Whether EWC and SI do well after ten tasks, as many as the numbers that the paper quotes for
+    # them are from: at the width of `search`, and at that of those numbers.
     "ten-tasks": Config(
         tasks=10,
         grids=(

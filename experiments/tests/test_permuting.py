@@ -14,11 +14,12 @@ import torch
 
 from experiments import permuting
 from experiments._permuting_run import Run, run_to_record
-from experiments._permuting_summary import result_of
+from experiments._permuting_summary import result_of, table
 from experiments._presets import records_of
 from experiments.methods import METHODS, build_learner, count_numbers
 from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config, Grid
 from experiments.runner import build_mlp, read_record
+from experiments.runner.groups import groups_of
 
 ROOT = Path(__file__).parents[2]
 SMOKE = PRESETS["smoke"]
@@ -249,6 +250,18 @@ def test_compiled_it_learns_the_same(tmp_path, monkeypatch):
     torch.compiler.reset()
     assert compiled["final"]["correct"] == pytest.approx(plain["final"]["correct"], abs=4)
     assert compiled["curve"]["loss"] == pytest.approx(plain["curve"]["loss"], rel=0.02)
+
+
+def test_the_papers_numbers_stand_beside_runs_like_its_own_alone(tmp_path):
+    record = record_of(small("Binary"), tmp_path)
+
+    def row(width, tasks):
+        like = record | {"config": record["config"] | {"width": width, "tasks": tasks}}
+        (row,) = table(groups_of([like])).splitlines()[2:]
+        return row
+
+    assert "| 97.6 |" in row(2000, 50)
+    assert "97.6" not in row(2000, 10) + row(256, 50)
 
 
 def test_numbers_stored_are_those_of_table_1():
