@@ -28,6 +28,7 @@ TABLES = [
     ("permuting/figure-3", "accuracy"),
     ("permuting/search", "accuracy"),
     ("permuting/ten-tasks", "accuracy"),
+    ("speed-mnist", "speeds"),
     ("rotating/figure-4", "accuracy"),
     ("rotating/figure-4", "forgetting"),
     ("rotating/figure-4", "inferred"),
