@@ -142,6 +142,11 @@ PRESETS = {
         grids=(
             Grid(EVERY, (256, 512), SEEDS),
             Grid((*PAPER, "OnlineEWC", "single"), (2000,), (0,), precisions=("bfloat16",)),
+            # The search is of 256 units; these are the strengths of `ten-tasks` that do best at
+            # 2000 there.
+            Grid(("EWC",), (2000,), (0,), (10.0,), ("bfloat16",)),
+            Grid(("OnlineEWC",), (2000,), (0,), (100.0,), ("bfloat16",)),
+            Grid(("SI",), (2000,), (0,), (3.0,), ("bfloat16",)),
             # Whether it makes a difference that the widest nets multiply in bfloat16.
             Grid(("standard", "Binary", "Complex"), (256,), SEEDS, precisions=("bfloat16",)),
         )

@@ -181,6 +181,16 @@ def test_the_presets_are_complete():
     assert not cells("search") & cells("table")
 
 
+def test_the_wide_penalties_of_the_table_have_the_strengths_best_after_ten_tasks_too():
+    records, _ = records_of("permuting", "ten-tasks", ROOT / "experiments" / "results")
+    shown = {(run.method, run.strength) for run in PRESETS["table"].runs() if run.width == 2000}
+    for method in STRENGTHS:
+        wide = {"method": method, "width": 2000}
+        found = [each for each in records if wide.items() <= each["config"].items()]
+        best = max(found, key=lambda record: result_of(record).last)
+        assert {(method, STRENGTHS[method]), (method, best["config"]["strength"])} <= shown
+
+
 def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
     assert set(PRESETS["figure-3"].runs()) < set(PRESETS["table"].runs())
     chosen = {"method": ("SI", "Binary"), "width": (256,), "precision": ("float32",)}
