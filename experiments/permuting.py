@@ -10,6 +10,7 @@ steps, and runs of your own:
     python experiments/permuting.py table --jobs 2 --width 256 --method EWC SI    # part of it
     python experiments/permuting.py search --jobs 2      # strengths of EWC and SI
     python experiments/permuting.py ten-tasks --jobs 2   # the same after ten tasks, not fifty
+    python experiments/permuting.py learning-rate --jobs 2   # ten times the paper's
     python experiments/permuting.py smoke                # every method in seconds
     python experiments/permuting.py --method Binary Complex --width 512 --seed 0 1 --tasks 20
 
@@ -175,6 +176,14 @@ PRESETS = {
             Grid(("SI",), (2000,), (0,), (1.0, 3.0, 10.0), ("bfloat16",)),
         ),
     ),
+    # Whether the standard net forgets more, as the paper's does, where it learns faster.
+    "learning-rate": Config(
+        learning_rate=1e-3,
+        grids=(
+            Grid(("standard", "Binary"), (256,), (0,)),
+            Grid(("standard", "Binary"), (2000,), (0,), precisions=("bfloat16",)),
+        ),
+    ),
     "smoke": Config(
         dataset="digits",
         tasks=3,
@@ -188,7 +197,8 @@ PRESETS = {
         ),
     ),
 }
-"""Every one but `smoke` and `ten-tasks` at the paper's full size: 50 tasks of 1000 steps."""
+"""Every one but `smoke` and `ten-tasks` at the paper's full size, 50 tasks of 1000 steps, and every
+one but `smoke` and `learning-rate` at its learning rate."""
 
 
 def run(config: Config) -> list[Record]:

@@ -151,14 +151,15 @@ def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
 
 
 def test_the_presets_are_complete():
-    assert set(PRESETS) == {"figure-2", "figure-3", "table", "search", "ten-tasks", "smoke"}
+    figures = {"figure-2", "figure-3", "table"}
+    assert set(PRESETS) == figures | {"search", "ten-tasks", "learning-rate", "smoke"}
     for name, preset in PRESETS.items():
         if name != "smoke":
             for each in preset.runs():
                 recipe = (each.dataset, each.tasks, each.steps, each.batch, each.hidden_layers)
                 tasks = 10 if name == "ten-tasks" else 50
                 assert recipe == ("mnist", tasks, 1000, 128, 2)
-                assert each.learning_rate == 1e-4
+                assert each.learning_rate == (1e-3 if name == "learning-rate" else 1e-4)
                 if each.precision == "bfloat16":  # the widest, and what shows that it is no matter
                     precise = dataclasses.replace(each, precision="float32")
                     assert each.width > 512 or precise in preset.runs()
