@@ -152,13 +152,15 @@ def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
 
 def test_the_presets_are_complete():
     figures = {"figure-2", "figure-3", "table"}
-    assert set(PRESETS) == figures | {"search", "ten-tasks", "learning-rate", "smoke"}
+    others = {"search", "ten-tasks", "learning-rate", "three-layers", "smoke"}
+    assert set(PRESETS) == figures | others
     for name, preset in PRESETS.items():
         if name != "smoke":
             for each in preset.runs():
                 recipe = (each.dataset, each.tasks, each.steps, each.batch, each.hidden_layers)
                 tasks = 10 if name == "ten-tasks" else 50
-                assert recipe == ("mnist", tasks, 1000, 128, 2)
+                layers = 3 if name == "three-layers" else 2
+                assert recipe == ("mnist", tasks, 1000, 128, layers)
                 assert each.learning_rate == (1e-3 if name == "learning-rate" else 1e-4)
                 if each.precision == "bfloat16":  # the widest, and what shows that it is no matter
                     precise = dataclasses.replace(each, precision="float32")
