@@ -200,8 +200,8 @@ PRESETS = {
         ),
     ),
 }
-"""Every one but `smoke` and `ten-tasks` at the paper's full size, 50 tasks of 1000 steps; the recipe
-differs from the paper's in `learning-rate` and `three-layers` alone, and is as they are called."""
+"""Every one but `smoke` and `ten-tasks` at the paper's full size, 50 tasks of 1000 steps. All but
+`learning-rate` and `three-layers`, which say how they differ, have the paper's recipe."""
 
 
 def run(config: Config) -> list[Record]:
