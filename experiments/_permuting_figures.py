@@ -71,9 +71,10 @@ def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
     methods = list(dict.fromkeys([*TABLE, *(each["method"] for each in shown)]))
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
     nets = sorted({(each["width"], net_of(each)) for each in shown})
-    for marker, (_, net) in zip("oPvsD", nets, strict=False):
+    for number, (marker, (_, net)) in enumerate(zip("oPvsD", nets, strict=False)):
         own = [each for each in shown if net_of(each) == net]
-        places = [methods.index(each["method"]) for each in own]
+        aside = 0.12 * (number - (len(nets) - 1) / 2)  # so that none hides another
+        places = [methods.index(each["method"]) + aside for each in own]
         values = [mean(result.last for result in results_of(each)) for each in own]
         axes.plot(places, values, marker, label=net)
     axes.plot(range(len(TABLE)), list(TABLE.values()), "x", color="black", label="paper")
