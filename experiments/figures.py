@@ -1,4 +1,4 @@
-"""The paper's figures and tables, drawn from records alone.
+"""The paper's figures, drawn from records alone; the tables of the README are by `_readme.py`.
 
     python experiments/figures.py
     python experiments/figures.py --records runs --out runs
@@ -13,10 +13,8 @@ import tyro
 
 from experiments._incremental_figures import draw_figure_6
 from experiments._permuting_figures import draw_figure_2, draw_figure_3, draw_table
-from experiments._permuting_summary import table
 from experiments._presets import records_of
 from experiments._rotating_figures import draw_figure_4, draw_figure_5
-from experiments.runner.files import write_whole
 from experiments.runner.groups import Group, groups_of
 from experiments.runner.record import Record
 
@@ -29,11 +27,11 @@ Draw = Callable[[Sequence[Record], Path], list[Path]]
 
 
 def main(records: Path = RESULTS, out: Path = RESULTS) -> None:
-    """Draw every figure and table that there are records for.
+    """Draw every figure that there are records for.
 
     Args:
         records: The folder with a folder of records for each experiment.
-        out: The folder for the figures and the tables.
+        out: The folder for the figures.
     """
     for (experiment, preset), draw in FIGURES.items():
         there, missing = records_of(experiment, preset, records)
@@ -51,18 +49,10 @@ def _permuting(draw: Callable[[Sequence[Group], Path], list[Path]]) -> Draw:
     return lambda records, path: draw(groups_of(records), path)
 
 
-def _draw_and_write_table(groups: Sequence[Group], path: Path) -> list[Path]:
-    if not groups:
-        return []
-    text = path.with_suffix(".md")
-    write_whole(text, table(groups) + "\n")
-    return [*draw_table(groups, path), text]
-
-
 FIGURES: dict[tuple[str, str], Draw] = {
     ("permuting", "figure-2"): _permuting(draw_figure_2),
     ("permuting", "figure-3"): _permuting(draw_figure_3),
-    ("permuting", "table"): _permuting(_draw_and_write_table),
+    ("permuting", "table"): _permuting(draw_table),
     ("rotating", "figure-4"): draw_figure_4,
     ("rotating", "figure-5"): draw_figure_5,
     ("incremental", "paper"): draw_figure_6,

@@ -25,7 +25,7 @@ TABLES = [
     ("capacity-mnist", "networks-that-fit-5"),
     ("capacity-mnist", "accuracy"),
     ("permuting/figure-2", "accuracy"),
-    ("permuting/figure-3", "accuracy"),
+    ("permuting/table", "accuracy"),
     ("permuting/search", "accuracy"),
     ("permuting/ten-tasks", "accuracy"),
     ("speed-mnist", "speeds"),
