@@ -7,7 +7,7 @@ from statistics import mean
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_WIDTH
+from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_RECIPE
 from experiments._permuting_summary import net_of, results_of
 from experiments.runner.figure import colour_of, plot_spread, save_figure, style_of
 from experiments.runner.groups import Group
@@ -65,7 +65,7 @@ def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
 
 def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
     """The last ten tasks by method and width; arguments as for `draw_figure_2`."""
-    shown = [each for each in groups if each["width"] in (256, 512, TABLE_WIDTH)]
+    shown = [each for each in groups if each["width"] in (256, 512, TABLE_RECIPE["width"])]
     if not shown:
         return []
     methods = list(dict.fromkeys([*TABLE, *(each["method"] for each in shown)]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
-from experiments._permuting_paper import TABLE, TABLE_TASKS, TABLE_WIDTH
+from experiments._permuting_paper import TABLE, TABLE_RECIPE
 from experiments.runner.groups import Group, groups_of, spread
 from experiments.runner.record import Record
 
@@ -81,7 +81,7 @@ def table(groups: Sequence[Group]) -> str:
         results = results_of(group)
         numbers = group.records[0]["numbers"]
         strength = "" if group["strength"] is None else f" ({group['strength']:g})"
-        like_paper = (group["width"], group["tasks"]) == (TABLE_WIDTH, TABLE_TASKS)
+        like_paper = all(group[name] == value for name, value in TABLE_RECIPE.items())
         paper = TABLE.get(group["method"]) if like_paper else None
         cells = [
             net_of(group),
