@@ -80,12 +80,10 @@ def table(groups: Sequence[Group]) -> str:
     for group in order:
         results = results_of(group)
         numbers = group.records[0]["numbers"]
-        strength = "" if group["strength"] is None else f" ({group['strength']:g})"
-        like_paper = all(group[name] == value for name, value in TABLE_RECIPE.items())
-        paper = TABLE.get(group["method"]) if like_paper else None
+        paper = _paper_of(group)
         cells = [
             net_of(group),
-            f"{group['method']}{strength}",
+            _method_of(group),
             spread([each.last for each in results]),
             "" if paper is None else f"{paper:.1f}",
             spread([each.all for each in results]),
@@ -97,6 +95,50 @@ def table(groups: Sequence[Group]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def paper_table(groups: Sequence[Group]) -> str:
+    """A Markdown table of the runs that have a number in the paper's table.
+
+    Args:
+        groups: From `groups_of`, in the order of the rows; those that the paper has not are left
+            out.
+    """
+    lines = [
+        "| method | paper, last ten (%) | ours, last ten (%) | ours, all tasks (%) | "
+        "numbers stored | per added model | n |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for group in groups:
+        paper = _paper_of(group)
+        if paper is None:
+            continue
+        results = results_of(group)
+        numbers = group.records[0]["numbers"]
+        cells = [
+            _method_of(group),
+            f"{paper:.1f}",
+            spread([each.last for each in results]),
+            spread([each.all for each in results]),
+            f"{numbers['total']:,}",
+            f"{numbers['per_added_model']:,}",
+            str(len(group.records)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _method_of(group: Group) -> str:
+    """The method, with its strength if it has one, for example `SI (1)`."""
+    strength = "" if group["strength"] is None else f" ({group['strength']:g})"
+    return f"{group['method']}{strength}"
+
+
+def _paper_of(group: Group) -> float | None:
+    """What the paper's table has for these runs: nothing, unless all of the recipe is its."""
+    if any(group[name] != value for name, value in TABLE_RECIPE.items()):
+        return None
+    return TABLE.get(group["method"])
 
 
 def report(records: Sequence[Record]) -> str:

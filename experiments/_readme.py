@@ -1,6 +1,6 @@
-"""The tables of the README, generated from the committed records.
+"""The tables of the READMEs, generated from the committed records.
 
-    python -m experiments._readme      # rewrites README.md; a test fails where it would change
+    python -m experiments._readme      # rewrites them; a test fails where it would change one
 
 A table stands between `<!-- table: RECORD NAME -->` and `<!-- end -->`, where it is of one record,
 or `<!-- table: EXPERIMENT/PRESET NAME -->`, where it is of all runs of a preset.
@@ -24,6 +24,9 @@ from experiments.speed import speed_table
 
 ROOT = Path(__file__).parents[1]
 
+READMES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
+"""The ones with tables."""
+
 TABLES: dict[str, Callable[[Record], str]] = {
     "networks-that-fit-1": lambda record: capacity.network_table(record, 1.0),
     "networks-that-fit-5": lambda record: capacity.network_table(record, 5.0),
@@ -40,6 +43,7 @@ TABLES: dict[str, Callable[[Record], str]] = {
 RUN_TABLES: dict[str, dict[str, Callable[[Sequence[Record]], str]]] = {
     "permuting": {
         "accuracy": lambda records: permuting.table(groups_of(records)),
+        "beside-the-paper": lambda records: permuting.paper_table(groups_of(records)),
     },
     "rotating": {
         "accuracy": lambda records: rotating.table(groups_of(records)),
@@ -91,5 +95,5 @@ def _table(source: str, name: str, results: Path) -> str:
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    for readme in READMES:
+        readme.write_text(filled(readme.read_text()))

@@ -1,4 +1,4 @@
-"""The paper's figures, drawn from records alone; the tables of the README are by `_readme.py`.
+"""The paper's figures, drawn from records alone; the tables of the READMEs are by `_readme.py`.
 
     python experiments/figures.py
     python experiments/figures.py --records runs --out runs
