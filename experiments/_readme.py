@@ -17,10 +17,10 @@ from experiments import _rotating_summary as rotating
 from experiments._presets import PRESETS, records_of
 from experiments._reliability import reliability_table
 from experiments._rotating_claims import claims_of_contexts, claims_of_forgetting, claims_table
+from experiments._speed_summary import speed_table
 from experiments.runner import read_record
 from experiments.runner.groups import groups_of
 from experiments.runner.record import Record
-from experiments.speed import speed_table
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from experiments import speed
-from experiments.speed import PRESETS, Config, speed_table
+from experiments._speed_summary import speed_table
+from experiments.speed import PRESETS, Config
 
 
 def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
