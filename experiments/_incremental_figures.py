@@ -7,9 +7,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments._incremental_summary import name_of, size_of
+from experiments._incremental_summary import size_of
 from experiments.runner.figure import plot_spread, save_figure, style_of
-from experiments.runner.groups import Group, groups_of
+from experiments.runner.groups import Group, groups_of, method_of
 from experiments.runner.record import Record
 
 _PANELS = {
@@ -61,7 +61,7 @@ def _plot_task_0(axes: Axes, group: Group) -> None:
         for record in group.records
     ]
     steps = group.records[0]["curve"]["steps"]
-    plot_spread(axes, steps, curves, label=name_of(group), **_style(group["method"]))
+    plot_spread(axes, steps, curves, label=method_of(group), **_style(group["method"]))
 
 
 def _style(method: str) -> dict[str, Any]:

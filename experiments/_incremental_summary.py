@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis.metrics import average_accuracy, forgetting
 from experiments._incremental_run import Run
-from experiments.runner.groups import Group, groups_of, spread
+from experiments.runner.groups import Group, diverged_lines, groups_of, method_of, spread
 from experiments.runner.record import Record
 
 SHOWN_TASKS = 5
@@ -94,7 +94,7 @@ def table(groups: Sequence[Group], not_run: Sequence[tuple[str, str]] = ()) -> s
         results = [result_of(record) for record in group.records]
         numbers = group.records[0]["numbers"]
         cells = [
-            name_of(group),
+            method_of(group),
             group["norms"],
             *(spread([each.tasks[task] for each in results], 1) for task in columns),
             spread([each.all for each in results], 1),
@@ -128,12 +128,6 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def name_of(group: Group) -> str:
-    """The method, with its strength if it has one."""
-    strength = "" if group["strength"] is None else f" ({group['strength']:g})"
-    return f"{group['method']}{strength}"
-
-
 def batch_table(groups: Sequence[Group]) -> str:
     """A Markdown table of what the test batch changes in the accuracy on the last task.
 
@@ -157,20 +151,14 @@ def batch_table(groups: Sequence[Group]) -> str:
             spread([100 * right / count for right, count in zip(column, images, strict=True)], 1)
             for column in columns
         ]
-        lines.append(_row([name_of(group), group["norms"], *shares, str(len(found))]))
+        lines.append(_row([method_of(group), group["norms"], *shares, str(len(found))]))
     return "\n".join(lines)
 
 
 def report(records: Sequence[Record]) -> str:
     """What a grid of runs came to, for the terminal."""
     complete = groups_of(each for each in records if each["status"] == "complete")
-    lines = [
-        f"{each['config']['method']} diverged in step {each['diverged']['step']}: "
-        f"{each['diverged']['fault']}."
-        for each in records
-        if each["status"] == "diverged"
-    ]
     tables = [table(complete)] if complete else []
     if any(group["norms"] == "batch" for group in complete):
         tables.append(batch_table(complete))
-    return "\n\n".join([*tables, *lines])
+    return "\n\n".join([*tables, *diverged_lines(records)])

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_RECIPE
 from experiments._permuting_summary import net_of, results_of
 from experiments.runner.figure import colour_of, plot_spread, save_figure, style_of
-from experiments.runner.groups import Group
+from experiments.runner.groups import Group, method_of
 
 
 def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
@@ -68,16 +68,22 @@ def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
     shown = [each for each in groups if each["width"] in (256, 512, TABLE_RECIPE["width"])]
     if not shown:
         return []
-    methods = list(dict.fromkeys([*TABLE, *(each["method"] for each in shown)]))
+    rank = [*TABLE, *(each["method"] for each in shown)].index
+    methods = list(dict.fromkeys(map(method_of, sorted(shown, key=lambda g: rank(g["method"])))))
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
     nets = sorted({(each["width"], net_of(each)) for each in shown})
     for number, (marker, (_, net)) in enumerate(zip("oPvsD", nets, strict=False)):
         own = [each for each in shown if net_of(each) == net]
         aside = 0.12 * (number - (len(nets) - 1) / 2)  # so that none hides another
-        places = [methods.index(each["method"]) + aside for each in own]
+        places = [methods.index(method_of(each)) + aside for each in own]
         values = [mean(result.last for result in results_of(each)) for each in own]
         axes.plot(places, values, marker, label=net)
-    axes.plot(range(len(TABLE)), list(TABLE.values()), "x", color="black", label="paper")
+    paper = {
+        methods.index(method_of(each)): TABLE[each["method"]]
+        for each in shown
+        if each["method"] in TABLE
+    }
+    axes.plot(list(paper), list(paper.values()), "x", color="black", label="paper")
     axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
     axes.set(ylabel="accuracy on the last ten tasks (%)", title="After 50 tasks")
     axes.legend(fontsize=8)
@@ -90,13 +96,8 @@ def _plot_task_0(axes: Axes, group: Group) -> None:
         [100 * right / record["curve"]["images"] for right in record["curve"]["correct"]]
         for record in group.records
     ]
-    name = (
-        group["method"]
-        if group["strength"] is None
-        else f"{group['method']} ({group['strength']:g})"
-    )
     steps = group.records[0]["curve"]["steps"]
     style = style_of(group["method"])
-    plot_spread(axes, steps, curves, label=name, **style)
+    plot_spread(axes, steps, curves, label=method_of(group), **style)
     final = mean(result.task_0 for result in results_of(group))
     axes.plot(steps[-1], final, ".", color=style["color"])

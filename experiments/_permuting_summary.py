@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
 from experiments._permuting_paper import TABLE, TABLE_RECIPE
-from experiments.runner.groups import Group, groups_of, spread
+from experiments.runner.groups import Group, diverged_lines, groups_of, method_of, spread
 from experiments.runner.record import Record
 
 LAST = 10
@@ -83,7 +83,7 @@ def table(groups: Sequence[Group]) -> str:
         paper = _paper_of(group)
         cells = [
             net_of(group),
-            _method_of(group),
+            method_of(group),
             spread([each.last for each in results]),
             "" if paper is None else f"{paper:.1f}",
             spread([each.all for each in results]),
@@ -116,7 +116,7 @@ def paper_table(groups: Sequence[Group]) -> str:
         results = results_of(group)
         numbers = group.records[0]["numbers"]
         cells = [
-            _method_of(group),
+            method_of(group),
             f"{paper:.1f}",
             spread([each.last for each in results]),
             spread([each.all for each in results]),
@@ -126,12 +126,6 @@ def paper_table(groups: Sequence[Group]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _method_of(group: Group) -> str:
-    """The method, with its strength if it has one, for example `SI (1)`."""
-    strength = "" if group["strength"] is None else f" ({group['strength']:g})"
-    return f"{group['method']}{strength}"
 
 
 def _paper_of(group: Group) -> float | None:
@@ -146,10 +140,4 @@ def report(records: Sequence[Record]) -> str:
     first = records[0]["config"]
     recipe = ", ".join(f"{name} {first[name]}" for name in ONE_RECIPE)
     complete = [each for each in records if each["status"] == "complete"]
-    lines = [
-        f"{each['config']['method']} {each['config']['width']} diverged in step "
-        f"{each['diverged']['step']}: {each['diverged']['fault']}."
-        for each in records
-        if each["status"] == "diverged"
-    ]
-    return "\n\n".join([recipe, table(groups_of(complete)), *lines])
+    return "\n\n".join([recipe, table(groups_of(complete)), *diverged_lines(records)])

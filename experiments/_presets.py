@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from experiments import incremental, permuting, rotating
 from experiments.runner import read_record
 from experiments.runner.record import Record
+from experiments.runner.runs import check_record
 
 
 class _Preset(Protocol):
@@ -34,7 +35,7 @@ def records_of(experiment: str, preset: str, folder: Path) -> tuple[list[Record]
         The records in the order of the runs, and the names of the runs that have none.
 
     Raises:
-        ValueError: If a file holds the record of another run than its name says.
+        DamagedFile: If a file holds the record of another run than its name says.
     """
     found, missing = [], []
     for run in PRESETS[experiment][preset].runs():
@@ -43,8 +44,7 @@ def records_of(experiment: str, preset: str, folder: Path) -> tuple[list[Record]
             missing.append(run.name)
             continue
         record = read_record(path)
-        if record["experiment"] != experiment or type(run)(**record["config"]) != run:
-            raise ValueError(f"{path} holds the record of another run than its name says.")
+        check_record(record, path, experiment, run)
         if record["status"] == "complete":
             found.append(record)
     return found, missing

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from experiments.runner.groups import Group, groups_of, spread
+from experiments.runner.groups import Group, diverged_lines, groups_of, spread
 from experiments.runner.record import Record
 
 ONE_RECIPE = ("turns", "period", "batch", "learning_rate", "width", "precision")
@@ -187,4 +187,4 @@ def report(records: Sequence[Record]) -> str:
     first = records[0]["config"]
     recipe = ", ".join(f"{name} {first[name]}" for name in ONE_RECIPE)
     complete = [each for each in records if each["status"] == "complete"]
-    return f"{recipe}\n\n{table(groups_of(complete))}"
+    return "\n\n".join([recipe, table(groups_of(complete)), *diverged_lines(records)])

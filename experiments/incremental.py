@@ -112,6 +112,12 @@ def _usual_norms(method: str) -> NormsName:
     return "per-context" if method in CONTEXTS else "shared"
 
 
+def _usual_strength(method: str) -> float:
+    if method not in STRENGTHS:
+        raise ValueError(f"strength: none was searched for {method}; give one with --strength.")
+    return STRENGTHS[method]
+
+
 def _check(run: Run) -> None:
     if penalty_of(run.method) in ("EWC", "OnlineEWC") and run.norms == "batch":
         raise ValueError(
@@ -125,9 +131,10 @@ def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[dict[str, Any]]:
     """What a grid's runs differ in; methods that have a strength are run with every one."""
     cells = []
     for (method, norms), seed in product(grid.variants, grid.seeds):
-        if penalty_of(method):
-            own = [STRENGTHS[method] if each is None else each for each in grid.strengths]
-        for strength in (strengths or own) if penalty_of(method) else (None,):
+        own = strengths or grid.strengths if penalty_of(method) else (None,)
+        for strength in own:
+            if strength is None and penalty_of(method):
+                strength = _usual_strength(method)
             cells.append({"method": method, "norms": norms, "seed": seed, "strength": strength})
     return cells
 

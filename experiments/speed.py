@@ -32,6 +32,7 @@ from experiments.runner import (
     Settings,
     load_images,
     parse,
+    reported,
     resolve_device,
     start_record,
     write_record,
@@ -117,13 +118,14 @@ def run(config: Config) -> Record:
 def main() -> None:
     """The command."""
     config = parse(Config, PRESETS, __doc__)
-    path = config.out / f"speed-{config.dataset}.json"
-    record = write_record(path, run(config))
-    for speed in record["speeds"]:
-        print(f"2×{speed['width']}:")
-        for part in ("milliseconds", "ratios"):
-            print(f"  {part}: " + ", ".join(f"{k} {v:.4g}" for k, v in speed[part].items()))
-    print(f"Written: {path}")
+    with reported():
+        path = config.out / f"speed-{config.dataset}.json"
+        record = write_record(path, run(config))
+        for speed in record["speeds"]:
+            print(f"2×{speed['width']}:")
+            for part in ("milliseconds", "ratios"):
+                print(f"  {part}: " + ", ".join(f"{k} {v:.4g}" for k, v in speed[part].items()))
+        print(f"Written: {path}")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,23 @@ def groups_of(records: Iterable[Record]) -> list[Group]:
     ]
 
 
+def method_of(group: Group) -> str:
+    """The method, with its strength if it has one, for example `SI (1)`."""
+    strength = "" if group["strength"] is None else f" ({group['strength']:g})"
+    return f"{group['method']}{strength}"
+
+
+def diverged_lines(records: Iterable[Record]) -> list[str]:
+    """A sentence on each run that diverged: where, and in what."""
+    return [
+        f"{record['config']['method']} {record['config']['width']}, seed "
+        f"{record['config']['seed']}, diverged in step {record['diverged']['step']}: "
+        f"{record['diverged']['fault']}."
+        for record in records
+        if record["status"] == "diverged"
+    ]
+
+
 def spread(values: Sequence[float | None], digits: int = 2) -> str:
     """Mean ± standard deviation over the seeds, the mean alone of one, – where one is missing.
 

@@ -9,10 +9,17 @@ from typing import Any, Protocol, TypeVar
 
 from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.diverged import Diverged
+from experiments.runner.files import DamagedFile
 from experiments.runner.grid import run_grid
 from experiments.runner.learner import Learner
 from experiments.runner.progress import Progress
-from experiments.runner.record import Record, Status, complete_record, start_record
+from experiments.runner.record import (
+    Record,
+    Status,
+    complete_record,
+    read_record,
+    start_record,
+)
 from experiments.runner.settings import RunSettings
 from experiments.runner.trainer import Log, train
 from psp_data import Stream
@@ -91,8 +98,15 @@ def run_all(
 
     Returns:
         The records of all runs, as they are in the folder.
+
+    Raises:
+        DamagedFile: If a file there holds the record of another run than its name says.
     """
     folder = (settings.out / experiment).absolute()
+    for run in runs:
+        path = folder / f"{run.name}.json"
+        if path.exists():
+            check_record(read_record(path), path, experiment, run)
     return run_grid(
         partial(
             function,
@@ -109,6 +123,25 @@ def run_all(
         backend=settings.backend,
         address=settings.address,
     )
+
+
+def check_record(record: Record, path: Path, experiment: str, run: AnyRun) -> None:
+    """Refuse a record that is of other settings than its name stands for.
+
+    Args:
+        record: From `path`.
+        path: For the message.
+        experiment: What it shall be of.
+        run: Likewise.
+
+    Raises:
+        DamagedFile: If it is not.
+    """
+    if record["experiment"] != experiment or type(run)(**record["config"]) != run:
+        raise DamagedFile(
+            f"{path} holds the record of another run than its name says; move it away, or take "
+            "another folder."
+        )
 
 
 def train_to_record(

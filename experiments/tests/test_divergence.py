@@ -1,12 +1,13 @@
 """A loss that is not finite ends its run, not the grid, and says where it came from."""
 
 import math
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from torch import nn
 
-from experiments import permuting
+from experiments import incremental, permuting, rotating
 from experiments.methods import PENALTIES
 from experiments.permuting import Config
 from experiments.runner import Learner, read_record, rmsprop, train
@@ -80,6 +81,14 @@ def test_numbers_whose_sum_is_not_finite_are_left_alone():
     assert fault_of(net, torch.tensor(1.0)) is None
 
 
+def test_every_experiment_says_which_runs_diverged():
+    for experiment in (permuting, rotating, incremental):
+        run = replace(experiment.PRESETS["smoke"].runs()[0], method="Binary", width=16, seed=2)
+        record = {"config": asdict(run), "status": "diverged"}
+        record |= {"diverged": {"step": 7, "fault": "layer 1"}}
+        assert "Binary 16, seed 2, diverged in step 7: layer 1." in experiment.report([record])
+
+
 @pytest.mark.parametrize("method", ["standard", "Binary", "Complex", *PENALTIES])
 def test_the_record_says_so_and_the_grid_goes_on(method, tmp_path, capsys):
     options = {"dataset": "digits", "width": (16,), "tasks": 2, "steps": 300, "curve_every": 50}
@@ -96,4 +105,4 @@ def test_the_record_says_so_and_the_grid_goes_on(method, tmp_path, capsys):
     records = permuting.run(Config(method=("standard",), out=tmp_path, **options))
     assert [each["status"] for each in records] == ["complete"]
     text = permuting.report([record, *records])
-    assert f"{method} 16 diverged in step {record['diverged']['step']}: layer" in text
+    assert f"{method} 16, seed 0, diverged in step {record['diverged']['step']}: layer" in text

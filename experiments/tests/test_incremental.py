@@ -295,6 +295,7 @@ def test_the_strengths_are_those_that_the_search_found_best():
         ({"test_batch": 0}, "test_batch must be at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
         ({"strength": (-1.0,)}, "strength must be positive"),
+        ({"method": ("multi-head-OnlineEWC",)}, "none was searched for multi-head-OnlineEWC; give"),
         ({"method": ("multi-head-EWC",), "norms": ("batch",)}, "the statistics of a batch of one"),
         ({"grids": SMOKE.grids, "method": ("Rotation",)}, "the preset has no run with"),
     ],

@@ -19,7 +19,8 @@ from experiments._permuting_summary import paper_table, result_of, table
 from experiments._presets import records_of
 from experiments.methods import METHODS, build_learner, count_numbers
 from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config, Grid
-from experiments.runner import build_mlp, read_record
+from experiments.runner import build_mlp, read_record, start_record, write_record
+from experiments.runner.files import DamagedFile
 from experiments.runner.groups import groups_of
 
 ROOT = Path(__file__).parents[2]
@@ -264,6 +265,17 @@ def test_compiled_it_learns_the_same(tmp_path, monkeypatch):
     torch.compiler.reset()
     assert compiled["final"]["correct"] == pytest.approx(plain["final"]["correct"], abs=4)
     assert compiled["curve"]["loss"] == pytest.approx(plain["curve"]["loss"], rel=0.02)
+
+
+def test_the_record_of_another_run_is_neither_taken_for_this_one_nor_overwritten(tmp_path):
+    config = dataclasses.replace(SMOKE, method=("standard",), out=tmp_path)
+    (run,) = config.runs()
+    path = tmp_path / "permuting" / f"{run.name}.json"
+    write_record(path, start_record("permuting", dataclasses.replace(run, learning_rate=1e-3)))
+    before = path.read_bytes()
+    with pytest.raises(DamagedFile, match=r"holds the record of another run .* move it away"):
+        permuting.run(config)
+    assert path.read_bytes() == before
 
 
 def test_the_papers_numbers_stand_beside_runs_like_its_own_alone(tmp_path):
