@@ -9,6 +9,8 @@ from experiments._rotating_reading import INFERRED
 from experiments._rotating_summary import (
     choice_of,
     circle_of,
+    clock_beside_inferred,
+    clock_context,
     last_turn,
     panels_of,
     result_of,
@@ -167,7 +169,8 @@ def _inferred(windows: BySeed, reading: str) -> Claim:
     """What a net that learned by the clock loses when its contexts are inferred in the test."""
 
     def clock(record: Record) -> float:
-        return result_of(record).circle
+        beside = clock_beside_inferred(record)
+        return result_of(record).circle if beside is None else beside
 
     def inferred(record: Record) -> float:
         return mean(circle_of(record, reading))
@@ -182,11 +185,10 @@ def _inferred(windows: BySeed, reading: str) -> Claim:
 
 def hits(record: Record, reading: str) -> float:
     """How often the context inferred for images on the circle is the clock's, in percent."""
-    circle, config = record["inferred_circle"], record["config"]
+    circle = record["inferred_circle"]
     right: int = 0
     for degrees, chosen in zip(circle["degrees"], circle[reading]["chosen"], strict=True):
-        step = round(degrees / 360 * config["period"]) % config["period"]
-        right += chosen[step * config["contexts"] // config["period"]]
+        right += chosen[clock_context(record, degrees)]
     asked: int = circle["images"] * len(circle["degrees"])
     return 100 * right / asked
 

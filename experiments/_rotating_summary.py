@@ -75,6 +75,29 @@ def circle_of(record: Record, reading: str) -> list[float]:
     return [percent(right, images) for right in correct]
 
 
+def clock_context(record: Record, degrees: float) -> int:
+    """The context of the clock where the images stand so."""
+    config = record["config"]
+    step = round(degrees / 360 * config["period"]) % config["period"]
+    context: int = step * config["contexts"] // config["period"]
+    return context
+
+
+def clock_beside_inferred(record: Record) -> float | None:
+    """The mean over the circle by the clock, on the images for which contexts are inferred.
+
+    The record has it of nets whose contexts were all tried at every angle; None of others.
+    """
+    reach = record["reach"]
+    if len(reach["contexts"]) < record["config"]["contexts"]:
+        return None
+    found = [
+        right[reach["contexts"].index(clock_context(record, degrees))]
+        for degrees, right in zip(reach["degrees"], reach["correct"], strict=True)
+    ]
+    return percent(sum(found), reach["images"] * len(found))
+
+
 def last_turn(record: Record) -> list[float]:
     """The curve at 0° over the last turn, in percent.
 
@@ -173,9 +196,16 @@ def inferred_table(groups: Sequence[Group]) -> str:
         for place in ("final", "circle"):
             for reading in READINGS:
                 there = reading in group.records[0]["final"]
+                fair = (place, reading) == ("circle", "clock")  # as many images as the others
                 values = [
-                    getattr(result_of(record, reading), place) if there else None
-                    for record in group.records
+                    (
+                        clock_beside_inferred(each)
+                        if fair
+                        else getattr(result_of(each, reading), place)
+                    )
+                    if there
+                    else None
+                    for each in group.records
                 ]
                 cells.append(spread(values))
         lines.append(f"| {' | '.join([*cells, str(len(group.records))])} |")

@@ -13,7 +13,7 @@ from experiments._rotating_choosing import ByAppearance, ByConfidence, Choosing
 from experiments._rotating_claims import claims_of_contexts, claims_of_forgetting, hits, swing
 from experiments._rotating_reading import Readings
 from experiments._rotating_run import Run, _learner, run_to_record
-from experiments._rotating_summary import last_turn, result_of
+from experiments._rotating_summary import clock_beside_inferred, last_turn, result_of
 from experiments.rotating import FAMILIES, PRESETS, SEEDS, Config, Grid
 from experiments.runner import Checkpoint, Progress, start_record, write_record
 from psp_data import RotatingStream, load
@@ -364,3 +364,12 @@ def test_a_result_by_another_reading_has_no_curve():
     assert (own.final, own.turn, own.circle) == (80.0, 80.0, 80.0)
     assert (samples.final, samples.turn, samples.lowest, samples.circle) == (60.0, None, None, 60.0)
     assert hits(record, "samples") == pytest.approx(100 * 4 / 36)
+
+
+def test_the_clock_beside_inferred_contexts_is_of_the_same_images():
+    # Two contexts of half a turn each, four angles, ten images: the circle's own are others.
+    reach = {"images": 10, "degrees": [0.0, 90.0, 180.0, 270.0], "contexts": [0, 1]}
+    reach |= {"correct": [[9, 1], [8, 2], [3, 7], [4, 6]]}
+    record = {"config": {"period": 100, "contexts": 2}, "reach": reach}
+    assert clock_beside_inferred(record) == pytest.approx(100 * (9 + 8 + 7 + 6) / 40)
+    assert clock_beside_inferred(record | {"config": {"period": 100, "contexts": 20}}) is None
