@@ -11,10 +11,12 @@ from pathlib import Path
 
 import tyro
 
+from experiments._capacity_figures import draw as draw_capacity
 from experiments._incremental_figures import draw_figure_6
 from experiments._permuting_figures import draw_figure_2, draw_figure_3, draw_table
 from experiments._presets import records_of
 from experiments._rotating_figures import draw_figure_4, draw_figure_5
+from experiments.runner import read_record
 from experiments.runner.groups import Group, groups_of
 from experiments.runner.record import Record
 
@@ -30,9 +32,12 @@ def main(records: Path = RESULTS, out: Path = RESULTS) -> None:
     """Draw every figure that there are records for.
 
     Args:
-        records: The folder with a folder of records for each experiment.
+        records: The folder with a folder of records for each experiment, and those of capacity.
         out: The folder for the figures.
     """
+    for path in sorted(records.glob("capacity-*.json")):
+        for file in draw_capacity(read_record(path), out / path.stem):
+            print(file)
     for (experiment, preset), draw in FIGURES.items():
         there, missing = records_of(experiment, preset, records)
         name = f"{experiment}-{preset}"

@@ -1,5 +1,7 @@
 """Figures from records that no run has left."""
 
+import shutil
+
 import pytest
 
 from experiments import figures
@@ -41,6 +43,14 @@ def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     text = filled("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)
     assert "| 2×256 | Binary | 97.00 ± 0.00 |  | 96.06 ± 0.00 | 0.00 ± 0.00 | 50.00" in text
     assert f"| 2×2000, bfloat16 | SI ({SI:g}) | 97.00 | 97.2 |" in text
+
+
+def test_the_figures_of_capacity_are_drawn_anew(tmp_path, capsys):
+    shutil.copy(figures.RESULTS / "capacity-digits.json", tmp_path)
+    figures.main(tmp_path, tmp_path / "out")
+    parts = ("networks", "retrieval")
+    drawn = {f"capacity-digits-{part}.{ending}" for part in parts for ending in ("png", "svg")}
+    assert drawn == {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_without_records_nothing_is_drawn(tmp_path, capsys):
