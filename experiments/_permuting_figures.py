@@ -86,7 +86,7 @@ def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
     axes.plot(list(paper), list(paper.values()), "x", color="black", label="paper")
     axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
     axes.set(ylabel="accuracy on the last ten tasks (%)", title="After 50 tasks")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
     return save_figure(figure, path)
 
 
