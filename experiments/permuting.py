@@ -151,10 +151,10 @@ PRESETS = {
             Grid(EVERY, (256, 512), SEEDS),
             Grid((*PAPER, "OnlineEWC", "single"), (2000,), (0,), precisions=("bfloat16",)),
             # The search is of 256 units; these are the strengths of `ten-tasks` that do best at
-            # 2000 there.
-            Grid(("EWC",), (2000,), (0,), (10.0,), ("bfloat16",)),
-            Grid(("OnlineEWC",), (2000,), (0,), (100.0,), ("bfloat16",)),
-            Grid(("SI",), (2000,), (0,), (3.0,), ("bfloat16",)),
+            # 2000 there, with another seed than they are chosen by.
+            Grid(("EWC",), (2000,), (1,), (10.0,), ("bfloat16",)),
+            Grid(("OnlineEWC",), (2000,), (1,), (100.0,), ("bfloat16",)),
+            Grid(("SI",), (2000,), (1,), (3.0,), ("bfloat16",)),
             # Whether it makes a difference that the widest nets multiply in bfloat16.
             Grid(("standard", "Binary", "Complex"), (256,), SEEDS, precisions=("bfloat16",)),
         )
