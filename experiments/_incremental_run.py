@@ -22,6 +22,7 @@ from experiments.runner import (
 from experiments.runner.device import Device
 from experiments.runner.learner import Precision
 from experiments.runner.record import Record
+from experiments.runner.runs import spelled_number
 from psp_data import IncrementalStream
 from psp_nn import Norms
 
@@ -129,7 +130,7 @@ class Run(IncrementalRecipe):
         at_cpu_size = all(getattr(self, name) == value for name, value in CPU_SIZE.items())
         parts = [self.tasks, "cpu", self.method] if at_cpu_size else [self.tasks, self.method]
         if self.strength is not None:
-            parts.append(f"strength{self.strength:g}")
+            parts.append(f"strength{spelled_number(self.strength)}")
         parts += [self.norms] if at_cpu_size else [self.norms, f"width{self.width}"]
         parts.append(f"seed{self.seed}")
         spelled = ["method", "norms", "seed", "strength", "tasks", "width"]

@@ -19,6 +19,7 @@ from experiments.runner import (
 from experiments.runner.device import Device
 from experiments.runner.learner import Precision
 from experiments.runner.record import Record
+from experiments.runner.runs import spelled_number
 from psp_data import PermutingStream
 
 Dataset = Literal["mnist", "fashion_mnist", "cifar10", "digits"]
@@ -88,7 +89,7 @@ class Run(PermutingRecipe):
         """
         parts = [self.dataset, self.method]
         if self.strength is not None:
-            parts.append(f"strength{self.strength:g}")
+            parts.append(f"strength{spelled_number(self.strength)}")
         parts += [f"{self.hidden_layers}x{self.width}", f"seed{self.seed}"]
         spelled = ("method", "width", "seed", "strength", "dataset", "hidden_layers")
         return name_of_run(self, parts, spelled)

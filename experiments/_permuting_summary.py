@@ -14,6 +14,23 @@ LAST = 10
 ONE_RECIPE = ("dataset", "tasks", "steps", "batch", "learning_rate", "hidden_layers")
 """What a table is of: its runs agree in these."""
 
+COLUMNS = (
+    "net",
+    "method",
+    "last ten (%)",
+    "paper (%)",
+    "all (%)",
+    "forgetting (%)",
+    "task 0 (%)",
+    "numbers stored",
+    "per added model",
+    "n",
+)
+"""Of a table of runs."""
+
+DETAILS = ("net", "forgetting (%)", "task 0 (%)")
+"""The ones that the table beside the paper's leaves out."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -71,17 +88,27 @@ def table(groups: Sequence[Group]) -> str:
     Args:
         groups: From `groups_of`, in the order of the rows.
     """
-    head = "net | method | last ten (%) | paper (%) | all (%) | forgetting (%) | task 0 (%) | "
-    lines = [
-        f"| {head}numbers stored | per added model | n |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
     order = sorted(groups, key=lambda group: (group["width"], group["precision"] != "float32"))
-    for group in order:
+    return _markdown(order, COLUMNS)
+
+
+def paper_table(groups: Sequence[Group]) -> str:
+    """The rows of `table` that have a number of the paper's beside them, without details.
+
+    Args:
+        groups: From `groups_of`, in the order of the rows.
+    """
+    shown = [group for group in groups if _paper_of(group) is not None]
+    return _markdown(shown, [name for name in COLUMNS if name not in DETAILS])
+
+
+def _markdown(groups: Sequence[Group], columns: Sequence[str]) -> str:
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for group in groups:
         results = results_of(group)
         numbers = group.records[0]["numbers"]
         paper = _paper_of(group)
-        cells = [
+        cells = (
             net_of(group),
             method_of(group),
             spread([each.last for each in results]),
@@ -92,39 +119,9 @@ def table(groups: Sequence[Group]) -> str:
             f"{numbers['total']:,}",
             f"{numbers['per_added_model']:,}",
             str(len(group.records)),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def paper_table(groups: Sequence[Group]) -> str:
-    """A Markdown table of the runs that have a number in the paper's table.
-
-    Args:
-        groups: From `groups_of`, in the order of the rows; those that the paper has not are left
-            out.
-    """
-    lines = [
-        "| method | paper, last ten (%) | ours, last ten (%) | ours, all tasks (%) | "
-        "numbers stored | per added model | n |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for group in groups:
-        paper = _paper_of(group)
-        if paper is None:
-            continue
-        results = results_of(group)
-        numbers = group.records[0]["numbers"]
-        cells = [
-            method_of(group),
-            f"{paper:.1f}",
-            spread([each.last for each in results]),
-            spread([each.all for each in results]),
-            f"{numbers['total']:,}",
-            f"{numbers['per_added_model']:,}",
-            str(len(group.records)),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        )
+        row = dict(zip(COLUMNS, cells, strict=True))
+        lines.append(f"| {' | '.join(row[name] for name in columns)} |")
     return "\n".join(lines)
 
 

@@ -13,7 +13,6 @@ from experiments._rotating_summary import (
     clock_context,
     last_turn,
     panels_of,
-    result_of,
     turns_of,
 )
 from experiments.runner.groups import Group, groups_of, spread
@@ -168,17 +167,14 @@ def _above(text: str, better: BySeed, worse: BySeed, slack: float = 0.0) -> Iter
 def _inferred(windows: BySeed, reading: str) -> Claim:
     """What a net that learned by the clock loses when its contexts are inferred in the test."""
 
-    def clock(record: Record) -> float:
-        beside = clock_beside_inferred(record)
-        return result_of(record).circle if beside is None else beside
-
     def inferred(record: Record) -> float:
         return mean(circle_of(record, reading))
 
     return Claim(
         f"Open: learned by the clock, tested with contexts inferred for {reading}?",
-        f"circle: {_spread(windows, inferred)} against {_spread(windows, clock)} % by the clock; "
-        f"context right in {_spread(windows, lambda each: hits(each, reading))} %",
+        f"circle: {_spread(windows, inferred)} against "
+        f"{_spread(windows, clock_beside_inferred)} % by the clock; context right in "
+        f"{_spread(windows, lambda each: hits(each, reading))} %",
         "",
     )
 
@@ -193,5 +189,5 @@ def hits(record: Record, reading: str) -> float:
     return 100 * right / asked
 
 
-def _spread(records: BySeed, value: Callable[[Record], float]) -> str:
+def _spread(records: BySeed, value: Callable[[Record], float | None]) -> str:
     return spread([value(record) for record in records.values()], digits=1)

@@ -195,21 +195,19 @@ def inferred_table(groups: Sequence[Group]) -> str:
         ]
         for place in ("final", "circle"):
             for reading in READINGS:
-                there = reading in group.records[0]["final"]
-                fair = (place, reading) == ("circle", "clock")  # as many images as the others
-                values = [
-                    (
-                        clock_beside_inferred(each)
-                        if fair
-                        else getattr(result_of(each, reading), place)
-                    )
-                    if there
-                    else None
-                    for each in group.records
-                ]
-                cells.append(spread(values))
+                cells.append(spread([_beside(each, reading, place) for each in group.records]))
         lines.append(f"| {' | '.join([*cells, str(len(group.records))])} |")
     return "\n".join(lines)
+
+
+def _beside(record: Record, reading: str, place: str) -> float | None:
+    """One number of `inferred_table`: all readings at a place are of the same images."""
+    if reading not in record["final"]:
+        return None
+    if (place, reading) == ("circle", "clock"):
+        return clock_beside_inferred(record)
+    found: float = getattr(result_of(record, reading), place)
+    return found
 
 
 def report(records: Sequence[Record]) -> str:

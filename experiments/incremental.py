@@ -131,10 +131,12 @@ def _cells(grid: Grid, strengths: tuple[float, ...]) -> list[dict[str, Any]]:
     """What a grid's runs differ in; methods that have a strength are run with every one."""
     cells = []
     for (method, norms), seed in product(grid.variants, grid.seeds):
-        own = strengths or grid.strengths if penalty_of(method) else (None,)
+        own: tuple[float | None, ...] = (None,)
+        if penalty_of(method):
+            own = strengths or tuple(
+                _usual_strength(method) if each is None else each for each in grid.strengths
+            )
         for strength in own:
-            if strength is None and penalty_of(method):
-                strength = _usual_strength(method)
             cells.append({"method": method, "norms": norms, "seed": seed, "strength": strength})
     return cells
 

@@ -13,13 +13,7 @@ from experiments.runner.files import DamagedFile
 from experiments.runner.grid import run_grid
 from experiments.runner.learner import Learner
 from experiments.runner.progress import Progress
-from experiments.runner.record import (
-    Record,
-    Status,
-    complete_record,
-    read_record,
-    start_record,
-)
+from experiments.runner.record import Record, Status, complete_record, read_record, start_record
 from experiments.runner.settings import RunSettings
 from experiments.runner.trainer import Log, train
 from psp_data import Stream
@@ -76,9 +70,21 @@ def name_of_run(run: Any, parts: Sequence[str], spelled: Sequence[str]) -> str:
     for field in fields(run):
         value = getattr(run, field.name)
         if field.name not in spelled and value != field.default:
-            text = f"{value:g}" if isinstance(value, float) else str(value)
+            text = spelled_number(value) if isinstance(value, float) else str(value)
             words.append(field.name.replace("_", "") + text)
     return "-".join(words)
+
+
+def spelled_number(value: float) -> str:
+    """A number as a file name has it: short if that is all of it, else whole.
+
+    Example:
+        >>> from experiments.runner.runs import spelled_number
+        >>> spelled_number(100.0), spelled_number(0.1), spelled_number(0.123456789)
+        ('100', '0.1', '0.123456789')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def run_all(

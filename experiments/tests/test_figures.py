@@ -2,13 +2,15 @@
 
 import shutil
 
+import matplotlib.pyplot as plt
 import pytest
 
-from experiments import figures
+from experiments import _permuting_figures, figures
 from experiments._presets import records_of
 from experiments._readme import filled
 from experiments.permuting import PRESETS, STRENGTHS
 from experiments.runner import start_record, write_record
+from experiments.runner.groups import groups_of
 
 SI = STRENGTHS["SI"]
 
@@ -43,6 +45,17 @@ def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     text = filled("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)
     assert "| 2×256 | Binary | 97.00 ± 0.00 |  | 96.06 ± 0.00 | 0.00 ± 0.00 | 50.00" in text
     assert f"| 2×2000, bfloat16 | SI ({SI:g}) | 97.00 | 97.2 |" in text
+
+
+def test_two_strengths_of_a_method_are_two_places_in_the_figure_of_the_table(tmp_path, monkeypatch):
+    runs = [run for run in PRESETS["table"].runs() if (run.method, run.width) == ("SI", 2000)]
+    drawn = []
+    monkeypatch.setattr(_permuting_figures, "save_figure", lambda figure, _: drawn.append(figure))
+    _permuting_figures.draw_table(groups_of(a_record(run, 0.5) for run in runs), tmp_path)
+    (axes,) = drawn[0].axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["SI (1)", "SI (3)"]
+    assert len(set(axes.lines[0].get_xdata())) == 2
+    plt.close(drawn[0])
 
 
 def test_the_figures_of_capacity_are_drawn_anew(tmp_path, capsys):

@@ -282,6 +282,13 @@ def test_the_record_of_another_run_is_neither_taken_for_this_one_nor_overwritten
     assert path.read_bytes() == before
 
 
+def test_runs_that_differ_at_all_have_other_names():
+    run = Run("SI", 256, seed=0, strength=0.1)
+    near = dataclasses.replace(run, strength=0.1000000001)
+    also = dataclasses.replace(run, learning_rate=1.00000001e-4)
+    assert len({run.name, near.name, also.name}) == 3
+
+
 def test_the_papers_numbers_stand_beside_runs_like_its_own_alone(tmp_path):
     record = record_of(small("Binary"), tmp_path)
 
@@ -290,7 +297,8 @@ def test_the_papers_numbers_stand_beside_runs_like_its_own_alone(tmp_path):
 
     assert "| 97.6 |" in table(groups())
     (row,) = paper_table(groups()).splitlines()[2:]
-    assert row.startswith("| Binary | 97.6 |")
+    assert row.startswith("| Binary | ")
+    assert "| 97.6 |" in row
     others = {"dataset": "digits", "width": 256, "tasks": 10, "hidden_layers": 3}
     for name, value in (others | {"learning_rate": 1e-3}).items():
         assert "97.6" not in table(groups(**{name: value}))

@@ -26,3 +26,15 @@ def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
 def test_bad_values_are_refused(change):
     with pytest.raises(ValueError, match=r"must be"):
         Config(**change)
+
+
+def test_missing_images_end_it_in_a_line(tmp_path, monkeypatch, capsys):
+    def fail(name):
+        raise FileNotFoundError(f"there is no {name}")
+
+    monkeypatch.setattr(speed, "load_images", fail)
+    monkeypatch.setattr("sys.argv", ["speed.py", "smoke", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as exit_:
+        speed.main()
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err.strip() == "error: there is no digits"
