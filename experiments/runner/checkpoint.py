@@ -12,7 +12,7 @@ from experiments.runner.files import DamagedFile, digest_of, write_whole
 
 State = dict[str, Any]
 
-_HEAD = b"superposition checkpoint 1\n"
+_HEAD = b"superposition checkpoint 2\n"
 
 
 class Checkpoint:
@@ -22,6 +22,8 @@ class Checkpoint:
 
     Args:
         path: The file.
+        of: The run with all its settings, in words; a file with the state of another is refused.
+            Without one, any is read.
         every_seconds: How long to wait between two writes, at the least.
         share: The part of the time that writing may take: after a write of t seconds the next
             is not due for t / share.
@@ -40,9 +42,12 @@ class Checkpoint:
         (None, {'step': 3, 'weight': tensor([1., 1.])})
     """
 
-    def __init__(self, path: Path, *, every_seconds: float = 10.0, share: float = 0.01) -> None:
+    def __init__(
+        self, path: Path, *, of: str | None = None, every_seconds: float = 10.0, share: float = 0.01
+    ) -> None:
         """Write nothing yet."""
         self.path = path
+        self.of = of
         self.every_seconds = every_seconds
         self.share = share
         self._due = time.perf_counter() + every_seconds
@@ -55,7 +60,7 @@ class Checkpoint:
         """Write a state and have it on the disk before the last one goes."""
         start = time.perf_counter()
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save({"of": self.of, "state": state}, buffer)
         payload = buffer.getvalue()
         write_whole(self.path, _HEAD + digest_of(payload).encode() + payload)
         now = time.perf_counter()
@@ -67,7 +72,7 @@ class Checkpoint:
         Nothing in the file is looked at before it is known to be what was written.
 
         Raises:
-            DamagedFile: If it is not.
+            DamagedFile: If it is not, or if it is the state of something else.
         """
         if not self.path.exists():
             return None
@@ -79,11 +84,16 @@ class Checkpoint:
                 "the beginning."
             )
         try:
-            state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+            kept = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
         except pickle.UnpicklingError:
             raise DamagedFile(
                 f"{self.path} holds more than tensors and plain values; it is no checkpoint of a "
                 "run."
             ) from None
-        assert isinstance(state, dict)
+        if self.of not in (None, kept["of"]):
+            raise DamagedFile(
+                f"{self.path} holds the state of a run with other settings, {kept['of']}; delete "
+                "it or take another folder."
+            )
+        state: State = kept["state"]
         return state

@@ -1,5 +1,6 @@
 """Many runs that train one learner on one stream each, and leave one record each."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -196,7 +197,10 @@ def train_to_record(
             every=every,
             observe=observe,
             checkpoint=Checkpoint(
-                folder / f"{run.name}.checkpoint", every_seconds=checkpoint_seconds
+                folder / f"{run.name}.checkpoint",
+                # The name spells only what is not at its default, and a default may change.
+                of=json.dumps({"experiment": experiment, **record["config"]}),
+                every_seconds=checkpoint_seconds,
             ),
         )
     except Diverged as diverged:

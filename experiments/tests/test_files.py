@@ -119,6 +119,14 @@ def test_a_record_of_another_format_is_refused(record, tmp_path):
         read_record(path)
 
 
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "run.checkpoint"
+    Checkpoint(path, of='{"lr": 0.1}').save({"step": 1})
+    assert Checkpoint(path, of='{"lr": 0.1}').load() == Checkpoint(path).load() == {"step": 1}
+    with pytest.raises(DamagedFile, match=r'run\.checkpoint holds .* other settings, {"lr": 0\.1}'):
+        Checkpoint(path, of='{"lr": 0.2}').load()
+
+
 class Harmful:
     def __reduce__(self):
         return (exec, ("raise SystemError('code was run')",))

@@ -19,7 +19,7 @@ from experiments._permuting_summary import paper_table, result_of, table
 from experiments._presets import records_of
 from experiments.methods import METHODS, PENALTIES, build_learner, count_numbers
 from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config, Grid
-from experiments.runner import build_mlp, read_record, start_record, write_record
+from experiments.runner import Checkpoint, build_mlp, read_record, start_record, write_record
 from experiments.runner.files import DamagedFile
 from experiments.runner.groups import groups_of
 
@@ -113,6 +113,14 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
     assert resumed["commits"] == ["one", "another"]
     for part in MEASURED:
         assert resumed[part] == whole[part]
+
+
+def test_a_run_does_not_go_on_from_another_runs_checkpoint(tmp_path):
+    run = small("Binary")
+    path = tmp_path / f"{run.name}.checkpoint"
+    Checkpoint(path, of="other steps").save({"step": 1})
+    with pytest.raises(DamagedFile, match="of a run with other settings, other steps"):
+        record_of(run, tmp_path)
 
 
 def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path):
