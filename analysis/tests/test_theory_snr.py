@@ -67,3 +67,16 @@ def test_bad_questions_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float16, 4.0), (torch.float32, 1e30)])
+def test_the_alignment_of_large_numbers_stays_in_range(dtype, scale):
+    weight, x = (scale * torch.randn(2, 8, 256)).to(dtype)
+    found = squared_alignment(weight, x)
+    assert found.dtype == dtype
+    torch.testing.assert_close(
+        found.double(),
+        squared_alignment(weight.double() / scale, x.double() / scale),
+        rtol=1e-2,
+        atol=1e-4,
+    )

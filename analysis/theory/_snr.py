@@ -41,11 +41,12 @@ def squared_alignment(weight: Tensor, x: Tensor) -> Tensor:
         )
     check_broadcast(weight=weight.shape[:-2], x=x.shape[:-2])
     dtype = torch.promote_types(weight.dtype, x.dtype)
-    dtype = torch.promote_types(dtype, torch.float32) if not dtype.is_floating_point else dtype
-    weight, x = weight.to(dtype), x.to(dtype)
+    real = (dtype if dtype.is_floating_point or dtype.is_complex else torch.float32).to_real()
+    dtype = torch.promote_types(dtype, torch.float32)
+    weight, x = _of_order_one(weight.to(dtype), (-2, -1)), _of_order_one(x.to(dtype), (-1,))
     signal = (x @ weight.mT).abs().square().sum(-1)
     full = weight.abs().square().sum((-2, -1)).unsqueeze(-1) * x.abs().square().sum(-1)
-    return torch.where(full > 0, signal / full, 0.0)
+    return torch.where(full > 0, signal / full, 0.0).to(real)
 
 
 def snr(dim: Number, num_models: Number, squared_alignment: Number = 1.0) -> Tensor:
@@ -132,3 +133,11 @@ def _share_of_dim(squared_alignment: Number, dim: Number) -> Tensor:
     share, size = at_least(0, "squared_alignment", squared_alignment), at_least(1, "dim", dim)
     check_broadcast(squared_alignment=share.shape, dim=size.shape)
     return share * size
+
+
+def _of_order_one(value: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The same directions along `dims`, of which squares and their sums are in range."""
+    if not value.numel():
+        return value
+    largest = value.abs().amax(dims, keepdim=True)
+    return value / torch.where(largest > 0, largest, 1)

@@ -88,12 +88,12 @@ def train(
         ends = done == num_steps or stream.task(done) != task
         if not ends and done % every:
             continue
+        if fault := fault_of(learner.net, loss):  # before a penalty learns from it
+            raise Diverged(fault).at(done)
         if ends:
             learner.end_task(stream, done)
         clock.lap("training")
         log["step"] = done
-        if fault := fault_of(learner.net, loss):
-            raise Diverged(fault).at(done)
         observe(done, loss.item())
         clock.lap("observing")
         if checkpoint and checkpoint.is_due() and done < num_steps:

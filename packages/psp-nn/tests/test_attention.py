@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from psp_contexts import BinaryContexts, ComplexContexts
-from psp_nn import superpose, use_context
+from psp_nn import retrieve, superpose, use_context
 
 
 def built(module, family=BinaryContexts):
@@ -120,3 +120,15 @@ def test_arguments_can_be_given_by_position_and_hooks_run_once():
         _, weights = layer(x, x, x, None, True, None, False)
     assert weights.shape == (3, 2, 4, 4)
     assert len(calls) == 1
+
+
+def test_biases_of_keys_and_values_may_be_of_each_model():
+    layer = built(nn.MultiheadAttention(8, 2, add_bias_kv=True))
+    assert layer.per_context == ("in_proj_bias", "bias_k", "bias_v")
+    assert layer.stored("bias_k").shape == (4, 1, 1, 8)
+    x = torch.randn(3, 2, 8, dtype=torch.float64)
+    before = alone(layer, 1, x, x, x)[0]
+    with torch.no_grad():
+        layer.stored("bias_v")[2].add_(1)
+    assert torch.equal(alone(layer, 1, x, x, x)[0], before)
+    assert not torch.equal(alone(layer, 2, x, x, x)[0], retrieve(layer, 1)(x, x, x)[0])

@@ -154,3 +154,19 @@ def test_a_state_of_something_else_is_refused_and_changes_nothing(change, error,
 def test_what_is_no_state_is_refused():
     with pytest.raises(TypeError, match="state must be a dict, but is a list"):
         consolidated(0)[1].load_state_dict([])
+
+
+def test_information_that_is_not_finite_is_refused():
+    ewc = ElasticWeightConsolidation(nn.Linear(3, 2), strength=1.0)
+    with pytest.raises(ValueError, match="Fisher information of 'weight' holds numbers that are"):
+        ewc.consolidate([torch.full((2, 3), torch.nan)])
+    assert ewc.penalty() == 0
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_the_state_of_the_other_kind_is_refused(online):
+    net = nn.Linear(3, 2)
+    state = ElasticWeightConsolidation(net, strength=1.0, online=online).state_dict()
+    other = ElasticWeightConsolidation(net, strength=1.0, online=not online)
+    with pytest.raises(ValueError, match=rf"state\['online'\] is {online}"):
+        other.load_state_dict(state)

@@ -1,7 +1,10 @@
+import copy
+
 import torch
 from torch import nn
 
-from psp_nn import superpose, use_context
+from psp_contexts import BinaryContexts
+from psp_nn import retrieve, superpose, superpose_models, use_context
 
 
 def test_a_vector_is_that_of_the_retrieved_table(family):
@@ -26,3 +29,15 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(family):
         for sample, k, y in zip(words, (2, 1), mixed, strict=True):
             with use_context(layer, k):
                 torch.testing.assert_close(layer(sample), y)
+
+
+def test_the_largest_norm_is_that_of_the_vectors_that_are_read():
+    base = nn.Embedding(20, 4, max_norm=1.0).double()
+    models = [copy.deepcopy(base) for _ in range(3)]
+    for model in models:
+        model.weight.data.add_(0.1 * torch.randn(20, 4))
+    net = superpose_models(models, contexts=BinaryContexts, seed=0, base=base).net
+    with use_context(net, 1):
+        vectors = net(torch.arange(20))
+        assert (vectors.norm(dim=-1) <= 1 + 1e-6).all()
+        torch.testing.assert_close(vectors, retrieve(net, 1)(torch.arange(20)))

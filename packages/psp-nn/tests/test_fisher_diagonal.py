@@ -29,6 +29,29 @@ class Rows(Tied):
         return self.head(self.layer(torch.stack([x, x.cos()], 1)).tanh().mean(1))
 
 
+class SharedBias(nn.Module):
+    """Two of its layers add one bias, and are given their input by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+        self.b.bias = self.a.bias
+
+    def forward(self, x):
+        return self.head(self.b(input=torch.tanh(self.a(input=x))))
+
+
+class OneOfTwo(SharedBias):
+    """Uses only the second of two layers that are tied."""
+
+    def __init__(self):
+        super().__init__()
+        self.b.weight = self.a.weight
+
+    def forward(self, x):
+        return self.head(self.b(x))
+
+
 def by_hand(net, x):
     """Of every sample and label one backward pass."""
     sums = {name: torch.zeros_like(p) for name, p in net.named_parameters() if p.requires_grad}
@@ -52,6 +75,8 @@ NETS = {
     "tied": Tied,
     "twice": Twice,
     "rows": Rows,
+    "shared bias": SharedBias,
+    "one of two": OneOfTwo,
 }
 
 

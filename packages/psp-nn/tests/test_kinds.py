@@ -53,3 +53,11 @@ def test_a_forward_pass_of_several_tensors_is_refused_while_the_batch_mixes_cont
         pytest.raises(RuntimeError, match="layer '0' has a forward pass of its own"),
     ):
         layer(x, x)
+
+
+def test_a_forward_pass_of_its_own_takes_its_input_by_name():
+    layer = built(nn.Sequential(Scaled(4, 3)))[0]
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(layer(scale=3.0, x=x), layer(x, 3.0))
+    with use_context(layer, torch.tensor([0, 1])):
+        torch.testing.assert_close(layer(scale=3.0, x=x), layer(x, 3.0))

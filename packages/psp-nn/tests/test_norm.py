@@ -133,3 +133,9 @@ def test_a_mixed_batch_keeps_the_dtype_under_autocast():
     for context in (1, torch.tensor([0, 1])):
         with use_context(net, context), torch.autocast("cpu", torch.bfloat16):
             assert net(torch.randn(2, 3, 2)).dtype == torch.bfloat16
+
+
+def test_a_norm_without_a_shift_has_no_attribute_of_that_name():
+    norm = superpose(nn.RMSNorm(4), contexts=BinaryContexts, num_contexts=3, seed=0)
+    assert hasattr(norm, "weight")
+    assert hasattr(norm, "bias") == hasattr(nn.RMSNorm(4), "bias")

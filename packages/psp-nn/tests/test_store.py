@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from psp_contexts import BinaryContexts, RotationContexts
+from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
 from psp_nn import Norms, retrieve, store, superpose, use_context
 
 
@@ -120,3 +120,16 @@ def test_models_in_which_tied_weights_differ_and_superpositions_are_refused():
     with pytest.raises(ValueError, match="the model is superposed itself"):
         store(many, 1, many)
     torch.testing.assert_close(many[0].stored(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("norms", list(Norms))
+def test_a_complex_network_takes_what_it_was_made_from(norms):
+    plain = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.LayerNorm(4))
+    net = superpose(
+        plain, contexts=ComplexContexts, num_contexts=4, seed=0, norms=norms, bias_per_context=True
+    )
+    if norms is Norms.BATCH:
+        plain[1] = nn.BatchNorm1d(4, affine=False, track_running_stats=False)
+    before = net[0].stored().detach().clone()
+    store(net, 2, plain)
+    assert not torch.equal(net[0].stored(), before)

@@ -211,3 +211,40 @@ def test_an_error_in_a_family_is_not_taken_for_a_missing_attribute():
     net = superpose(nn.Conv1d(3, 2, 1), contexts=Broken, num_contexts=3, seed=0)
     with pytest.raises(RuntimeError, match=r"'weight' cannot be read.*no_such_thing"):
         _ = net.weight
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_parameter_does_not_take_the_place_of_what_holds_all_models(name):
+    layer = superpose(
+        nn.Linear(3, 2), contexts=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True
+    )
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    with pytest.raises(RuntimeError, match=rf"'{name}' of layer '' holds all models, .* store"):
+        setattr(layer, name, nn.Parameter(torch.ones(2, 3)))
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+    other = {key: 2 * v if v.is_floating_point() else v for key, v in before.items()}
+    layer.load_state_dict(other, assign=True)
+    assert all(torch.equal(value, other[key]) for key, value in layer.state_dict().items())
+
+
+def test_fusing_a_superposed_norm_into_its_convolution_is_refused():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
+    net = superpose(net, contexts=BinaryContexts, num_contexts=4, seed=0)
+    with pytest.raises(RuntimeError, match="holds all models, and cannot be replaced"):
+        nn.utils.fusion.fuse_conv_bn_eval(net[0], net[1])
+
+
+class Doubled(nn.Module):
+    """Uses a norm's scale, or a layer's bias, once more."""
+
+    def __init__(self, of):
+        super().__init__()
+        self.layer = of
+        self.again = of.bias
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(3, 2), nn.LayerNorm(3)], ids=repr)
+def test_what_each_model_shall_have_of_its_own_is_tied_to_nothing_else(layer):
+    net = nn.Sequential(nn.Linear(3, 3), Doubled(layer))
+    with pytest.raises(ValueError, match=r"'1\.again' is tied to a norm or a bias"):
+        superpose(net, contexts=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True)

@@ -68,3 +68,30 @@ def test_what_cannot_be_superposed_is_refused():
         superpose_models([], contexts=BinaryContexts, seed=0)
     with pytest.raises(ValueError, match="use a real family"):
         superpose_models([model], contexts=ComplexContexts, seed=0)
+
+
+class Words(nn.Module):
+    """Reads and writes words with one table."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(20, 16)
+        self.out = nn.Linear(16, 20, bias=False)
+        self.out.weight = self.table.weight
+
+    def forward(self, x):
+        return self.out(self.table(x))
+
+
+def test_a_tied_weight_has_one_base_for_all_that_hold_it():
+    torch.manual_seed(0)
+    base = Words().double()
+    models = [copy.deepcopy(base) for _ in range(3)]
+    for model in models:
+        model.table.weight.data.add_(1e-3 * torch.randn(20, 16))
+    together = superpose_models(models, contexts=BinaryContexts, seed=0, base=base)
+    x = torch.arange(20)
+    for k, model in enumerate(models):
+        with use_context(together.net, k):
+            torch.testing.assert_close(together.net(x), model(x), rtol=0, atol=0.2)
+            torch.testing.assert_close(together.net(x), retrieve(together.net, k)(x))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._inputs import check_attention
-from psp_nn._layer import Layer, superposed_parameter
+from psp_nn._layer import Layer, entry_per_context, superposed_parameter
 from psp_nn._one_by_one import each_alone
 from psp_nn._selection import PerSample
 
@@ -34,13 +34,15 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         "k_proj_weight",
         "v_proj_weight",
     )
-    biases: ClassVar[tuple[str, ...]] = ("in_proj_bias",)
+    biases: ClassVar[tuple[str, ...]] = ("in_proj_bias", "bias_k", "bias_v")
     has_complex_form: ClassVar[bool] = False
 
     in_proj_weight: Any = superposed_parameter("in_proj_weight")
     q_proj_weight: Any = superposed_parameter("q_proj_weight")
     k_proj_weight: Any = superposed_parameter("k_proj_weight")
     v_proj_weight: Any = superposed_parameter("v_proj_weight")
+    bias_k: Any = entry_per_context("bias_k")
+    bias_v: Any = entry_per_context("bias_v")
 
     @property
     def in_proj_bias(self) -> Any:  # type: ignore[override]

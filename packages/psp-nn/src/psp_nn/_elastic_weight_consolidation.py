@@ -77,9 +77,17 @@ class ElasticWeightConsolidation:
             chunk: Of how many samples the gradients are held at once.
 
         Raises:
-            TypeError, ValueError: As for `fisher_diagonal`; nothing is added then.
+            TypeError, ValueError: As for `fisher_diagonal`, or if the information is not finite;
+                nothing is added then.
         """
         fisher = fisher_diagonal(self.net, batches, chunk=chunk)
+        for name, new in fisher.items():
+            if not new.isfinite().all():
+                raise ValueError(
+                    f"ElasticWeightConsolidation.consolidate: the Fisher information of '{name}' "
+                    "holds numbers that are infinite or not a number, which no penalty would get "
+                    "rid of again; pass finite inputs, and a net that has not diverged."
+                )
         for name, parameter in self.net.named_parameters():
             if name not in fisher:
                 continue
@@ -97,7 +105,7 @@ class ElasticWeightConsolidation:
             self._centre[name] = centre + share * (now - centre)
 
     def state_dict(self) -> State:
-        """What has been consolidated: tensors by the names of parameters, and one number.
+        """What has been consolidated: tensors by the names of parameters, a number, and `online`.
 
         `strength` is not in it. Written with `torch.save`, it is read with `weights_only=True`.
 
@@ -117,6 +125,7 @@ class ElasticWeightConsolidation:
             "importance": copied(self._importance),
             "centre": copied(self._centre),
             "least": self._least,
+            "online": self.online,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -134,6 +143,11 @@ class ElasticWeightConsolidation:
         check_parts(who, state, self.state_dict())
         if not isinstance(state["least"], float):
             raise TypeError(f"{who}: state['least'] must be a float, but is not.")
+        if state["online"] is not self.online:
+            raise ValueError(
+                f"{who}: state['online'] is {state['online']!r}, but this penalty has "
+                f"online={self.online}; pass the state of one that has the same."
+            )
         if not math.isfinite(state["least"]):
             raise ValueError(f"{who}: state['least'] must be finite, but is not.")
         centres = dict(self.net.named_parameters())

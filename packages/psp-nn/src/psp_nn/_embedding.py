@@ -52,7 +52,13 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         check_indices(self, x, stored)
         self.note_use()
         selected, contexts = self.selected, self.family()
-        if not isinstance(selected, One | PerSample):
+        base = self._buffers.get(base_name("weight"))
+        # The largest norm is one of vectors as they are read, and a base or learned contexts
+        # leave those that are stored with others.
+        renormed = self.max_norm is not None and (
+            base is not None or next(contexts.parameters(), None) is not None
+        )
+        if renormed or not isinstance(selected, One | PerSample):
             return self._rows(x, self.retrieved())
         rows = self._rows(x, stored).unsqueeze(-2)
         if isinstance(selected, One):
@@ -61,7 +67,6 @@ class SuperposedEmbedding(Layer, nn.Embedding):
             selected.check(rows, self.layer_name, trailing=2)
             leading = rows.dim() - (1 if contexts.gathers else 2)
             y = contexts.retrieve(rows, self.sample_contexts("weight", leading))
-        base = self._buffers.get(base_name("weight"))
         return y.squeeze(-2) if base is None else y.squeeze(-2) + self._rows(x, base)
 
     def _rows(self, x: Tensor, weight: Tensor) -> Tensor:

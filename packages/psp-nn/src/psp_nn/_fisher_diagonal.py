@@ -1,5 +1,6 @@
 """The diagonal of a classifier's Fisher information, exact and without a loop over samples."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -109,7 +110,12 @@ def _linear_layers(net: nn.Module, x: Tensor) -> dict[str, nn.Linear]:
     That a layer's weight works nowhere else is not seen in the layer; one gradient that comes out
     as the product tells.
     """
-    found = {name: module for name, module in net.named_modules() if type(module) is nn.Linear}
+    holders = Counter(map(id, (value for _, value in net.named_parameters(remove_duplicate=False))))
+    found = {
+        name: module
+        for name, module in net.named_modules()
+        if type(module) is nn.Linear and all(holders[id(p)] == 1 for p in module.parameters())
+    }
     weights = {name: layer.weight for name, layer in found.items() if layer.weight.requires_grad}
     log_probabilities, ends = _run(net, found, x)
     once = [name for name in weights if len(ends[found[name]]) == 1]
@@ -153,10 +159,13 @@ def _run(net: nn.Module, layers: dict[str, nn.Linear], x: Tensor) -> tuple[Tenso
     """The logarithms of the probabilities, and what goes on in the layers."""
     ends: Ends = {layer: [] for layer in layers.values()}
 
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ends[layer].append((inputs[0].detach(), output))
+    def note(
+        layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor
+    ) -> None:
+        (x,) = inputs or named.values()
+        ends[layer].append((x.detach(), output))
 
-    hooks = [layer.register_forward_hook(note) for layer in layers.values()]
+    hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers.values()]
     try:
         with torch.enable_grad(), running("net", "a batch of batches", x):
             logits = net(x)

@@ -58,17 +58,22 @@ def superposed_class(plain: type[nn.Module]) -> type[Layer] | None:
 
 
 def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def run(layer: Layer, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if isinstance(layer.selected, PerSample):
-            if any(isinstance(value, Tensor) for value in [*args, *kwargs.values()]):
-                raise RuntimeError(
-                    f"layer '{layer.layer_name}' has a forward pass of its own with several "
-                    "tensors, and the batch mixes contexts: what belongs to which sample cannot "
-                    "be known; call the network once per context."
-                )
-            return by_context(
-                layer, x, lambda part: forward(layer, part, *args, **kwargs), trailing=1
+    def run(layer: Layer, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(layer.selected, PerSample):
+            return forward(layer, *args, **kwargs)
+        given = {**dict(enumerate(args)), **kwargs}
+        tensors = [key for key, value in given.items() if isinstance(value, Tensor)]
+        if len(tensors) != 1:
+            raise RuntimeError(
+                f"layer '{layer.layer_name}' has a forward pass of its own with {len(tensors)} "
+                "tensors, and the batch mixes contexts: what belongs to which sample cannot "
+                "be known; call the network once per context."
             )
-        return forward(layer, x, *args, **kwargs)
+
+        def of_part(part: Tensor) -> Tensor:
+            own = given | {tensors[0]: part}
+            return forward(layer, *(own.pop(at) for at in range(len(args))), **own)
+
+        return by_context(layer, given[tensors[0]], of_part, trailing=1)
 
     return run

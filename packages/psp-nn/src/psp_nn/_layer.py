@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._selection import Mixture, One, PerSample, Selection
@@ -32,6 +32,7 @@ class Layer(Superposed):
     _operands: dict[str, Any]
     _made_for: dict[str, tuple[torch.dtype, torch.device]]
     _read: dict[str, Any] | None = None
+    _loads: bool = False
 
     # How a kind of layer sees its weights as rows; the default is a matrix (out, dim).
 
@@ -88,7 +89,9 @@ class Layer(Superposed):
         Raises:
             RuntimeError: If it has an entry per model and the batch mixes contexts.
         """
-        table = self._parameters[name] if name in self._parameters else self._buffers[name]
+        table = self._parameters.get(name)
+        if table is None:
+            table = self._buffers.get(name)
         if self._read is not None:
             if name not in self._read:
                 self._read[name] = self._entry(name, table)
@@ -197,6 +200,27 @@ class Layer(Superposed):
         if isinstance(index, Tensor):
             index = index.to(first.device).unsqueeze(-1)
         return first + index
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As of any module, but for what holds all models.
+
+        Raises:
+            RuntimeError: If it would be replaced by a parameter, which is of one model.
+        """
+        held = (*self.__dict__.get("superposed", ()), *self.__dict__.get("per_context", ()))
+        if name in held and isinstance(value, nn.Parameter) and not self._loads:
+            raise RuntimeError(
+                f"'{name}' of layer '{self.layer_name}' holds all models, and cannot be replaced "
+                f"by a parameter; put a model in with store, or change stored('{name}') in place."
+            )
+        super().__setattr__(name, value)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self.__dict__["_loads"] = True  # load_state_dict(…, assign=True) replaces parameters
+        try:
+            super()._load_from_state_dict(*args, **kwargs)
+        finally:
+            del self.__dict__["_loads"]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
         def of_parts(value: Tensor) -> Tensor:

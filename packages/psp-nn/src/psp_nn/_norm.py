@@ -30,7 +30,6 @@ class _SuperposedNorm(Layer):
     tables: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     weight: Any = entry_per_context("weight")
-    bias: Any = entry_per_context("bias")
 
     def forward(self, input: Tensor) -> Tensor:
         """The norm with the affine of the model in use.
@@ -124,6 +123,7 @@ class _WithStatistics(_SuperposedNorm):
         "num_batches_tracked",
     )
 
+    bias: Any = entry_per_context("bias")
     running_mean: Any = entry_per_context("running_mean")
     running_var: Any = entry_per_context("running_var")
     num_batches_tracked: Any = entry_per_context("num_batches_tracked")
@@ -248,16 +248,22 @@ class SuperposedInstanceNorm(_WithStatistics, nn.modules.instancenorm._InstanceN
 class SuperposedGroupNorm(_SuperposedNorm, nn.GroupNorm):
     """GroupNorm with an affine for each model."""
 
+    bias: Any = entry_per_context("bias")
+
 
 class SuperposedLayerNorm(_SuperposedNorm, nn.LayerNorm):
     """LayerNorm with an affine for each model."""
+
+    bias: Any = entry_per_context("bias")
 
     def _channels(self, x: Tensor) -> slice:
         return slice(x.dim() - len(self.normalized_shape), x.dim())
 
 
 class SuperposedRMSNorm(_SuperposedNorm, nn.RMSNorm):
-    """RMSNorm with an affine for each model."""
+    """RMSNorm with a scale for each model."""
+
+    tables: ClassVar[tuple[str, ...]] = ("weight",)
 
     def _channels(self, x: Tensor) -> slice:
         return slice(x.dim() - len(self.normalized_shape), x.dim())

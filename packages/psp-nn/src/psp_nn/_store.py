@@ -147,7 +147,8 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
                     "the model; store a model in which they are tied, too."
                 )
     for full, value in shared.items():
-        if not torch.equal(value, theirs[full].to(value.device, value.dtype)):
+        whole = theirs[full].expand_as(value)  # a complex network's has two parts, both the same
+        if not torch.equal(value, whole.to(value.device, value.dtype)):
             raise ValueError(
                 f"store: '{full}' is shared by all models, and the model's differs from it; "
                 "superpose with bias_per_context=True and norms per context, or store a model "

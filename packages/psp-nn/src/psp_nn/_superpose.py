@@ -44,8 +44,9 @@ def superpose(
 
     Complex families make a complex network: weights and activations are complex, activation
     layers act on the real and the imaginary part apart, and the network's output is the real
-    part. Activations that a network calls as functions, rather than as layers, have no complex
-    form, and torch refuses them.
+    part. Activations that a network calls as functions, rather than as layers, have no such form:
+    torch refuses most of them, such as `relu` and `gelu`, but `tanh`, `sigmoid` and `silu` are
+    defined for complex numbers, too, as other functions than those of the parts.
 
     Args:
         net: Any network; it is left untouched.
@@ -104,6 +105,7 @@ def superpose(
     for name, module in chosen.items():
         if is_norm(module):
             turn.norm(module, name)
+    turn.check_ties(superposition)
     if turn.is_complex:
         for module in superposition.modules():
             apart = apart_class(type(module))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._arguments import check_net, checked_integer, several
@@ -109,6 +109,7 @@ def superpose_models(
         random_phases=False,
         **options,
     )
+    bases: dict[int, Tensor] = {}  # by the weight: tied ones have one, from before they are zero
     with torch.no_grad():
         for layer in superposed_layers(net):
             for name in layer.superposed:
@@ -119,7 +120,9 @@ def superpose_models(
                     )
                 weight = layer.stored(name)
                 if base is not None:
-                    layer.register_buffer(base_name(name), weight.detach().clone())
+                    if id(weight) not in bases:
+                        bases[id(weight)] = weight.detach().clone()
+                    layer.register_buffer(base_name(name), bases[id(weight)])
                 weight.zero_()
     for k, model in enumerate(nets):
         try:

@@ -114,6 +114,21 @@ class Turn:
         module.select(one(0))
         module.uses = Uses(self._recomputations)
 
+    def check_ties(self, net: nn.Module) -> None:
+        """Refuse a network in which somebody still holds a tensor that has been replaced.
+
+        Raises:
+            ValueError: If that is so: the two were tied, and would no longer be.
+        """
+        for path, module in net.named_modules():
+            for key, value in [*module._parameters.items(), *module._buffers.items()]:
+                if id(value) in self._replaced and value is not None:
+                    raise ValueError(
+                        f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to a norm or a bias "
+                        "that is to have an entry for each model; untie them in net, or leave "
+                        "that layer out with exclude."
+                    )
+
     def _superposed(self, module: Layer, name: str, key: str) -> tuple[nn.Parameter, Contexts]:
         weight = module._parameters[key]
         assert weight is not None

@@ -54,6 +54,8 @@ class Uses:
 
     def _note_forward(self, selected: Selection) -> None:
         self._last = selected
+        if not torch.is_grad_enabled():
+            return  # no backward pass will come here
         # Where tensors are saved as they are nothing is recomputed, and any context may follow.
         if torch._C._autograd._top_saved_tensors_default_hooks(True) is None:
             return
