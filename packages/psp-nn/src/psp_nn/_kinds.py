@@ -61,7 +61,7 @@ def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def run(layer: Layer, *args: Any, **kwargs: Any) -> Tensor:
         if not isinstance(layer.selected, PerSample):
             return forward(layer, *args, **kwargs)
-        given = {**dict(enumerate(args)), **kwargs}
+        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}  # by place or by name
         tensors = [key for key, value in given.items() if isinstance(value, Tensor)]
         if len(tensors) != 1:
             raise RuntimeError(

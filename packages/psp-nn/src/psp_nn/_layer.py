@@ -89,7 +89,7 @@ class Layer(Superposed):
         Raises:
             RuntimeError: If it has an entry per model and the batch mixes contexts.
         """
-        table = self._parameters.get(name)
+        table: Tensor | None = self._parameters.get(name)
         if table is None:
             table = self._buffers.get(name)
         if self._read is not None:
