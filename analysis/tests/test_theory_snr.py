@@ -80,3 +80,7 @@ def test_the_alignment_of_large_numbers_stays_in_range(dtype, scale):
         rtol=1e-2,
         atol=1e-4,
     )
+
+
+def test_one_model_has_no_noise_whatever_its_alignment():
+    assert snr(1024, 1, torch.tensor([0.0, 1.0])).tolist() == [math.inf, math.inf]

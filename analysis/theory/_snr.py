@@ -86,7 +86,7 @@ def snr(dim: Number, num_models: Number, squared_alignment: Number = 1.0) -> Ten
     others = at_least(1, "num_models", num_models) - 1
     share = _share_of_dim(squared_alignment, dim)
     check_broadcast(num_models=others.shape, dim=share.shape)
-    return share / others
+    return torch.where(others > 0, share / others, torch.inf)
 
 
 def largest_num_models(dim: Number, target_snr: Number, squared_alignment: Number = 1.0) -> Tensor:

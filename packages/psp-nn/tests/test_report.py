@@ -18,7 +18,7 @@ def test_every_layer_with_numbers_is_reported_with_what_became_of_it():
     told = report(net)
     reasons = {layer.name: layer.reason for layer in told.layers}
     assert reasons == {
-        "0": "BinaryContexts of 4 numbers",
+        "0": "BinaryContexts of 4 numbers; bias shared",
         "1": "weight, bias, running_mean, running_var, num_batches_tracked per context",
         "2": "shared: this class has no superposed form",
         "3": "shared: this class has no superposed form",

@@ -19,7 +19,8 @@ class LayerReport:
         name: Its dotted name.
         kind: Its class.
         superposed: Whether it holds a model for each context.
-        reason: Which contexts it uses, or why it was left as it was.
+        reason: Which contexts it uses, what each model has of its own and what all share, or why
+            it was left as it was.
         numbers_before: Real numbers stored in the original layer, buffers included.
         numbers_after: The same of the layer as it is now.
     """
@@ -94,7 +95,7 @@ def report(net: nn.Module) -> Report:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2))
         >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0, exclude="2")
         >>> print(report(net))
-        0  SuperposedLinear  BinaryContexts of 4 numbers                15
+        0  SuperposedLinear  BinaryContexts of 4 numbers; bias shared   15
         1  PReLU             shared: this class has no superposed form  1
         2  Linear            shared: left out by include or exclude     8
         1 of 3 layers hold 50 models; 24 numbers before, 24 now (1 times; apart the models ...
@@ -139,8 +140,11 @@ def _superposed(name: str, layer: Layer, seen: set[Tensor]) -> LayerReport:
     ]
     if layer.per_context:
         reasons.append(f"{', '.join(layer.per_context)} per context")
-    elif not layer.superposed:
-        reasons.append("shared: norms")
+    own = {*layer.superposed, *map(base_name, layer.superposed), *layer.per_context}
+    tensors = [*layer._parameters.items(), *layer._buffers.items()]
+    shared = [key for key, value in tensors if value is not None and key not in own]
+    if shared:
+        reasons.append(f"{', '.join(shared)} shared")
     kind = type(layer).__name__
     return LayerReport(
         name, kind, bool(layer.superposed or layer.per_context), "; ".join(reasons), before, after
