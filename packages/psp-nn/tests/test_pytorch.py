@@ -89,6 +89,17 @@ def test_every_family_compiles_whole(family, mlp):
 
 
 @pytest.mark.usefixtures("_fresh_compiler")
+def test_recurrent_layers_are_left_out_of_compiled_code_and_switch_contexts():
+    torch.manual_seed(0)
+    net, x = superposed(Recurrent().double()), torch.randn(4, 7, 8, dtype=torch.float64)
+    compiled = torch.compile(net, backend="eager")
+    for k in (2, 4, torch.tensor([2, 0, 4, 2])):
+        use_context(net, k)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(x), net(x))
+
+
+@pytest.mark.usefixtures("_fresh_compiler")
 def test_compiled_with_its_backward_pass_it_computes_the_same(mlp):
     net = superposed(mlp)
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
@@ -289,6 +300,15 @@ def transformer():
     return nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
 
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.read, self.step = nn.LSTM(8, 6, batch_first=True), nn.GRUCell(6, 4)
+
+    def forward(self, x):
+        return self.step(self.read(x)[0][:, -1])
+
+
 def a_training_step(net, x):
     optimiser = torch.optim.RMSprop(net.parameters())
     y = net(x)
@@ -349,7 +369,12 @@ def test_what_is_left_on_the_cpu_is_noticed_in_either_pass():
 
 @pytest.mark.parametrize(
     ("plain", "size"),
-    [(convolutional, (2, 3, 7, 7)), (transformer, (2, 5, 8)), (linear, (2, 5, 8))],
+    [
+        (convolutional, (2, 3, 7, 7)),
+        (transformer, (2, 5, 8)),
+        (linear, (2, 5, 8)),
+        (Recurrent, (2, 5, 8)),
+    ],
 )
 def test_everything_follows_to_another_device(plain, size):
     net = superposed(plain(), bias_per_context=True)

@@ -18,6 +18,12 @@ from psp_nn._infer_context import infer_context as infer_context
 from psp_nn._learn_contexts import learn_contexts as learn_contexts
 from psp_nn._linear import SuperposedLinear as SuperposedLinear
 from psp_nn._norm import Norms as Norms
+from psp_nn._recurrent import SuperposedGRU as SuperposedGRU
+from psp_nn._recurrent import SuperposedGRUCell as SuperposedGRUCell
+from psp_nn._recurrent import SuperposedLSTM as SuperposedLSTM
+from psp_nn._recurrent import SuperposedLSTMCell as SuperposedLSTMCell
+from psp_nn._recurrent import SuperposedRNN as SuperposedRNN
+from psp_nn._recurrent import SuperposedRNNCell as SuperposedRNNCell
 from psp_nn._report import LayerReport as LayerReport
 from psp_nn._report import Report as Report
 from psp_nn._report import report as report
@@ -47,9 +53,15 @@ __all__ = [
     "SuperposedConvTranspose2d",
     "SuperposedConvTranspose3d",
     "SuperposedEmbedding",
+    "SuperposedGRU",
+    "SuperposedGRUCell",
+    "SuperposedLSTM",
+    "SuperposedLSTMCell",
     "SuperposedLinear",
     "SuperposedModels",
     "SuperposedMultiheadAttention",
+    "SuperposedRNN",
+    "SuperposedRNNCell",
     "SynapticIntelligence",
     "fisher_diagonal",
     "infer_context",

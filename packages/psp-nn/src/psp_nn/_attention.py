@@ -86,12 +86,7 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
                 )
         selected = self.selected
         dim = 0 if self.batch_first else 1
-        if selected.batch_dim != dim:
-            raise ValueError(
-                f"layer '{self.layer_name}' has batch_first={self.batch_first}, so that its "
-                f"samples lie along dimension {dim}, but the batch mixes contexts along "
-                f"batch_dim={selected.batch_dim}; pass batch_dim={dim} to use_context."
-            )
+        selected.check_batch_first(dim, self.layer_name, batch_first=self.batch_first)
         for x in (query, key, value):
             # Without a batch, of two dimensions, there are positions where the samples would lie.
             selected.check(x, self.layer_name, trailing=1 if x.dim() == 3 else x.dim())

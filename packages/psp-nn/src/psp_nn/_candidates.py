@@ -59,7 +59,8 @@ def _check_parameters(name: str, module: nn.Module, superposed: type[Layer]) -> 
     for value in module.parameters(recurse=False):
         if isinstance(value, nn.parameter.UninitializedParameter):
             raise ValueError(f"superpose: layer '{name}' has no weights yet; run net once first.")
-    for key in (*superposed.weights, *superposed.tables, *superposed.biases):
+    weights, biases = superposed.weights_of(module), superposed.biases_of(module)
+    for key in (*weights, *superposed.tables, *biases):
         computed = (
             is_parametrized(module, key)
             or isinstance(module.__dict__.get(key), Tensor)  # as older hooks leave it
@@ -77,7 +78,7 @@ def _check_ties(net: nn.Module, chosen: dict[str, type[Layer]]) -> None:
     sights: dict[nn.Parameter, tuple[str, object]] = {}
     for path, superposed in chosen.items():
         module = net.get_submodule(path)
-        for key in superposed.weights:
+        for key in superposed.weights_of(module):
             weight = module._parameters.get(key)
             if weight is None:
                 continue
@@ -94,7 +95,10 @@ def _check_ties(net: nn.Module, chosen: dict[str, type[Layer]]) -> None:
                     "them in net, or leave both layers out with exclude."
                 )
     superposed_keys = {
-        (net.get_submodule(path), key) for path, kind in chosen.items() for key in kind.weights
+        (module, key)
+        for path, kind in chosen.items()
+        for module in [net.get_submodule(path)]
+        for key in kind.weights_of(module)
     }
     for path, module in net.named_modules():
         for key, value in module._parameters.items():

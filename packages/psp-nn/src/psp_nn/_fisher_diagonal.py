@@ -190,11 +190,20 @@ def _of_each_sample(net: nn.Module, names: list[str], x: Tensor) -> Iterator[tup
         logits = functional_call(net, values | parameters, (x.unsqueeze(0),))
         return torch.log_softmax(logits, -1)[0].index_select(0, label.reshape(1)).squeeze()
 
-    each_sample = vmap(grad(log_probability), in_dims=(None, 0, None))
+    of_one = grad(log_probability)
+
+    def of_each(x: Tensor, label: Tensor) -> Values:
+        try:
+            found: Values = vmap(of_one, in_dims=(None, 0, None))(wanted, x, label)
+            return found
+        except RuntimeError:  # torch has kernels that it cannot map, the recurrent ones among them
+            alone = [of_one(wanted, sample, label) for sample in x]
+            return {name: torch.stack([each[name] for each in alone]) for name in names}
+
     with torch.no_grad():
         probabilities = net(x).softmax(-1)
     for label, probability in enumerate(probabilities.unbind(-1)):
-        gradients = each_sample(wanted, x, torch.tensor(label, device=x.device))
+        gradients = of_each(x, torch.tensor(label, device=x.device))
         for name, gradient in gradients.items():
             value = squared(gradient)
             yield name, torch.tensordot(probability.to(value), value, dims=1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from psp_nn import _convolution as convolution
 from psp_nn import _norm as norm
+from psp_nn import _recurrent as recurrent
 from psp_nn._attention import SuperposedMultiheadAttention
 from psp_nn._embedding import SuperposedEmbedding
 from psp_nn._layer import Layer
@@ -24,6 +25,12 @@ KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
     (nn.ConvTranspose3d, convolution.SuperposedConvTranspose3d),
     (nn.MultiheadAttention, SuperposedMultiheadAttention),
     (nn.Embedding, SuperposedEmbedding),
+    (nn.RNN, recurrent.SuperposedRNN),
+    (nn.LSTM, recurrent.SuperposedLSTM),
+    (nn.GRU, recurrent.SuperposedGRU),
+    (nn.RNNCell, recurrent.SuperposedRNNCell),
+    (nn.LSTMCell, recurrent.SuperposedLSTMCell),
+    (nn.GRUCell, recurrent.SuperposedGRUCell),
     (nn.modules.batchnorm._BatchNorm, norm.SuperposedBatchNorm),
     (nn.modules.instancenorm._InstanceNorm, norm.SuperposedInstanceNorm),
     (nn.GroupNorm, norm.SuperposedGroupNorm),

@@ -34,6 +34,16 @@ class Layer(Superposed):
     _read: dict[str, Any] | None = None
     _loads: bool = False
 
+    @classmethod
+    def weights_of(cls, module: nn.Module) -> tuple[str, ...]:
+        """`weights`, for kinds of layers of which not all have the same."""
+        return cls.weights
+
+    @classmethod
+    def biases_of(cls, module: nn.Module) -> tuple[str, ...]:
+        """Likewise `biases`."""
+        return cls.biases
+
     # How a kind of layer sees its weights as rows; the default is a matrix (out, dim).
 
     def rows(self, name: str, weight: Tensor) -> Tensor:
@@ -47,6 +57,9 @@ class Layer(Superposed):
     def replace_family(self, name: str, contexts: Contexts) -> None:
         """Use other contexts for a parameter."""
         self._modules[contexts_name(name)] = contexts
+
+    def forget_plain(self) -> None:
+        """Drop what the plain layer kept of its parameters beside them."""
 
     # Reading the model in use.
 
@@ -207,13 +220,16 @@ class Layer(Superposed):
         Raises:
             RuntimeError: If it would be replaced by a parameter, which is of one model.
         """
+        self._check_replaced(name, value)
+        super().__setattr__(name, value)
+
+    def _check_replaced(self, name: str, value: Any) -> None:
         held = (*self.__dict__.get("superposed", ()), *self.__dict__.get("per_context", ()))
         if name in held and isinstance(value, nn.Parameter) and not self._loads:
             raise RuntimeError(
                 f"'{name}' of layer '{self.layer_name}' holds all models, and cannot be replaced "
                 f"by a parameter; put a model in with store, or change stored('{name}') in place."
             )
-        super().__setattr__(name, value)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self.__dict__["_loads"] = True  # load_state_dict(…, assign=True) replaces parameters
@@ -247,16 +263,17 @@ def one(index: int | Tensor) -> One:
 
 def superposed_parameter(name: str) -> Any:
     """An attribute of a layer class that reads as the model in use; see `Superposed`."""
-    return property(lambda layer: _read(layer.retrieved, name))
+    return property(lambda layer: read(layer.retrieved, name))
 
 
 def entry_per_context(name: str) -> Any:
     """An attribute of a layer class that is shared, or has an entry per model."""
-    return property(lambda layer: _read(layer.entry, name))
+    return property(lambda layer: read(layer.entry, name))
 
 
-def _read(read: Callable[[str], Any], name: str) -> Any:
+def read(reads: Callable[[str], Any], name: str) -> Any:
+    """What `reads` gives, for an attribute: errors that a module would take for its absence end."""
     try:
-        return read(name)
+        return reads(name)
     except AttributeError as error:  # for which a module would look among its parameters
         raise RuntimeError(f"'{name}' cannot be read as that of one model: {error}") from error

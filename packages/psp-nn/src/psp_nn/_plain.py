@@ -42,6 +42,8 @@ def forget(layer: Layer) -> None:
     for name in _KEPT_BY_SUPERPOSED:
         layer.__dict__.pop(name, None)
     set_class(layer, plain_class(type(layer)))
+    if isinstance(layer, nn.RNNBase):
+        layer._init_flat_weights()  # it keeps a list of its parameters
 
 
 def set_class(layer: nn.Module, kind: type[nn.Module]) -> None:

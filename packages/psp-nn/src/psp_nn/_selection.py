@@ -69,6 +69,19 @@ class PerSample:
         if x.shape[: x.dim() - trailing].count(len(self.index)) > 1:
             self._doubt(x, layer)
 
+    def check_batch_first(self, dim: int, layer: str, *, batch_first: bool) -> None:
+        """Refuse a stated dimension that is not the one which a layer itself declares, `dim`.
+
+        Raises:
+            ValueError: If that is so.
+        """
+        if self.batch_dim != dim:
+            raise ValueError(
+                f"layer '{layer}' has batch_first={batch_first}, so that its samples lie along "
+                f"dimension {dim}, but the batch mixes contexts along "
+                f"batch_dim={self.batch_dim}; pass batch_dim={dim} to use_context."
+            )
+
     def _doubt(self, x: Tensor, layer: str) -> None:
         """Another dimension of x has the same length, so that the right length proves nothing."""
         if torch.compiler.is_compiling():

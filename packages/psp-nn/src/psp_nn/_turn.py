@@ -63,14 +63,15 @@ class Turn:
         """Superpose the weights of a layer."""
         superposed = superposed_class(type(module))
         assert superposed is not None
-        weights = tuple(key for key in superposed.weights if _tensor(module, key) is not None)
-        biases = [key for key in superposed.biases if _tensor(module, key) is not None]
+        weights = _there(module, superposed.weights_of(module))
+        biases = _there(module, superposed.biases_of(module))
         module.__class__ = superposed
         assert isinstance(module, Layer)
+        module.forget_plain()
         module.layer_name = name
         module.num_contexts = self._options.num_contexts
         module.superposed = weights
-        module.per_context = tuple(biases) if self._options.bias_per_context else ()
+        module.per_context = biases if self._options.bias_per_context else ()
         if hasattr(module, "per_channel"):
             module.__dict__["per_channel"] = self._options.per_channel
         for key in weights:
@@ -97,13 +98,13 @@ class Turn:
             use_batch_statistics(module)
         superposed = superposed_class(type(module))
         assert superposed is not None
-        tables = [key for key in superposed.tables if _tensor(module, key) is not None]
+        tables = _there(module, superposed.tables)
         module.__class__ = superposed
         assert isinstance(module, Layer)
         module.layer_name = name
         module.num_contexts = self._options.num_contexts
         module.superposed = ()
-        module.per_context = tuple(tables) if norms is Norms.PER_CONTEXT else ()
+        module.per_context = tables if norms is Norms.PER_CONTEXT else ()
         each_model = (self._options.num_contexts,) if norms is Norms.PER_CONTEXT else ()
         each_part = (2,) if self.is_complex else ()
         for key in tables if each_model + each_part else ():
@@ -213,6 +214,10 @@ def is_norm(module: nn.Module) -> bool:
     """Whether a layer has a superposed form in which no weight is superposed."""
     superposed = superposed_class(type(module))
     return superposed is not None and not superposed.weights
+
+
+def _there(module: nn.Module, keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for key in keys if _tensor(module, key) is not None)
 
 
 def _tensor(module: nn.Module, key: str) -> Tensor | None:
