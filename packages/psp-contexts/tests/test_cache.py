@@ -1,7 +1,11 @@
 """What is drawn is a cache: it costs nothing before use, and never more than its bound."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from psp_contexts import BinaryContexts, PermutationContexts, RotationContexts
 from psp_contexts._cache import OVERHEAD, OperandCache
@@ -114,3 +118,38 @@ def test_an_unfilled_family_compiles_with_a_break_in_the_graph(context):
     compiled = torch.compile(lambda x, context: contexts.bind(x, context), backend="eager")
     expected = BinaryContexts(4, 3, seed=0).bind(x, context)
     assert torch.equal(compiled(x, context), expected)
+
+
+@pytest.mark.parametrize("family", FIXED_FAMILIES, ids=family_name)
+def test_a_filled_family_compiles_whole(family):
+    torch.compiler.reset()
+    contexts, x = family(8, 3, seed=0), torch.randn(2, 8)
+    contexts.fill(x)
+    compiled = torch.compile(lambda x: contexts.bind(x, 1), backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), contexts.bind(x, 1))
+
+
+@pytest.mark.parametrize("kept", [2**30, 4096], ids=["table", "recent"])
+def test_threads_that_share_a_family_get_its_contexts(kept, monkeypatch):
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        index, x = torch.arange(20), torch.ones(20, 32)
+        expected = BinaryContexts(32, 20, seed=0).bind(x, index)
+        for _ in range(10):
+            contexts = BinaryContexts(32, 20, seed=0)
+            contexts.cache_bytes = kept
+            with ThreadPoolExecutor(4) as pool:
+                found = list(pool.map(lambda _, c=contexts: c.bind(x, index), range(8)))
+            assert all(torch.equal(each, expected) for each in [*found, contexts.bind(x, index)])
+    finally:
+        sys.setswitchinterval(switch)
+
+
+def test_fake_parameters_leave_nothing_in_the_cache_of_real_ones():
+    contexts = BinaryContexts(4, 3, seed=0)
+    with FakeTensorMode():
+        contexts.store(torch.nn.Parameter(torch.empty(2, 4)), 1)
+    weight = torch.ones(2, 4)
+    expected = BinaryContexts(4, 3, seed=0).store(weight, 1)
+    assert torch.equal(contexts.store(torch.nn.Parameter(weight), 1), expected)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -165,3 +166,18 @@ def test_draws_are_distributed_as_they_say():
     for order in set(orders):
         assert abs(orders.count(order) - 1000) < 5 * math.sqrt(6000 * 5 / 36)
     assert len(set(orders)) == 6
+
+
+def test_a_checksum_tells_what_all_contexts_share(monkeypatch):
+    before = OnePowerContexts(4, 10, seed=0).checksum()
+    monkeypatch.setattr(
+        OnePowerContexts, "shared_phases", lambda self: torch.zeros(4, dtype=torch.float64)
+    )
+    assert OnePowerContexts(4, 10, seed=0).checksum() != before
+
+
+def test_the_largest_and_the_smallest_word_give_finite_numbers(monkeypatch):
+    words = np.array([0, 2**64 - 1], dtype=np.uint64)
+    monkeypatch.setattr(Source, "words", lambda self, index, count: words[:count])
+    units = Source("any")._units(0, 2)
+    assert 0 < units[0] < units[1] < 1

@@ -5,6 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from psp_data import Images
+
 # The machine may be busy, and a failure should be that of the change and not of the day.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
@@ -109,3 +111,10 @@ def test_an_image_set_prints_in_one_line(numbered):
     assert repr(numbered(3)) == (
         "Images('numbered': 3 train and 3 test images of shape (1, 4, 4), 3 classes, on cpu)"
     )
+
+
+def test_a_head_has_an_output_for_labels_that_only_the_test_images_have():
+    pixels = torch.zeros(10, 1, 4, 4, dtype=torch.uint8)
+    images = Images("own", pixels[:5], torch.arange(5), pixels, torch.arange(10))
+    assert images.classes == (0, 1, 2, 3, 4)
+    assert images.num_classes == 10

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psp_data import RotatingStream
+from psp_data import Images, RotatingStream
 from psp_data._rotate import rotate
 
 # The machine may be busy, and a failure should be that of the change and not of the day.
@@ -111,3 +111,13 @@ def test_a_turn_of_more_parts_than_steps_is_refused(numbered, name):
 def test_a_turn_of_no_parts_is_refused(numbered, name):
     with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
         RotatingStream(numbered(6), **{name: 0}, batch_size=3)
+
+
+def test_images_that_do_not_lie_in_one_piece_are_turned_the_same():
+    drawn = torch.randint(0, 256, (40, 8, 8, 3), dtype=torch.uint8)
+    pixels, labels = drawn.permute(0, 3, 1, 2), torch.arange(40) % 10
+    apart = RotatingStream(Images("own", pixels, labels, pixels, labels), batch_size=8)
+    whole = pixels.contiguous()
+    together = RotatingStream(Images("own", whole, labels, whole, labels), batch_size=8)
+    assert torch.equal(apart.test_set(3)[0], together.test_set(3)[0])
+    assert torch.equal(apart.test_set_at(45.0)[0], together.test_set_at(45.0)[0])

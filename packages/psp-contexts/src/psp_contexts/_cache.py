@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from threading import RLock
 
 import torch
 from torch import Tensor
@@ -38,6 +39,7 @@ class OperandCache:
         self._table: Operands | None = None
         self._filled = bytearray()  # a flag per row of the table
         self._missing = num_contexts
+        self._lock = RLock()  # several threads may serve batches with one family
 
     @property
     def complete(self) -> bool:
@@ -55,7 +57,7 @@ class OperandCache:
             raise MemoryError(
                 f"all {self._num_contexts} contexts together take "
                 f"{_bytes(first) * self._num_contexts:,} bytes, more than the {self._max_bytes:,} "
-                "of cache_bytes; use fewer contexts or raise cache_bytes."
+                "of cache_bytes; use fewer contexts, or raise cache_bytes before any is used."
             )
         if self._missing:
             for index in range(self._num_contexts):
@@ -63,6 +65,15 @@ class OperandCache:
 
     def one(self, index: int) -> Operands:
         """The operands of one context."""
+        # That all are there is asked first: a compiler does not look into the flags.
+        if not self.complete and (self._table is None or not self._filled[index]):
+            with self._lock:
+                return self._kept(index)
+        assert self._table is not None
+        return Operands([part[index] for part in self._table])
+
+    def _kept(self, index: int) -> Operands:
+        """The operands of one context, from now on kept; by one thread at a time."""
         if self._table is None:
             if index in self._recent:
                 self._recent.move_to_end(index)
@@ -70,11 +81,11 @@ class OperandCache:
             made = self._made(index)
             if _bytes(made) * self._num_contexts > self._max_bytes:
                 return self._remember(index, made)
+            self._filled = bytearray(self._num_contexts)  # before the table, by which one goes
             with torch.inference_mode(False):
                 self._table = Operands(
                     [part.new_empty(self._num_contexts, *part.shape) for part in made]
                 )
-            self._filled = bytearray(self._num_contexts)
             self._put(index, made)
         elif not self._filled[index]:
             self._put(index, self._made(index))

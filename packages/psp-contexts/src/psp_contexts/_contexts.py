@@ -33,9 +33,10 @@ class Contexts(nn.Module, ABC):
     device, whatever `num_contexts` is and whichever were used before. So nothing of a fixed
     family is saved; what has been drawn is a cache of at most `cache_bytes` per dtype and device.
 
-    A new family says which numbers name one context (`_draw`), what it makes of them once
-    (`_operands`), and how they act (`_bind`, `_unbind`, `_matrix`), all on checked arguments;
-    `psp_contexts.testing` then holds it to the laws.
+    A new family says which numbers name one context (`_draw`) and how many those are
+    (`numbers_per_context`), what it makes of them once (`_operands`), and how they act (`_bind`,
+    `_unbind`, `_matrix`; `_store` and `_retrieve`, too, where the inverse is not the transpose),
+    all on checked arguments; `psp_contexts.testing` then holds it to the laws.
 
     Args:
         dim: Length of the vectors, 1 to 2³².
@@ -76,7 +77,7 @@ class Contexts(nn.Module, ABC):
         self.name = checked_text("name", name)
         self._caches: dict[tuple[object, ...], OperandCache] = {}
 
-    # The five things that a family defines.
+    # What a family defines.
 
     @abstractmethod
     def _draw(self, index: int) -> tuple[Tensor, ...]:
@@ -180,7 +181,8 @@ class Contexts(nn.Module, ABC):
         """What the verbs make of a context, to be passed in its place when it is used often.
 
         The verbs then ask nothing: no bounds, no cache, which suits small layers and tracing.
-        Not kept up to date: of learned contexts it holds the values of now.
+        Not kept up to date: of learned contexts it holds the values of now. Not to be written to:
+        of fixed ones it is what the family itself uses.
 
         Args:
             like: A tensor with the dtype and device of what will be bound.
@@ -247,7 +249,7 @@ class Contexts(nn.Module, ABC):
         """Draw every context now, for the dtype and device of `like`.
 
         A later lookup is then one gather, with no question that depends on the data, as
-        `torch.compile` and `torch.export` need.
+        `torch.compile` needs; for `torch.export` pass on what `look_up` returns.
 
         Raises:
             MemoryError: If the contexts take more than `cache_bytes`.
@@ -272,6 +274,10 @@ class Contexts(nn.Module, ABC):
     def numbers_per_context(self) -> int:
         """How many numbers one more context takes, in closed form."""
 
+    def _shared(self) -> tuple[Tensor, ...]:
+        """What all contexts are made from beside what is drawn for each."""
+        return ()
+
     def spec(self) -> dict[str, Any]:
         """What names this family: enough to build it again, as plain JSON values."""
         return {
@@ -290,10 +296,9 @@ class Contexts(nn.Module, ABC):
         contexts it says where they start; what they have learned is in the state dict.
         """
         digest = hashlib.blake2b(json.dumps(self.spec(), sort_keys=True).encode(), digest_size=16)
-        for index in (0, self.num_contexts - 1):
-            for part in self.draw(index):
-                numbers = part.detach().double().mul(2.0**12).round().long()
-                digest.update(numbers.numpy().astype("<i8").tobytes())
+        for part in (*self._shared(), *self.draw(0), *self.draw(self.num_contexts - 1)):
+            numbers = part.detach().double().mul(2.0**12).round().long()
+            digest.update(numbers.numpy().astype("<i8").tobytes())
         return digest.hexdigest()
 
     # Lookup and validation, shared by all.
@@ -302,8 +307,9 @@ class Contexts(nn.Module, ABC):
         return Source(type(self).__name__, self.name, self.seed, *part)
 
     def _cache(self, like: Tensor) -> OperandCache:
-        # The type keeps fake tensors, which hold no data, out of the real ones' cache.
-        kind = Tensor if isinstance(like, nn.Parameter) else type(like)
+        # The type keeps fake tensors, which hold no data, out of the real ones' cache; that a
+        # fake one is a parameter does not show in its type.
+        kind = Tensor if type(like) is nn.Parameter else type(like)
         key = (like.dtype, like.device, kind)
         if key not in self._caches:
             dtype, device = self._dtype(like.dtype), like.device
@@ -312,7 +318,8 @@ class Contexts(nn.Module, ABC):
                 made = self._operands(self.draw(index), dtype)
                 return Operands([part.to(device) for part in made])
 
-            self._caches[key] = OperandCache(make, self.num_contexts, self.cache_bytes)
+            cache = OperandCache(make, self.num_contexts, self.cache_bytes)
+            return self._caches.setdefault(key, cache)  # another thread may have been faster
         return self._caches[key]
 
     def _dtype(self, dtype: torch.dtype) -> torch.dtype:

@@ -28,6 +28,9 @@ class OnePowerContexts(ComplexContexts):
         """The power alone; the phases are shared by all contexts."""
         return (torch.tensor(float(index), dtype=torch.float64, device="cpu"),)
 
+    def _shared(self) -> tuple[Tensor, ...]:
+        return (self.shared_phases(),)
+
     @property
     def numbers_per_context(self) -> int:
         """See `Contexts.numbers_per_context`."""

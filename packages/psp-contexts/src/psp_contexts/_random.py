@@ -8,11 +8,15 @@ its number of threads, and agrees to rounding between linear algebra libraries.
 
 import hashlib
 import math
+from threading import Lock
 
 import numpy as np
 import torch
 from scipy.special import ndtri
 from torch import Tensor
+
+_ALONE = Lock()
+"""Held while the number of threads, which the whole process shares, is another."""
 
 
 class Source:
@@ -56,15 +60,18 @@ class Source:
         Haar (Mezzadri 2006, the paper's reference 13; what `scipy.stats.ortho_group` does).
         """
         gaussian = torch.from_numpy(ndtri(self._units(index, blocks * size * size)))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # LAPACK's last bit depends on the number of threads
-        try:
-            q, r = torch.linalg.qr(gaussian.view(blocks, size, size))
-        finally:
-            torch.set_num_threads(threads)
+        with _ALONE:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # LAPACK's last bit depends on the number of threads
+            try:
+                q, r = torch.linalg.qr(gaussian.view(blocks, size, size))
+            finally:
+                torch.set_num_threads(threads)
         haar: Tensor = q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
         return haar
 
     def _units(self, index: int, count: int) -> np.ndarray:
         """Uniform on (0, 1), the middle of one of 2**53 cells each, float64."""
-        return ((self.words(index, count) >> np.uint64(11)) + 0.5) * 2.0**-53
+        units = ((self.words(index, count) >> np.uint64(11)) + 0.5) * 2.0**-53
+        # The middle of the last one is rounded to 1.
+        return np.asarray(np.minimum(units, 1 - 2.0**-53))

@@ -120,7 +120,7 @@ class Images:
     @property
     def num_classes(self) -> int:
         """How many outputs a head needs for these labels: the largest label, and one."""
-        return self.classes[-1] + 1
+        return int(max(labels.max() for labels in (self.train_labels, self.test_labels))) + 1
 
     def to(self, device: torch.device | str) -> "Images":
         """The same images on `device`; no copy if they lie there already.

@@ -34,7 +34,7 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     count, channels, height, width = images.shape
     grid = _sampling_grid(height, width, degrees).to(images.device)
     turned = F.grid_sample(
-        floats.view(1, count * channels, height, width), grid[None], align_corners=False
+        floats.reshape(1, count * channels, height, width), grid[None], align_corners=False
     )
     return turned.view(images.shape)
 
