@@ -3,6 +3,7 @@
 The values below were computed once and never change: a saved superposition depends on them.
 """
 
+import enum
 import math
 import os
 import subprocess
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from psp_contexts import (
     BinaryContexts,
+    BlockRotationContexts,
     ComplexContexts,
     KroneckerRotationContexts,
     LocalMixContexts,
@@ -119,6 +121,26 @@ def test_rotations_are_golden():
     assert kronecker[0].tolist() == pytest.approx(
         [0.8455866349474, -0.1883228316079, -0.4875718513419, -0.108588414081], abs=1e-12
     )
+
+
+def test_block_rotations_are_golden():
+    rotation = BlockRotationContexts(6, 10, seed=1, name="layers.0").matrix(7)
+    assert rotation[4:, 4:].flatten().tolist() == pytest.approx(
+        [0.478057290239, -0.8783286556007, -0.8783286556007, -0.478057290239], abs=1e-12
+    )
+    assert rotation[4:, :4].abs().max() == 0
+    assert BlockRotationContexts(128, 10, seed=1).block_size == 8
+
+
+class Name(str, enum.Enum):  # noqa: UP042 — of a StrEnum, str() is its text anyway
+    LAYER = "layers.0"
+
+
+def test_a_name_that_is_a_member_of_an_enum_is_its_text():
+    named = BinaryContexts(32, 3, seed=0, name=Name.LAYER)
+    plain = BinaryContexts(32, 3, seed=0, name="layers.0")
+    assert torch.equal(named.matrix(1), plain.matrix(1))
+    assert named.spec() == plain.spec()
 
 
 def test_other_processes_draw_the_same_bits_whatever_their_hash_and_threads():

@@ -178,3 +178,8 @@ def test_split_takes_the_classes_that_are_there(classed):
 def test_a_split_that_does_not_come_out_even_is_refused(classed, count, message):
     with pytest.raises(ValueError, match=f"classes_per_task{message}"):
         split(classed(4), count)
+
+
+def test_classes_without_an_order_are_refused(classed):
+    with pytest.raises(TypeError, match=r"tasks\[0\] must be a pair .* a list, whose order is"):
+        IncrementalStream([(classed(8), {7, 3})], batch_size=10)

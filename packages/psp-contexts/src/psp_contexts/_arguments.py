@@ -65,7 +65,7 @@ def checked_text(argument: str, value: Any) -> str:
         raise ValueError(
             f"{argument}={value!r} has no UTF-8 form (a lone surrogate); pass whole characters."
         ) from None
-    return value
+    return str.__str__(value)  # a member of an Enum would be drawn from under its name
 
 
 def checked_flag(argument: str, value: Any) -> bool:

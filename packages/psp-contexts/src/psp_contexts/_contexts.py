@@ -111,7 +111,8 @@ class Contexts(nn.Module, ABC):
                 `look_up` gave for it, which is taken unchecked.
 
         Returns:
-            Shape and dtype of x; complex families promote a real x.
+            Shape and dtype of x; complex families promote a real x. Under autocast, families that
+            multiply matrices give the dtype of a product.
 
         Raises:
             IndexError: If an index is not in 0..num_contexts-1; negative ones are not.

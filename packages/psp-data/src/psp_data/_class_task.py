@@ -1,7 +1,7 @@
 """One task of an incremental stream: some classes of one set."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import torch
@@ -36,10 +36,15 @@ class ClassTask:
 def checked_task(where: str, task: object) -> tuple[Images, tuple[int, ...]]:
     """A pair of images and classes; `where` is how an error names the task."""
     pair = tuple(task) if isinstance(task, list | tuple) else ()
-    if len(pair) != 2 or not isinstance(pair[0], Images) or not isinstance(pair[1], Iterable):
+    if (
+        len(pair) != 2
+        or not isinstance(pair[0], Images)
+        or not isinstance(pair[1], Iterable)
+        or isinstance(pair[1], Set)  # without an order, and so without labels
+    ):
         raise TypeError(
             f"{where} must be a pair (images, classes), but is {str(task)[:60]}; pass "
-            "(load('digits'), [0, 1]), for example."
+            "(load('digits'), [0, 1]), for example: a list, whose order is that of the labels."
         )
     return pair[0], _checked_classes(where, *pair)
 
