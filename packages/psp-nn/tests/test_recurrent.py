@@ -113,6 +113,17 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(name, stateful):
             torch.testing.assert_close(all_.narrow(along, n, 1), one)
 
 
+@pytest.mark.parametrize("name", [*LAYERS, *CELLS])
+def test_hooks_run_once_for_a_mixed_batch(name):
+    layer = built({**LAYERS, **CELLS}[name])
+    seen = []
+    layer.register_forward_hook(lambda layer, args, output: seen.append(args[0].shape))
+    x = inputs(layer)
+    with use_context(layer, CONTEXT, batch_dim=sample_dim(layer)):
+        layer(x)
+    assert seen == [x.shape]
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_sequences_as_long_as_the_batch_mix_contexts(name):
     layer = built(LAYERS[name])

@@ -90,11 +90,10 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         for x in (query, key, value):
             # Without a batch, of two dimensions, there are positions where the samples would lie.
             selected.check(x, self.layer_name, trailing=1 if x.dim() == 3 else x.dim())
-        outputs, weights, positions = [], [], []
+        places = selected.places(query.device)
+        outputs, weights = [], []
         with each_alone(self) as select:
-            for k in selected.index.unique().tolist() or [0]:  # without samples any model serves
-                at = (selected.index == k).nonzero().squeeze(1).to(query.device)
-                positions.append(at)
+            for k, at in places:
                 # Self-attention passes one tensor thrice, and the layer looks whether it does.
                 parts = {id(x): x.index_select(dim, at) for x in (query, key, value)}
                 select(k)
@@ -110,7 +109,7 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
                 outputs.append(y)
                 if w is not None:
                     weights.append(w)
-        back = torch.cat(positions).argsort()
+        back = torch.cat([at for _, at in places]).argsort()
         output = torch.cat(outputs, dim).index_select(dim, back)
         return output, torch.cat(weights).index_select(0, back) if need_weights else None
 

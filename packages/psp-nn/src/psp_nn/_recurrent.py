@@ -39,15 +39,13 @@ class _WithState(Layer):
                     f"the batch mixes contexts; pass one with the {len(selected.index)} samples "
                     f"along dimension {state_dim}."
                 )
-        positions, results = [], []
+        places, results = selected.places(x.device), []
         with each_alone(self) as select:
-            for k in selected.index.unique().tolist() or [0]:  # without samples any model serves
-                at = (selected.index == k).nonzero().squeeze(1).to(x.device)
-                positions.append(at)
+            for k, at in places:
                 select(k)
                 states = None if hx is None else _at(hx, state_dim, at)
-                results.append(tree_flatten(self(x.index_select(dim, at), states)))
-        back = torch.cat(positions).argsort()
+                results.append(tree_flatten(self.forward(x.index_select(dim, at), states)))
+        back = torch.cat([at for _, at in places]).argsort()
         structure = results[0][1]
         parts = list(zip(*(leaves for leaves, _ in results), strict=True))
         # A cell gives states alone, a layer its output before them.

@@ -102,6 +102,14 @@ class PerSample:
             "or take a batch of another length."
         )
 
+    def places(self, device: torch.device) -> list[tuple[int, Tensor]]:
+        """The contexts that occur, each with the positions of its samples, shape (n,).
+
+        Without samples there is one, of none, which any model may serve.
+        """
+        present = self.index.unique().tolist() or [0]
+        return [(k, (self.index == k).nonzero().squeeze(1).to(device)) for k in present]
+
     def rows(self, table: Tensor) -> Tensor:
         """The entries of a table (K, …) that belong to the samples, shape (batch, …)."""
         return table.index_select(0, self.index.to(table.device))
