@@ -12,7 +12,7 @@ from experiments.runner.files import DamagedFile, digest_of, write_whole
 
 State = dict[str, Any]
 
-_HEAD = b"superposition checkpoint 2\n"
+_HEAD = b"superposition checkpoint 3\n"
 
 
 class Checkpoint:

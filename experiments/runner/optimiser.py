@@ -4,21 +4,25 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def rmsprop(
     parameters: Iterable[nn.Parameter], lr: float, alpha: float = 0.99, eps: float = 1e-8
 ) -> torch.optim.Optimizer:
-    """The optimiser of the paper's experiments, fused where torch can fuse it.
+    """The optimiser of the paper's experiments, in one pass and with little around it.
 
-    torch has no fused RMSprop. Its fused Adam is one, to rounding, without a first moment
-    (β₁ = 0) and with so many steps counted already that no bias is left to correct. It takes
-    half the time of `torch.optim.RMSprop`, and a third for complex weights, whose parts are
-    trained as the two real numbers that they are.
+    torch has no fused RMSprop. The kernel of its fused Adam is one, to rounding: without a first
+    moment (β₁ = 0, its mean is then the gradient, and shares its memory) and with so many steps
+    counted that no bias is left to correct. It takes half the time of `torch.optim.RMSprop`, and
+    a third for complex weights, whose parts are trained as the two real numbers that they are.
+
+    What torch's own optimisers look at before every step (groups of devices and precisions,
+    schedules, graphs) is left out: for a net of 256 units it takes as long as a quarter of the
+    matrix products.
 
     Args:
-        parameters: What to train.
+        parameters: What to train, on one device and of one precision.
         lr: The learning rate.
         alpha: How much of the mean square is kept from step to step.
         eps: Added to the root of the mean square.
@@ -34,32 +38,51 @@ def rmsprop(
         Parameter containing:
         tensor([-1.0000,  1.0000], requires_grad=True)
     """
-    return _FusedRMSprop(list(parameters), lr, alpha, eps)
+    return _FusedRMSprop(list(parameters), lr=lr, alpha=alpha, eps=eps)
 
 
-class _FusedRMSprop(torch.optim.Adam):
-    def __init__(self, trained: list[nn.Parameter], lr: float, alpha: float, eps: float) -> None:
-        self._complex = {
-            parameter: torch.view_as_real(parameter.detach())
-            for parameter in trained
-            if parameter.is_complex()
-        }
-        real = [self._complex.get(parameter, parameter) for parameter in trained]
-        super().__init__(real, lr=lr, betas=(0.0, alpha), eps=eps, fused=True)
-        for parameter in real:
+class _FusedRMSprop(torch.optim.Optimizer):
+    def __init__(self, trained: list[nn.Parameter], **settings: float) -> None:
+        # Told that it is fused, torch takes a loaded count of steps to its parameter's device.
+        super().__init__(trained, {**settings, "fused": True})
+        for parameter in trained:
             self.state[parameter] = {
                 "step": torch.tensor(1e9, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
+                "square": torch.zeros_like(_real(parameter.detach())),
             }
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        super().zero_grad(set_to_none)
-        for parameter in self._complex:
-            parameter.grad = None
+        if not set_to_none:
+            return super().zero_grad(set_to_none)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
+    @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        for parameter, view in self._complex.items():
-            gradient = parameter.grad
-            view.grad = None if gradient is None else torch.view_as_real(gradient.resolve_conj())
-        return super().step(closure)
+        for group in self.param_groups:
+            trained = [each for each in group["params"] if each.grad is not None]
+            if not trained:
+                continue
+            states = [self.state[each] for each in trained]
+            gradients = [_real(each.grad) for each in trained]
+            torch._fused_adam_(
+                [_real(each) for each in trained],
+                gradients,
+                gradients,  # the first moment: without memory it is the gradient
+                [state["square"] for state in states],
+                [],
+                [state["step"] for state in states],
+                lr=group["lr"],
+                beta1=0.0,
+                beta2=group["alpha"],
+                weight_decay=0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+
+
+def _real(value: Tensor) -> Tensor:
+    """Complex numbers as pairs of real ones, in the same memory."""
+    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value

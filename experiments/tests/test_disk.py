@@ -62,8 +62,8 @@ def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path, undisturbed, co
     with mounted(tmp_path / "disk", "size=2m") as disk:
         (name,) = (Path(each).name for each in undisturbed)
         filler = disk / "filler"
-        # Room for one checkpoint (1.0 MB) but not for the next beside it.
-        filler.write_bytes(bytes(400_000))
+        # Room for one checkpoint (0.7 MB) but not for the next beside it.
+        filler.write_bytes(bytes(900_000))
         status, errors = command(disk)
         assert status == 1
         assert "error: [Errno 28] No space left on device" in errors

@@ -19,6 +19,21 @@ def test_the_fused_pass_is_rmsprop(dtype):
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_a_step_leaves_the_gradient_and_weights_without_one_as_they_were(dtype):
+    used, unused = (torch.nn.Parameter(torch.ones(3, dtype=dtype)) for _ in range(2))
+    optimiser = rmsprop([used, unused], lr=0.1)
+    optimiser.step()  # nobody has a gradient yet
+    used.grad = torch.tensor([1.0, -2.0, 0.0], dtype=dtype)
+    before = used.grad.clone()
+    optimiser.step()
+    assert torch.equal(used.grad, before)  # though the first moment shares its memory
+    torch.testing.assert_close(used.detach().real, torch.tensor([0.0, 2.0, 1.0]))
+    assert torch.equal(unused, torch.ones(3, dtype=dtype))
+    optimiser.zero_grad(set_to_none=False)
+    assert torch.equal(used.grad, torch.zeros(3, dtype=dtype))
+
+
 def test_complex_and_real_weights_go_on_from_a_state_together():
     def make():
         weights = [torch.nn.Parameter(torch.ones(3, dtype=dtype)) for dtype in DTYPES]
