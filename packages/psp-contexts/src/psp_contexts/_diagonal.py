@@ -80,7 +80,9 @@ class DiagonalContexts(Contexts):
         return (self._diagonal(numbers[0], dtype),)
 
     def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
-        if self.learned_numbers is None or isinstance(context, Operands):
+        if isinstance(context, Operands):
+            return context
+        if self.learned_numbers is None:
             return super()._lookup(like, context)
         numbers = self._learned(self.learned_numbers, context).to(like.device)
         return Operands([self._diagonal(numbers, self._dtype(like.dtype))])
@@ -91,7 +93,9 @@ class DiagonalContexts(Contexts):
             super()._fill(like)
 
     def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        return x * self._lookup(x, context)[0]
+        # What has been looked up is not looked up again: that would take as long as the product.
+        operands = context if isinstance(context, Operands) else self._lookup(x, context)
+        return x * operands[0]
 
     def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
         diagonal = self._lookup(x, context)[0]

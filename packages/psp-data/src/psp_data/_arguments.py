@@ -31,6 +31,8 @@ def checked_count(name: str, value: Any) -> int:
 
 def checked_step(value: Any, num_steps: int | None = None, name: str = "step") -> int:
     """The step as an int, if it is one of 0..num_steps-1 (or any from 0 on)."""
+    if type(value) is int and 0 <= value and (num_steps is None or value < num_steps):
+        return value  # every training step comes here several times
     step = checked_integer(name, value)
     if step < 0:
         raise IndexError(f"{name}={step} is negative; the first step of a stream is 0.")

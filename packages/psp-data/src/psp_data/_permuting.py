@@ -80,10 +80,10 @@ class PermutingStream(Stream):
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The samples of `step`, (batch_size, C·H·W) float32, and their labels (batch_size,)."""
         step = checked_step(step, self.num_steps)
-        task = self.task(step)
         chosen = self._order(step)
+        pixels = self._train.index_select(0, chosen)
         return (
-            self._permuted(self._train.index_select(0, chosen), task),
+            self._permuted(pixels, step // self.steps_per_task),
             self.images.train_labels.index_select(0, chosen),
         )
 

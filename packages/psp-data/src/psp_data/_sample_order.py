@@ -43,9 +43,10 @@ class SampleOrder:
     def __call__(self, step: int) -> Tensor:
         """The samples of batch `step`, shape (batch_size,), int64."""
         epoch, start = divmod(step * self._batch_size, self._num_samples)
-        batch = self._epoch(epoch)[start : start + self._batch_size]
-        missing = self._batch_size - len(batch)
-        return torch.cat([batch, self._epoch(epoch + 1)[:missing]]) if missing else batch
+        stop = start + self._batch_size
+        batch = self._epoch(epoch)[start:stop]
+        missing = stop - self._num_samples
+        return torch.cat([batch, self._epoch(epoch + 1)[:missing]]) if missing > 0 else batch
 
     def _epoch(self, epoch: int) -> Tensor:
         order = self._drawn.get(epoch)

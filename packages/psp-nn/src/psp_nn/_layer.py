@@ -188,8 +188,9 @@ class Layer(Superposed):
         """What `select` has looked up for a parameter, if it has, and not for another than now."""
         if name not in self._operands:
             return None
-        stored = self.stored(name)
-        if self._made_for[name] != (stored.dtype, stored.device):  # functional_call, assign=True
+        stored: Any = self._parameters[name]
+        dtype, device = self._made_for[name]
+        if stored.dtype != dtype or stored.device != device:  # functional_call, assign=True
             self.select(self.selected)
         return self._operands[name]
 
@@ -199,7 +200,8 @@ class Layer(Superposed):
         Raises:
             RuntimeError: See `Uses.note`.
         """
-        self.uses.note(self.selected, self.layer_name)
+        if not torch.compiler.is_compiling():
+            self.uses.note(self.selected, self.layer_name)
 
     def _each_group(self, name: str, index: int | Tensor) -> int | Tensor:
         """Context `index` of every group, which the family holds one group after the other.
@@ -268,7 +270,15 @@ def superposed_parameter(name: str) -> Any:
 
 def entry_per_context(name: str) -> Any:
     """An attribute of a layer class that is shared, or has an entry per model."""
-    return property(lambda layer: read(layer.entry, name))
+
+    def entry(layer: Layer) -> Any:
+        if layer.parts == 1 and layer._read is None and name not in layer.per_context:
+            shared = layer._parameters.get(name)
+            if shared is not None:  # every forward pass comes here
+                return shared
+        return read(layer.entry, name)
+
+    return property(entry)
 
 
 def read(reads: Callable[[str], Any], name: str) -> Any:

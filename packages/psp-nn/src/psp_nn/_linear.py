@@ -4,13 +4,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 from torch.nn import functional as F
 
-from psp_contexts import Contexts
 from psp_nn._inputs import check_features
 from psp_nn._layer import Layer, entry_per_context, superposed_parameter
-from psp_nn._selection import Mixture, One, PerSample
+from psp_nn._selection import Mixture, PerSample
 from psp_nn._superposed import base_name
+
+_BASE = base_name("weight")
 
 
 class SuperposedLinear(Layer, nn.Linear):
@@ -59,29 +61,25 @@ class SuperposedLinear(Layer, nn.Linear):
         x = input
         stored = self.stored()
         check_features(self, x, stored, self.in_features)
-        self.note_use()
-        selected = self.selected
+        selected, traced = self.selected, is_compiling()
+        if not traced:
+            self.uses.note(selected, self.layer_name)
         if isinstance(selected, PerSample):
             return self._per_sample(x, selected)
-        if isinstance(selected, Mixture) and base_name("weight") not in self._buffers:
+        if _BASE in self._buffers:
+            return _product(x, self.retrieved(), self.bias)
+        contexts = self.family()
+        if isinstance(selected, Mixture):
             every = torch.arange(self.num_contexts, device=x.device)
             models = x.expand(self.num_contexts, *x.shape)
-            bound = self.family().bind(models, every.view(-1, *[1] * (x.dim() - 1)))
-            return _product(selected.row(bound), stored, self.bias)
-        if isinstance(selected, One):
-            contexts = self.family()
-            if self._binds_input(x, contexts):
-                bound = contexts.bind(x, self.context())
-                return _product(bound, stored, self.bias)
-        return _product(x, self.retrieved(), self.bias)
-
-    def _binds_input(self, x: Tensor, contexts: Contexts) -> bool:
-        if base_name("weight") in self._buffers:
-            return False
-        if contexts.is_complex and not x.is_complex():
-            return False  # a real input times a complex weight is two products, not four
-        # A traced batch size must not decide.
-        return torch.compiler.is_compiling() or x.numel() <= self.in_features * self.out_features
+            bound = selected.row(contexts.bind(models, every.view(-1, *[1] * (x.dim() - 1))))
+            return _product(bound, stored, self.bias)
+        # A traced batch size must not decide; and a real input times a complex weight is two
+        # products, not four.
+        binds = traced or x.numel() <= self.in_features * self.out_features
+        if binds and (x.is_complex() or not contexts.is_complex):
+            return _product(contexts.bind(x, self.context()), stored, self.bias)
+        return _product(x, contexts.retrieve(stored, self.context()), self.bias)
 
     def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
         selected.check(x, self.layer_name, trailing=1)

@@ -55,10 +55,11 @@ class Superposed(nn.Module):
             TypeError: If `name` is not a str.
             ValueError: If it is the name of none.
         """
-        contexts = self._modules.get(contexts_name(name)) if isinstance(name, str) else None
+        # Every forward pass comes here, too often to look more closely.
+        contexts = self._modules.get("contexts" if name == "weight" else contexts_name(name))
         if contexts is None:
             raise self._refused(name, "superposed parameter", self.superposed)
-        return cast(Contexts, contexts)  # every forward pass comes here, too often to look again
+        return cast(Contexts, contexts)
 
     def stored(self, name: str = "weight") -> nn.Parameter:
         """The parameter Σ_k W_k C_k⁻¹ itself, which is what an optimiser trains.

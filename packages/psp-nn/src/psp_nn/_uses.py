@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import torch
+from torch._C import _current_graph_task_id
+from torch._C._autograd import _top_saved_tensors_default_hooks
 
 from psp_nn._selection import Selection, same_selection
 
@@ -37,10 +39,13 @@ class Uses:
             RuntimeError: If this runs inside a backward pass, and the context has changed since
                 the forward pass, or forward passes with several contexts wait for theirs.
         """
-        if self.hidden or torch.compiler.is_compiling():
+        if self.hidden:
             return
-        if torch._C._current_graph_task_id() == -1:
-            self._note_forward(selected)
+        if _current_graph_task_id() == -1:
+            self._last = selected
+            # Where tensors are saved as they are nothing is recomputed, and any context may follow.
+            if _top_saved_tensors_default_hooks(True) is not None and torch.is_grad_enabled():
+                self._note_kept(selected)
             return
         # What is under way ends what waited, in all layers and even if it fails.
         self._recomputations.count += 1
@@ -52,13 +57,8 @@ class Uses:
                 "changes, inside the `with use_context` block if there is one."
             )
 
-    def _note_forward(self, selected: Selection) -> None:
-        self._last = selected
-        if not torch.is_grad_enabled():
-            return  # no backward pass will come here
-        # Where tensors are saved as they are nothing is recomputed, and any context may follow.
-        if torch._C._autograd._top_saved_tensors_default_hooks(True) is None:
-            return
+    def _note_kept(self, selected: Selection) -> None:
+        """A forward pass that may be run again in the backward pass to come."""
         first = self._kept is None or self._waiting_since != self._recomputations.count
         self._several = not first and (
             self._several or not same_selection(self._kept or selected, selected)
