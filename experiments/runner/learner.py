@@ -130,7 +130,7 @@ class Learner:
     def _differentiate(self, samples: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch, without gradient; those of the parameters are in the parameters."""
         loss = self._loss(samples, labels)
-        if loss.device.type == "cpu" and not math.isfinite(loss.item()):
+        if loss.is_cpu and not math.isfinite(loss.item()):
             with torch.no_grad(), blaming(self.net) as faults:
                 self.net(samples)
             of_parameters = fault_of(self.net, loss.new_zeros(()))

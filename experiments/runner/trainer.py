@@ -59,6 +59,7 @@ def train(
     log["commits"] = list(dict.fromkeys([*log.get("commits", []), current_commit()]))
     clock = _Clock(learner.device, log["seconds"])
     task = stream.task(first - 1) if first else -1
+    begins = True  # as far as is known, a task
     context = None
     learner.net.train()
 
@@ -73,19 +74,19 @@ def train(
             log["step"] = step
             save()
             raise Stopped
-        if stream.task(step) != task:
+        if begins and stream.task(step) != task:
             task = stream.task(step)
             learner.begin_task(task)
         if stream.context(step) != context:
             context = stream.context(step)
             learner.use(context)
         done = step + 1
-        samples, labels = stream.train_batch(step)
         try:
-            loss = learner.step(samples, labels)
+            # Not held here: the next batch is then drawn into the same memory, still in the cache.
+            loss = learner.step(*stream.train_batch(step))
         except Diverged as diverged:
             raise diverged.at(done) from None
-        ends = done == num_steps or stream.task(done) != task
+        begins = ends = done == num_steps or stream.task(done) != task
         if not ends and done % every:
             continue
         if fault := fault_of(learner.net, loss):  # before a penalty learns from it
