@@ -80,6 +80,8 @@ class Bench:
 
         self._net = build(0).to(self._device)
         self._optimiser = rmsprop(self._net.parameters(), lr=LEARNING_RATE)
+        self._other = build(0).to(self._device)
+        self._textbook = torch.optim.RMSprop(self._other.parameters(), lr=LEARNING_RATE)
         self._learner = self._binary(build, 50)
         self._turning = RotatingStream(images, num_tasks=1, batch_size=batch)
         self._turned = self._binary(
@@ -126,10 +128,19 @@ class Bench:
 
     def bare(self, steps: int) -> None:
         """The loop written by hand."""
+        for samples, labels in self._batches(steps):
+            _learn(self._net, self._optimiser, samples, labels)
+
+    def textbook(self, steps: int) -> None:
+        """The same with torch's own RMSprop."""
+        for samples, labels in self._batches(steps):
+            _learn(self._other, self._textbook, samples, labels)
+
+    def _batches(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
         batch, count = self._batch, len(self._labels) // self._batch
         for step in range(steps):
             rows = slice(step % count * batch, (step % count + 1) * batch)
-            self._learn(self._scaled[rows], self._labels[rows])
+            yield self._scaled[rows], self._labels[rows]
 
     def loader(self, steps: int) -> None:
         """The loop that gets its samples one by one."""
@@ -139,7 +150,8 @@ class Bench:
                 data = OneByOne(self._raw, self._stream.permutation(1).cpu())
                 self._loader = iter(DataLoader(data, self._batch, shuffle=True, drop_last=True))
                 batch = next(self._loader)
-            self._learn(batch[0].to(self._device), batch[1].to(self._device))
+            samples, labels = (part.to(self._device) for part in batch)
+            _learn(self._net, self._optimiser, samples, labels)
 
     def products(self, steps: int) -> None:
         """The matrix products of a step: forward, for the weights, and for the activations."""
@@ -160,12 +172,6 @@ class Bench:
             samples, labels = self._tests(task % 50, len(self._tests))
             self._learner.count_correct(samples, labels, context=task % 50)
 
-    def _learn(self, samples: Tensor, labels: Tensor) -> None:
-        loss = F.cross_entropy(self._net(samples), labels)
-        self._optimiser.zero_grad()
-        loss.backward()
-        self._optimiser.step()
-
     def milliseconds(self, *, steps: int, rounds: int) -> dict[str, float]:
         """The least time of each, by step, and of `tests` by task.
 
@@ -177,6 +183,7 @@ class Bench:
             "runner": (self.runner, steps),
             "rotating": (self.rotating, steps),
             "bare": (self.bare, steps),
+            "textbook": (self.textbook, steps),
             "loader": (self.loader, max(1, steps // 10)),
             "products": (self.products, steps),
             "tests": (self.tests, 1),
@@ -195,3 +202,12 @@ class Bench:
             return time.process_time()
         torch.cuda.synchronize() if self._device.type == "cuda" else torch.mps.synchronize()
         return time.perf_counter()
+
+
+def _learn(
+    net: torch.nn.Module, optimiser: torch.optim.Optimizer, samples: Tensor, labels: Tensor
+) -> None:
+    loss = F.cross_entropy(net(samples), labels)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()

@@ -13,7 +13,7 @@ def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
     record = speed.run(dataclasses.replace(PRESETS["smoke"], out=tmp_path))
     (each,) = record["speeds"]
     assert set(each["milliseconds"]) == {
-        *("runner", "rotating", "bare", "loader", "products", "tests")
+        *("runner", "rotating", "bare", "textbook", "loader", "products", "tests")
     }
     assert min(each["milliseconds"].values()) > 0
     assert each["ratios"]["times loader"] > 1
