@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import torch
 from PIL import Image
@@ -173,7 +174,7 @@ class Bench:
             self._learner.count_correct(samples, labels, context=task % 50)
 
     def milliseconds(self, *, steps: int, rounds: int) -> dict[str, float]:
-        """The least time of each, by step, and of `tests` by task.
+        """The time of each, by step, and of `tests` by task: the median of its turns.
 
         Args:
             steps: How many make a turn.
@@ -188,14 +189,14 @@ class Bench:
             "products": (self.products, steps),
             "tests": (self.tests, 1),
         }
-        best = dict.fromkeys(turns, float("inf"))
+        taken: dict[str, list[float]] = {name: [] for name in turns}
         for turn in range(rounds + 1):
             for name, (timed, count) in turns.items():
                 start = self._now()
                 timed(count)
                 if turn:  # the first is to warm up
-                    best[name] = min(best[name], 1000 * (self._now() - start) / count)
-        return best
+                    taken[name].append(1000 * (self._now() - start) / count)
+        return {name: median(each) for name, each in taken.items()}
 
     def _now(self) -> float:
         if self._device.type == "cpu":

@@ -36,7 +36,8 @@ def speed_table(record: Record) -> str:
     """
     lines = [
         "| net | rate, bare loop = 1 | rate, the same with torch's RMSprop = 1 | "
-        "rate, DataLoader = 1 | step, its products = 1 | rotating step, permuting = 1 | tests, part of a run (%) |",
+        "rate, DataLoader = 1 | step, its products = 1 | rotating step, permuting = 1 | "
+        "tests, part of a run (%) |",
         "|---|---|---|---|---|---|---|",
     ]
     for speed in record["speeds"]:

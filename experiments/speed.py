@@ -15,8 +15,9 @@ images of 50 tasks costs, as a part of a run of 50 tasks of 1000 steps.
     python experiments/speed.py                          # MNIST at 128, 256 and 2048 units, minutes
     python experiments/speed.py smoke                    # the digits, seconds
 
-Everything is timed in one process with one thread, in turns, and the best of many turns counts. On
-the CPU it is the process's own time that counts, so that other work on the machine disturbs less.
+Everything is timed in one process with one thread, in turns, and the median of many turns counts:
+with wide nets the best is a matter of where in memory a turn found its gradients. On the CPU it is
+the process's own time that counts, so that other work on the machine disturbs less.
 """
 
 from collections.abc import Iterator
