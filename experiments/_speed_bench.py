@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
 import torch
 from PIL import Image
@@ -173,8 +172,8 @@ class Bench:
             samples, labels = self._tests(task % 50, len(self._tests))
             self._learner.count_correct(samples, labels, context=task % 50)
 
-    def milliseconds(self, *, steps: int, rounds: int) -> dict[str, float]:
-        """The time of each, by step, and of `tests` by task: the median of its turns.
+    def milliseconds(self, *, steps: int, rounds: int) -> dict[str, list[float]]:
+        """The time of each in each of its turns, by step, and of `tests` by task.
 
         Args:
             steps: How many make a turn.
@@ -196,7 +195,7 @@ class Bench:
                 timed(count)
                 if turn:  # the first is to warm up
                     taken[name].append(1000 * (self._now() - start) / count)
-        return {name: median(each) for name, each in taken.items()}
+        return taken
 
     def _now(self) -> float:
         if self._device.type == "cpu":

@@ -16,13 +16,16 @@ images of 50 tasks costs, as a part of a run of 50 tasks of 1000 steps.
     python experiments/speed.py smoke                    # the digits, seconds
 
 Everything is timed in one process with one thread, in turns, and the median of many turns counts:
-with wide nets the best is a matter of where in memory a turn found its gradients. On the CPU it is
-the process's own time that counts, so that other work on the machine disturbs less.
+the best is a matter of luck with wide nets, whose place in memory is worth some percent. For the
+same reason all nets are built several times. On the CPU it is the process's own time that counts,
+so that other work on the machine disturbs less.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 
@@ -57,20 +60,23 @@ class Config(Settings):
     arithmetic: float = 1e10
     """How many multiplications one turn is about: its number of steps follows from the width."""
 
-    rounds: int = 10
-    """How many turns each has."""
+    builds: int = 5
+    """How many times everything is built."""
+
+    rounds: int = 5
+    """How many turns each then has."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
         super().__post_init__()
         if not self.widths:
             raise ValueError("widths must be at least one number.")
-        self.check_counts("widths", "batch", "rounds")
+        self.check_counts("widths", "batch", "builds", "rounds")
         self.check_positive("arithmetic")
 
 
 PRESETS = {
-    "smoke": Config(dataset="digits", widths=(32,), batch=32, arithmetic=1e6, rounds=2),
+    "smoke": Config(dataset="digits", widths=(32,), batch=32, arithmetic=1e6, builds=2, rounds=2),
 }
 
 
@@ -99,15 +105,19 @@ def run(config: Config) -> Record:
     images, progress = load_images(config.dataset), config.out / "speed.progress"
     with one_thread():
         for width in config.widths:
-            bench = Bench(
-                images,
-                width=width,
-                batch=config.batch,
-                device=resolve_device(config.device),
-                progress=progress,
-            )
-            steps = bench.steps_of(config.arithmetic)
-            times = bench.milliseconds(steps=steps, rounds=config.rounds)
+            turns: defaultdict[str, list[float]] = defaultdict(list)
+            for _ in range(config.builds):
+                bench = Bench(
+                    images,
+                    width=width,
+                    batch=config.batch,
+                    device=resolve_device(config.device),
+                    progress=progress,
+                )
+                steps = bench.steps_of(config.arithmetic)
+                for name, taken in bench.milliseconds(steps=steps, rounds=config.rounds).items():
+                    turns[name] += taken
+            times = {name: median(taken) for name, taken in turns.items()}
             rounded = {name: round(value, 4) for name, value in times.items()}
             record["speeds"].append(
                 {"width": width, "milliseconds": rounded, "ratios": ratios(times)}

@@ -22,7 +22,9 @@ def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
     assert row.startswith(f"| 2×{each['width']} | {each['ratios']['rate of bare']:.3f} | ")
 
 
-@pytest.mark.parametrize("change", [{"widths": ()}, {"rounds": 0}, {"arithmetic": -1.0}])
+@pytest.mark.parametrize(
+    "change", [{"widths": ()}, {"builds": 0}, {"rounds": 0}, {"arithmetic": -1.0}]
+)
 def test_bad_values_are_refused(change):
     with pytest.raises(ValueError, match=r"must be"):
         Config(**change)
