@@ -60,6 +60,10 @@ class _FusedRMSprop(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             trained = [each for each in group["params"] if each.grad is not None]
             if not trained:
@@ -81,6 +85,7 @@ class _FusedRMSprop(torch.optim.Optimizer):
                 amsgrad=False,
                 maximize=False,
             )
+        return loss
 
 
 def _real(value: Tensor) -> Tensor:

@@ -34,6 +34,20 @@ def test_a_step_leaves_the_gradient_and_weights_without_one_as_they_were(dtype):
     assert torch.equal(used.grad, torch.zeros(3, dtype=dtype))
 
 
+def test_a_closure_is_called_and_its_loss_returned():
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    optimiser = rmsprop([weight], lr=0.1)
+
+    def closure():
+        optimiser.zero_grad()
+        loss = weight.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimiser.step(closure).item() == 4
+    torch.testing.assert_close(weight.detach(), torch.tensor([1.0]))
+
+
 def test_complex_and_real_weights_go_on_from_a_state_together():
     def make():
         weights = [torch.nn.Parameter(torch.ones(3, dtype=dtype)) for dtype in DTYPES]
