@@ -6,6 +6,8 @@ their name that they are not:
 
     python experiments/incremental.py paper              # 5 × 20,000 steps; for a CUDA machine
     python experiments/incremental.py cpu --jobs 2       # narrower, fewer steps, all methods
+    python experiments/incremental.py medium --jobs 2    # half the width, 1/10 of the steps
+    python experiments/incremental.py wide               # the paper's net, 1/20 of the steps
     python experiments/incremental.py split-cifar100 --jobs 2    # tasks of five classes, cpu size
     python experiments/incremental.py search --jobs 2    # strengths of EWC and SI, cpu size
     python experiments/incremental.py smoke              # every method on the digits, in seconds
@@ -171,8 +173,26 @@ CPU = Config(steps=500, **CPU_SIZE)
 """The size at which 14 methods take an hour from 3 seeds on two cores: with 1/40 of the paper's
 steps."""
 
+MEDIUM = Config(
+    steps=2000,
+    width=32,
+    precision="bfloat16",
+    channels_last=True,
+    curve_every=250,
+    curve_images=1000,
+)
+"""Between the CPU's size and the paper's: half its channels, so a quarter of its weights, and its
+batch, with a tenth of its steps. A run takes 3 to 5 hours on one core."""
+
 PRESETS = {
     "paper": Config(grids=(Grid(PAPER, (0,)),)),
+    "medium": replace(MEDIUM, grids=(Grid(PAPER, (0,)), Grid((("Binary", "batch"),), (1,)))),
+    "wide": replace(
+        MEDIUM,
+        width=64,
+        steps=1000,
+        grids=(Grid((("Binary", "batch"), ("standard", "batch")), (0,)),),
+    ),
     "cpu": replace(CPU, grids=(Grid(EVERY, SEEDS),)),
     # Half the images of the ten-class tasks, so half the steps.
     "split-cifar100": replace(CPU, tasks="split-cifar100", steps=250, grids=(Grid(EVERY, SEEDS),)),
