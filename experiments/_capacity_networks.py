@@ -85,7 +85,7 @@ def train_and_test(cell: NetworkCell) -> dict[str, object]:
     stream = cell.training.stream(cell.tasks, cell.seed, cell.test_images)
     net = superpose(
         build_mlp(stream.sample_shape[0], cell.width, stream.num_classes, cell.seed),
-        contexts=FAMILIES[cell.family],
+        family=FAMILIES[cell.family],
         num_contexts=cell.tasks,
         seed=cell.seed,
     ).to(cell.training.device)

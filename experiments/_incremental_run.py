@@ -10,7 +10,7 @@ from torch import nn
 
 from experiments._incremental_measure import IncrementalMeasurement
 from experiments._incremental_tasks import Tasks, stream_of
-from experiments.methods import build_learner, count_numbers, penalty_of
+from experiments.methods import build_learner, num_parameters, penalty_of
 from experiments.runner import (
     Learner,
     Recipe,
@@ -205,7 +205,7 @@ def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds:
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,
     )
-    return record | {"numbers": count_numbers(learner, stream.num_tasks)}
+    return record | {"numbers": num_parameters(learner, stream.num_tasks)}
 
 
 def measurement_of(run: Run, learner: Learner, stream: IncrementalStream) -> IncrementalMeasurement:

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from experiments._permuting_measure import TestSets
-from experiments.methods import Accuracies, build_learner, count_numbers, is_complex
+from experiments.methods import Accuracies, build_learner, is_complex, num_parameters
 from experiments.runner import (
     Recipe,
     build_mlp,
@@ -171,4 +171,4 @@ def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds:
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,
     )
-    return record | {"numbers": count_numbers(learner, run.tasks)}
+    return record | {"numbers": num_parameters(learner, run.tasks)}

@@ -27,11 +27,11 @@ class Chooser(ABC):
         num_contexts: How many there are.
 
     Attributes:
-        numbers_per_context: How many numbers it has to keep for each.
+        parameters_per_context: How many numbers it has to keep for each.
         used: How many have been opened so far: 0 … used − 1.
     """
 
-    numbers_per_context: int
+    parameters_per_context: int
 
     def __init__(self, num_contexts: int) -> None:
         """None has been opened."""
@@ -102,7 +102,7 @@ class ByAppearance(Chooser):
     def __init__(self, num_contexts: int, pixels: int, device: torch.device | str = "cpu") -> None:
         """See the class."""
         super().__init__(num_contexts)
-        self.numbers_per_context = pixels
+        self.parameters_per_context = pixels
         self.means = torch.zeros(num_contexts, pixels, device=device)
         self.batches = torch.zeros(num_contexts, dtype=torch.int64, device=device)
 
@@ -139,7 +139,7 @@ class ByConfidence(Chooser):
     PATIENCE = 100
     """Over how many batches the entropy is averaged, and how many a context has at the least."""
 
-    numbers_per_context = 1
+    parameters_per_context = 1
 
     def __init__(self, num_contexts: int, net: nn.Module, images: int = 32) -> None:
         """See the class."""

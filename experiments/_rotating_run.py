@@ -8,7 +8,7 @@ from torch import nn
 
 from experiments._rotating_choosing import ByAppearance, ByConfidence, Chooser, Choosing
 from experiments._rotating_measure import Measurement
-from experiments.methods import build_learner, count_numbers, is_complex
+from experiments.methods import build_learner, is_complex, num_parameters
 from experiments.runner import (
     Learner,
     Recipe,
@@ -174,9 +174,9 @@ def run_to_record(run: Run, *, folder: Path, device: Device, checkpoint_seconds:
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,
     )
-    numbers = count_numbers(learner, run.contexts)
+    numbers = num_parameters(learner, run.contexts)
     if isinstance(learner, Choosing):
-        added = learner.chooser.numbers_per_context
+        added = learner.chooser.parameters_per_context
         numbers["total"] += run.contexts * added
         numbers["per_added_model"] += added
     return record | {"numbers": numbers}

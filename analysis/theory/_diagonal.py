@@ -5,10 +5,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from analysis.theory._law import Law, dot, leverage, power, without
+from analysis.theory._law import Moments, dot, leverage, power, without
 
 
-class DiagonalLaw(Law):
+class DiagonalMoments(Moments):
     """Laws that follow from three averages over one unit, on the unit circle.
 
     With u_k the entry of C_k⁻¹ C_s at some unit: μ_k = E u_k, and for two stored models
@@ -70,7 +70,7 @@ class DiagonalLaw(Law):
         return float(mu), float(pseudo)
 
 
-class BinaryLaw(DiagonalLaw):
+class BinaryMoments(DiagonalMoments):
     """u = ±1, fair."""
 
     def averages(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -83,7 +83,7 @@ class BinaryLaw(DiagonalLaw):
         return 3 * dot(w.square(), x.square()).square() - 2 * dot(w**4, x**4)
 
 
-class ComplexLaw(DiagonalLaw):
+class ComplexMoments(DiagonalMoments):
     """u uniform on the circle."""
 
     is_complex = True
@@ -98,7 +98,7 @@ class ComplexLaw(DiagonalLaw):
         return 2 * dot(power(w), power(x)).square() - dot(power(w).square(), power(x).square())
 
 
-class OnePowerLaw(ComplexLaw):
+class OnePowerMoments(ComplexMoments):
     """u_k = e^{−iφ(k−s)}: models at opposite offsets meet with conjugate phases."""
 
     def averages(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,7 +107,7 @@ class OnePowerLaw(ComplexLaw):
         return mu, hermitian, (offsets[:, None] == -offsets).double()
 
 
-class LocalMixLaw(DiagonalLaw):
+class LocalMixMoments(DiagonalMoments):
     """u_k = e^{i(θ_s−θ_k)}, θ the mean of a window of independent phases.
 
     A phase that enters with coefficient c contributes E e^{icφ} = sin(πc) / (πc) = sinc(c).

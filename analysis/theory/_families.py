@@ -7,11 +7,20 @@ import torch
 from torch import Tensor
 
 from analysis._arguments import check_broadcast, check_tensor, checked_integer
-from analysis.theory._diagonal import BinaryLaw, ComplexLaw, LocalMixLaw, OnePowerLaw
+from analysis.theory._diagonal import (
+    BinaryMoments,
+    ComplexMoments,
+    LocalMixMoments,
+    OnePowerMoments,
+)
 from analysis.theory._double import double
-from analysis.theory._law import IdentityLaw, Law
-from analysis.theory._permutation import PermutationLaw, SignedPermutationLaw
-from analysis.theory._rotation import BlockRotationLaw, KroneckerRotationLaw, RotationLaw
+from analysis.theory._law import IdentityMoments, Moments
+from analysis.theory._permutation import PermutationMoments, SignedPermutationMoments
+from analysis.theory._rotation import (
+    BlockRotationMoments,
+    KroneckerRotationMoments,
+    RotationMoments,
+)
 from psp_contexts import (
     BinaryContexts,
     BlockRotationContexts,
@@ -33,21 +42,21 @@ LARGEST_OFFSET = 2**61
 """Sums of two offsets are still 64-bit integers."""
 
 # By exact class: a subclass draws other contexts, and may follow another law.
-_LAWS: dict[type[Contexts], Callable[[Any], Law]] = {
-    IdentityContexts: lambda contexts: IdentityLaw(),
-    RotationContexts: lambda contexts: RotationLaw(),
-    BlockRotationContexts: lambda contexts: BlockRotationLaw(contexts.block_size),
-    KroneckerRotationContexts: lambda contexts: KroneckerRotationLaw(contexts.sizes),
-    PermutationContexts: lambda contexts: PermutationLaw(),
-    SignedPermutationContexts: lambda contexts: SignedPermutationLaw(),
-    ComplexContexts: lambda contexts: ComplexLaw(),
-    OnePowerContexts: lambda contexts: OnePowerLaw(),
-    BinaryContexts: lambda contexts: BinaryLaw(),
-    LocalMixContexts: lambda contexts: LocalMixLaw(contexts.neighbours),
+_LAWS: dict[type[Contexts], Callable[[Any], Moments]] = {
+    IdentityContexts: lambda contexts: IdentityMoments(),
+    RotationContexts: lambda contexts: RotationMoments(),
+    BlockRotationContexts: lambda contexts: BlockRotationMoments(contexts.block_size),
+    KroneckerRotationContexts: lambda contexts: KroneckerRotationMoments(contexts.sizes),
+    PermutationContexts: lambda contexts: PermutationMoments(),
+    SignedPermutationContexts: lambda contexts: SignedPermutationMoments(),
+    ComplexContexts: lambda contexts: ComplexMoments(),
+    OnePowerContexts: lambda contexts: OnePowerMoments(),
+    BinaryContexts: lambda contexts: BinaryMoments(),
+    LocalMixContexts: lambda contexts: LocalMixMoments(contexts.neighbours),
 }
 
 
-def law_of(family: Family, dim: int) -> Law:
+def law_of(family: Family, dim: int) -> Moments:
     """The law of interference between fixed contexts of a family.
 
     Args:
@@ -84,7 +93,7 @@ def law_of(family: Family, dim: int) -> Law:
 
 def checked_law(
     family: Family, w: Tensor, x: Tensor, offset: int | None
-) -> tuple[Law, Tensor, Tensor]:
+) -> tuple[Moments, Tensor, Tensor]:
     """The family's law, and both vectors in double precision and one dtype, on the CPU.
 
     Raises:

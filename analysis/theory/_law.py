@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Law(ABC):
+class Moments(ABC):
     """Moments of z = wᵀUx, U = C_k⁻¹ C_s for two contexts of one family, at offset k − s.
 
     All tensors are float64 or complex128, the same in one call. Vectors w (…, dim) and x (…, dim)
@@ -64,7 +64,7 @@ class Law(ABC):
         return (mean.sum(0).square() + variance.sum(0)).sum(-1)
 
 
-class IdentityLaw(Law):
+class IdentityMoments(Moments):
     """U = I."""
 
     def mean(self, w: Tensor, x: Tensor, offset: int | None) -> Tensor:

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from analysis.theory._law import Law, energy
-from analysis.theory._rotation import HaarLikeLaw
+from analysis.theory._law import Moments, energy
+from analysis.theory._rotation import HaarLikeMoments
 
 
-class PermutationLaw(Law):
+class PermutationMoments(Moments):
     """U a uniform permutation matrix: it keeps the mean of a vector, and so is biased."""
 
     def mean(self, w: Tensor, x: Tensor, offset: int | None) -> Tensor:
@@ -25,12 +25,12 @@ class PermutationLaw(Law):
         return (biased.square() + (rank - biased).square() / max(dim - 1, 1)) / rank
 
 
-class SignedPermutationLaw(HaarLikeLaw):
+class SignedPermutationMoments(HaarLikeMoments):
     """U = diag(±1) P: E[U_ij U_kl] = [i=k][j=l] / dim, by the signs and by P."""
 
     def fourth_moment(self, w: Tensor, x: Tensor) -> Tensor:
         """3 E(Σ w_i² x_{p(i)}²)² − 2 E Σ w_i⁴ x_{p(i)}⁴, over permutations p."""
-        squares = PermutationLaw().second_moment(w.square(), x.square(), None)
+        squares = PermutationMoments().second_moment(w.square(), x.square(), None)
         return 3 * squares - 2 * energy(w.square()) * energy(x.square()) / w.shape[-1]
 
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from analysis.theory._law import Law, dot, energy, leverage, power
+from analysis.theory._law import Moments, dot, energy, leverage, power
 
 
-class HaarLikeLaw(Law):
+class HaarLikeMoments(Moments):
     """Second moments of a Haar rotation: E[U_ij U_kl] = [i=k][j=l] / dim."""
 
     def second_moment(self, w: Tensor, x: Tensor, offset: int | None) -> Tensor:
@@ -18,7 +18,7 @@ class HaarLikeLaw(Law):
         return basis.new_tensor(basis.shape[1] / basis.shape[0])
 
 
-class RotationLaw(HaarLikeLaw):
+class RotationMoments(HaarLikeMoments):
     """U Haar on O(dim)."""
 
     def fourth_moment(self, w: Tensor, x: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class RotationLaw(HaarLikeLaw):
         return 3 * (energy(w) * energy(x)).square() / (dim * (dim + 2))
 
 
-class BlockRotationLaw(Law):
+class BlockRotationMoments(Moments):
     """U block-diagonal, blocks independent and Haar."""
 
     def __init__(self, block_size: int) -> None:
@@ -56,7 +56,7 @@ class BlockRotationLaw(Law):
         return sums
 
 
-class KroneckerRotationLaw(HaarLikeLaw):
+class KroneckerRotationMoments(HaarLikeMoments):
     """U = D_k (A ⊗ B) D_s, A and B Haar, D diagonal signs.
 
     The second moment is Haar's: E[(A ⊗ B)_ij (A ⊗ B)_kl] = [i=k][j=l] / (a b), already without

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from analysis._arguments import check_broadcast
-from analysis.theory._diagonal import BinaryLaw
+from analysis.theory._diagonal import BinaryMoments
 from analysis.theory._double import Number, at_least
 from analysis.theory._families import Family, checked_law
 from analysis.theory._law import dot, power
@@ -37,7 +37,7 @@ def tail_bound(family: Family, w: Tensor, x: Tensor, threshold: Number) -> Tenso
         tensor(0.0007, dtype=torch.float64)
     """
     law, w, x = checked_law(family, w, x, None)
-    if not isinstance(law, BinaryLaw):
+    if not isinstance(law, BinaryMoments):
         raise NotImplementedError(
             f"tail_bound holds for BinaryContexts, not for {law.name}; pass family=BinaryContexts, "
             "or estimate tails of others from samples of analysis.retrieval.interference."

@@ -13,7 +13,7 @@ from experiments.methods.consolidating import EWC as EWC
 from experiments.methods.consolidating import SI as SI
 from experiments.methods.multi_head import Heads as Heads
 from experiments.methods.multi_head import MultiHead as MultiHead
-from experiments.methods.numbers import count_numbers as count_numbers
+from experiments.methods.numbers import num_parameters as num_parameters
 from experiments.methods.single import Single as Single
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "Single",
     "build_learner",
     "check_method",
-    "count_numbers",
     "is_complex",
+    "num_parameters",
     "penalty_of",
 ]

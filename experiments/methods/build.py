@@ -104,11 +104,11 @@ def build_learner(
 
     Example:
         >>> import torch
-        >>> from experiments.methods import build_learner, count_numbers
+        >>> from experiments.methods import build_learner, num_parameters
         >>> options = {"num_contexts": 50, "seed": 0, "learning_rate": 1e-4}
         >>> learner = build_learner("Binary", lambda seed: torch.nn.Linear(8, 2), **options)
         >>> learner.use(49)
-        >>> count_numbers(learner, tasks=50)
+        >>> num_parameters(learner, tasks=50)
         {'total': 418, 'per_added_model': 8}
     """
 
@@ -153,8 +153,8 @@ def _superposed(
     if method in CONTEXTS:
         mixes = not issubclass(FAMILIES[method.removeprefix("Learned")], DiagonalContexts)
         family = CONTEXTS[method]
-        return superpose(net, contexts=family, exclude=exclude, per_channel=mixes, **options)
+        return superpose(net, family=family, exclude=exclude, per_channel=mixes, **options)
     layers = [name for name, layer in net.named_modules() if isinstance(layer, nn.BatchNorm2d)]
     if norms is Norms.SHARED or not layers:
         return net
-    return superpose(net, contexts=IdentityContexts, include=layers, **options)
+    return superpose(net, family=IdentityContexts, include=layers, **options)

@@ -9,7 +9,7 @@ from experiments.runner import Learner
 from psp_nn import Superposed
 
 
-def count_numbers(learner: Learner, tasks: int) -> dict[str, int]:
+def num_parameters(learner: Learner, tasks: int) -> dict[str, int]:
     """How many real numbers a method stores for all tasks, and for each added one.
 
     Contexts count as if they were stored, as in the paper's Table 1, though fixed ones are drawn
@@ -26,7 +26,7 @@ def count_numbers(learner: Learner, tasks: int) -> dict[str, int]:
     """
     net = learner.net
     layers = [module for module in net.modules() if isinstance(module, Superposed)]
-    families = [layer.family(name) for layer in layers for name in layer.superposed]
+    families = [layer.contexts_for(name) for layer in layers for name in layer.superposed]
     own = {id(value) for family in families for value in [*family.parameters(), *family.buffers()]}
     weights = sum(_numbers(value) for value in net.parameters() if id(value) not in own)
     statistics = sum(
@@ -40,8 +40,8 @@ def count_numbers(learner: Learner, tasks: int) -> dict[str, int]:
     return {
         "total": copies * weights
         + statistics
-        + sum(family.count_numbers(tasks) for family in families),
-        "per_added_model": sum(family.numbers_per_context for family in families)
+        + sum(family.num_parameters(tasks) for family in families),
+        "per_added_model": sum(family.parameters_per_context for family in families)
         + sum(_numbers_per_context(layer, copies) for layer in layers)
         + copies * sum(_numbers(value) for each in heads for value in each[0].parameters()),
     }

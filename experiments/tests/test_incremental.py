@@ -22,7 +22,7 @@ from experiments._incremental_tasks import CLASSES_PER_TASK, stream_of
 from experiments._presets import records_of
 from experiments._readme import filled
 from experiments.incremental import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config
-from experiments.methods import Heads, count_numbers
+from experiments.methods import Heads, num_parameters
 from experiments.runner import build_resnet18, read_record, rmsprop
 from experiments.runner.files import DamagedFile
 from experiments.runner.groups import groups_of
@@ -151,8 +151,8 @@ def test_the_network_is_torchvisions_and_what_is_superposed_is_the_papers():
     for name, layer in convolutions.items():
         assert layers[name].superposed
         assert type(layer) is SuperposedConv2d
-        assert type(layer.family()) is BinaryContexts
-        assert layer.family().dim == layer.in_channels * layer.kernel_size[0] ** 2
+        assert type(layer.contexts_for()) is BinaryContexts
+        assert layer.contexts_for().dim == layer.in_channels * layer.kernel_size[0] ** 2
     assert layers["fc"].superposed
     for module in learner.net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -164,8 +164,8 @@ def test_permutations_act_on_input_channels():
     learner, _ = learner_and_stream("SignedPermutation", "per-context", width=4)
     for module in learner.net.modules():
         if isinstance(module, SuperposedConv2d):
-            assert type(module.family()) is SignedPermutationContexts
-            assert module.family().dim == module.in_channels
+            assert type(module.contexts_for()) is SignedPermutationContexts
+            assert module.contexts_for().dim == module.in_channels
 
 
 def test_the_wide_network_is_torchvisions_resnet18_but_for_its_first_layer():
@@ -215,7 +215,7 @@ def test_each_task_has_its_own_head(method):
 def test_numbers_stored_count_norms_and_heads():
     def numbers(method, norms):
         learner, stream = learner_and_stream(method, norms, width=4)
-        return count_numbers(learner, stream.num_tasks)
+        return num_parameters(learner, stream.num_tasks)
 
     net = build_resnet18(4, 2, seed=0, channels=1)
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]

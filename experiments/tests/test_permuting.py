@@ -17,7 +17,7 @@ from experiments._permuting_paper import TABLE_RECIPE
 from experiments._permuting_run import Run, run_to_record
 from experiments._permuting_summary import paper_table, result_of, table
 from experiments._presets import records_of
-from experiments.methods import METHODS, PENALTIES, build_learner, count_numbers
+from experiments.methods import METHODS, PENALTIES, build_learner, num_parameters
 from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config, Grid
 from experiments.runner import Checkpoint, build_mlp, read_record, start_record, write_record
 from experiments.runner.files import DamagedFile
@@ -324,7 +324,7 @@ def test_numbers_stored_are_those_of_table_1():
             learning_rate=1e-4,
             strength=strength,
         )
-        return count_numbers(learner, tasks)
+        return num_parameters(learner, tasks)
 
     weights, units = 784 * 256 + 256 * 256 + 256 * 10, 784 + 256 + 256
     net = weights + 256 + 256 + 10

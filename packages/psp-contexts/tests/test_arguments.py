@@ -20,7 +20,7 @@ from psp_contexts import (
     PermutationContexts,
     RotationContexts,
     SignedPermutationContexts,
-    parameter_count,
+    num_parameters,
 )
 from psp_contexts.testing import FAMILIES, Call, family_name, missing_from, other_than, refusals
 
@@ -196,7 +196,7 @@ CALLS = [
     ),
     of_all("Contexts.fill", arguments(like=torch.zeros(2, DIM)), {"like": {TypeError: NO_VECTORS}}),
     of_all(
-        "Contexts.count_numbers",
+        "Contexts.num_parameters",
         arguments(num_contexts=3),
         {"num_contexts": {TypeError: NO_INTEGERS, ValueError: BELOW_ONE}},
     ),
@@ -206,8 +206,8 @@ CALLS = [
         {"state": {TypeError: NO_TENSORS, ValueError: NO_STATES}},
     ),
     Call(
-        "parameter_count",
-        [parameter_count],
+        "num_parameters",
+        [num_parameters],
         arguments(contexts=BinaryContexts(DIM, COUNT, seed=0), out_features=3, num_models=2),
         {
             "contexts": {TypeError: other_than() | st.just(BinaryContexts)},

@@ -48,8 +48,8 @@ def plain(features=4, classes=3):
     return nn.Sequential(nn.Linear(features, 6), nn.ReLU(), nn.Linear(6, classes))
 
 
-def superposed(net, contexts=BinaryContexts, **options):
-    return superpose(net, contexts=contexts, num_contexts=COUNT, seed=0, **options)
+def superposed(net, family=BinaryContexts, **options):
+    return superpose(net, family=family, num_contexts=COUNT, seed=0, **options)
 
 
 def changed(net, function):
@@ -275,10 +275,10 @@ CALLS = [
     Call(
         "superpose",
         [superpose],
-        arguments(net=PLAIN, contexts=BinaryContexts, num_contexts=COUNT, seed=0),
+        arguments(net=PLAIN, family=BinaryContexts, num_contexts=COUNT, seed=0),
         {
             "net": {TypeError: NO_NETS, ValueError: CANNOT_BE_TURNED},
-            "contexts": {TypeError: NO_FAMILIES, ValueError: OTHER_SIZES},
+            "family": {TypeError: NO_FAMILIES, ValueError: OTHER_SIZES},
             "num_contexts": {TypeError: NO_INTEGERS, ValueError: BELOW_ONE | HUGE},
             "seed": {TypeError: NO_INTEGERS},
             "include": {TypeError: NO_TEXTS, ValueError: NO_SUCH_LAYERS | st.just(())},
@@ -292,20 +292,20 @@ CALLS = [
     Call(
         "superpose",
         [partial(superpose, bias_per_context=True), superpose],
-        arguments(net=IMAGES, contexts=BinaryContexts, seed=0),
+        arguments(net=IMAGES, family=BinaryContexts, seed=0),
         {"num_contexts": {MemoryError: st.integers(2**50, 2**63 - 1)}},
     ),
     Call(
         "superpose_models",
         [superpose_models],
-        arguments(models=[PLAIN, PLAIN], contexts=BinaryContexts, seed=0, base=PLAIN),
+        arguments(models=[PLAIN, PLAIN], family=BinaryContexts, seed=0, base=PLAIN),
         {
             "models": {
                 TypeError: other_than("text", "list", "array")
                 | st.sampled_from([PLAIN, [1], "ab", [PLAIN, None], [nn.Linear], {"0": PLAIN}]),
                 ValueError: st.sampled_from([[], (), [PLAIN, plain(5)], [NET], [nn.ReLU()]]),
             },
-            "contexts": {TypeError: NO_FAMILIES, ValueError: st.just(ComplexContexts)},
+            "family": {TypeError: NO_FAMILIES, ValueError: st.just(ComplexContexts)},
             "seed": {TypeError: NO_INTEGERS},
             "base": {
                 TypeError: other_than("none"),
@@ -404,7 +404,7 @@ CALLS = [
                 | st.sampled_from(
                     [
                         superposed(NO_CLASSIFIER),
-                        superpose(plain(), contexts=BinaryContexts, num_contexts=2, seed=0),
+                        superpose(plain(), family=BinaryContexts, num_contexts=2, seed=0),
                     ]
                 ),
             },
@@ -500,7 +500,7 @@ CALLS = [
     *penalties(SynapticIntelligence, damping=0.1),
     Call(
         "Superposed.family",
-        [NET[0].family],
+        [NET[0].contexts_for],
         arguments(name="weight"),
         {
             "name": {
@@ -641,7 +641,7 @@ def test_a_half_precise_input_is_taken_where_the_plain_layer_takes_it():
 
 def test_models_may_come_from_a_generator():
     together = superpose_models(
-        (plain() for _ in range(2)), contexts=BinaryContexts, seed=0, base=plain()
+        (plain() for _ in range(2)), family=BinaryContexts, seed=0, base=plain()
     )
     assert len(together.snr) == 2
 

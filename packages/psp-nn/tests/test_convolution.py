@@ -32,7 +32,7 @@ def input_of(plain, batch=5):
 def test_a_mixed_batch_equals_one_call_for_each_sample(plain, family, per_channel):
     layer = superpose(
         plain.double(),
-        contexts=family,
+        family=family,
         num_contexts=3,
         seed=0,
         per_channel=per_channel,
@@ -51,7 +51,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(plain, family, per_channe
 @how
 def test_the_kernel_of_each_group_is_multiplied_by_its_own_context(plain, per_channel):
     layer = superpose(
-        plain.double(), contexts=RotationContexts, num_contexts=3, seed=0, per_channel=per_channel
+        plain.double(), family=RotationContexts, num_contexts=3, seed=0, per_channel=per_channel
     )
     use_context(layer, 2)
     stored = layer.state_dict()["weight"]
@@ -73,7 +73,7 @@ def test_the_kernel_of_each_group_is_multiplied_by_its_own_context(plain, per_ch
 
 def test_a_context_per_channel_acts_as_one_on_the_input():
     plain = nn.Conv2d(8, 6, 3).double()
-    layer = superpose(plain, contexts=RotationContexts, num_contexts=3, seed=0, per_channel=True)
+    layer = superpose(plain, family=RotationContexts, num_contexts=3, seed=0, per_channel=True)
     x = input_of(plain)
     use_context(layer, 1)
     bound = torch.einsum("ij,njhw->nihw", layer.contexts.matrix(1), x)
@@ -82,7 +82,7 @@ def test_a_context_per_channel_acts_as_one_on_the_input():
 
 @each_layer
 def test_complex_kernels_serve_real_and_complex_input_alike(plain):
-    layer = superpose(plain.double(), contexts=ComplexContexts, num_contexts=3, seed=0)
+    layer = superpose(plain.double(), family=ComplexContexts, num_contexts=3, seed=0)
     layer._forward_hooks.clear()  # keep the imaginary part
     use_context(layer, 1)
     x = input_of(plain)
@@ -92,7 +92,7 @@ def test_complex_kernels_serve_real_and_complex_input_alike(plain):
 
 
 def test_a_batch_dimension_that_holds_the_channels_is_refused():
-    layer = superpose(nn.Conv2d(8, 6, 3), contexts=BinaryContexts, num_contexts=3, seed=0)
+    layer = superpose(nn.Conv2d(8, 6, 3), family=BinaryContexts, num_contexts=3, seed=0)
     with (
         use_context(layer, torch.tensor([0, 1, 2, 0]), batch_dim=1),
         pytest.raises(ValueError, match="batch_dim=1; state the dimension"),
@@ -102,7 +102,7 @@ def test_a_batch_dimension_that_holds_the_channels_is_refused():
 
 def test_the_shape_of_a_transposed_output_can_be_asked_for():
     plain = nn.ConvTranspose2d(8, 2, 3, stride=2)
-    layer = superpose(plain, contexts=BinaryContexts, num_contexts=3, seed=0)
+    layer = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)
     x = torch.randn(1, 8, 5, 5)
     assert layer(x, output_size=[12, 12]).shape == plain(x, output_size=[12, 12]).shape
 
@@ -110,9 +110,7 @@ def test_the_shape_of_a_transposed_output_can_be_asked_for():
 @how
 def test_without_samples_or_without_a_batch(per_channel):
     plain = nn.Conv1d(4, 3, 1)
-    layer = superpose(
-        plain, contexts=BinaryContexts, num_contexts=3, seed=0, per_channel=per_channel
-    )
+    layer = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, per_channel=per_channel)
     with use_context(layer, torch.zeros(0, dtype=torch.int64)):
         assert layer(torch.randn(0, 4, 5)).shape == (0, 3, 5)
     with (

@@ -9,7 +9,7 @@ from psp_nn import retrieve, superpose, superpose_models, use_context
 
 def test_a_vector_is_that_of_the_retrieved_table(family):
     plain = nn.Embedding(7, 4, padding_idx=2).double()
-    layer = superpose(plain, contexts=family, num_contexts=3, seed=0)
+    layer = superpose(plain, family=family, num_contexts=3, seed=0)
     layer._forward_hooks.clear()  # keep the imaginary part
     words = torch.tensor([[0, 2, 6], [5, 5, 1]])
     matrix = layer.contexts.matrix(1).detach()
@@ -22,7 +22,7 @@ def test_a_vector_is_that_of_the_retrieved_table(family):
 
 
 def test_a_mixed_batch_equals_one_call_for_each_sample(family):
-    layer = superpose(nn.Embedding(7, 4).double(), contexts=family, num_contexts=3, seed=0)
+    layer = superpose(nn.Embedding(7, 4).double(), family=family, num_contexts=3, seed=0)
     for words in (torch.tensor([[0, 2], [5, 5]]), torch.tensor([3, 4])):
         with use_context(layer, torch.tensor([2, 1])):
             mixed = layer(words)
@@ -36,7 +36,7 @@ def test_the_largest_norm_is_that_of_the_vectors_that_are_read():
     models = [copy.deepcopy(base) for _ in range(3)]
     for model in models:
         model.weight.data.add_(0.1 * torch.randn(20, 4))
-    net = superpose_models(models, contexts=BinaryContexts, seed=0, base=base).net
+    net = superpose_models(models, family=BinaryContexts, seed=0, base=base).net
     with use_context(net, 1):
         vectors = net(torch.arange(20))
         assert (vectors.norm(dim=-1) <= 1 + 1e-6).all()

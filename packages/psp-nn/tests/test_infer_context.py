@@ -21,7 +21,7 @@ def samples(task, count, seed):
 def trained():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(WIDTH, 256), nn.ReLU(), nn.Linear(256, CLASSES))
-    net = superpose(net, contexts=BinaryContexts, num_contexts=CONTEXTS, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=CONTEXTS, seed=0)
     optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-3)
     for step in range(80 * TASKS):
         task = step % TASKS
@@ -72,10 +72,10 @@ def test_confidence_is_that_of_each_model_alone(trained):
 
 def test_the_gradient_is_that_of_the_mixture_by_finite_differences(family, mlp):
     from psp_nn._infer_context import _entropy, _entropy_gradient
-    from psp_nn._selection import Mixture
     from psp_nn._use_context import superposed_layers
+    from psp_nn.layers.selection import Mixture
 
-    net = superpose(mlp, contexts=family, num_contexts=4, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=family, num_contexts=4, seed=0, bias_per_context=True)
     x = torch.randn(5, 12, dtype=torch.float64)
 
     def entropy(coefficients):
@@ -100,7 +100,7 @@ def test_what_was_in_use_is_in_use_afterwards(trained):
 def test_too_few_models_to_compare_are_refused(mlp):
     with pytest.raises(ValueError, match="compares one model with several others"):
         infer_context(
-            superpose(mlp, contexts=BinaryContexts, num_contexts=2, seed=0), torch.zeros(1, 12)
+            superpose(mlp, family=BinaryContexts, num_contexts=2, seed=0), torch.zeros(1, 12)
         )
     with pytest.raises(ValueError, match="nothing in this Sequential is superposed"):
         infer_context(mlp, torch.zeros(1, 12))
@@ -109,7 +109,7 @@ def test_too_few_models_to_compare_are_refused(mlp):
 @pytest.mark.parametrize("by", InferBy)
 def test_a_network_that_trains_is_left_as_it_is(by):
     net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
-    net = superpose(net, contexts=BinaryContexts, num_contexts=4, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     infer_context(net, torch.randn(5, 4), by=by)
     assert all(module.training for module in net.modules())

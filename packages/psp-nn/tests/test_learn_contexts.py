@@ -32,10 +32,10 @@ def train(net, parameters, k, steps=150):
 
 
 @pytest.mark.parametrize(
-    "contexts", [BinaryContexts, ComplexContexts, OnePowerContexts, LocalMixContexts]
+    "family", [BinaryContexts, ComplexContexts, OnePowerContexts, LocalMixContexts]
 )
-def test_what_is_learned_starts_where_it_was(contexts, mlp):
-    net = superpose(mlp, contexts=contexts, num_contexts=5, seed=0).double()
+def test_what_is_learned_starts_where_it_was(family, mlp):
+    net = superpose(mlp, family=family, num_contexts=5, seed=0).double()
     fixed = copy.deepcopy(net)
     learn_contexts(net)
     for k in (4, 1, torch.arange(64) % 5):
@@ -44,9 +44,9 @@ def test_what_is_learned_starts_where_it_was(contexts, mlp):
         torch.testing.assert_close(net(X), fixed(X), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts])
-def test_a_new_model_is_learned_on_frozen_weights_and_leaves_the_others_alone(contexts, mlp):
-    net = superpose(mlp, contexts=contexts, num_contexts=5, seed=0, bias_per_context=True)
+@pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts])
+def test_a_new_model_is_learned_on_frozen_weights_and_leaves_the_others_alone(family, mlp):
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True)
     own = learn_contexts(net)
     weights = {name: value.clone() for name, value in net.named_parameters() if "weight" in name}
     before = []
@@ -63,8 +63,8 @@ def test_a_new_model_is_learned_on_frozen_weights_and_leaves_the_others_alone(co
 
 
 def test_weights_and_contexts_are_learned_together(mlp):
-    contexts = partial(BinaryContexts, learned=True)
-    net = superpose(mlp, contexts=contexts, num_contexts=3, seed=0)
+    family = partial(BinaryContexts, learned=True)
+    net = superpose(mlp, family=family, num_contexts=3, seed=0)
     before = net[0].contexts.learned_numbers.clone()
     losses = train(net, net.parameters(), 2)
     assert losses[-1] < losses[0] / 5
@@ -74,6 +74,6 @@ def test_weights_and_contexts_are_learned_together(mlp):
 
 def test_contexts_that_are_not_diagonal_are_refused_by_the_layers_name(mlp):
     with pytest.raises(ValueError, match="layer '0' are RotationContexts, which are not diagonal"):
-        learn_contexts(superpose(mlp, contexts=RotationContexts, num_contexts=2, seed=0))
+        learn_contexts(superpose(mlp, family=RotationContexts, num_contexts=2, seed=0))
     with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
         learn_contexts(nn.Linear(2, 2))

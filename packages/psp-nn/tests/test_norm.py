@@ -19,10 +19,10 @@ NORMS = [
 ]
 
 
-def built(norm, contexts=BinaryContexts, **options):
+def built(norm, family=BinaryContexts, **options):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norm).double()
-    return superpose(net, contexts=contexts, num_contexts=3, seed=0, **options)
+    return superpose(net, family=family, num_contexts=3, seed=0, **options)
 
 
 def trained(net):
@@ -36,12 +36,12 @@ def trained(net):
     return net
 
 
-@pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts])
+@pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts])
 @pytest.mark.parametrize("norms", Norms)
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("norm", NORMS, ids=str)
-def test_a_mixed_batch_equals_one_call_for_each_context(norm, mode, norms, contexts):
-    net = trained(built(norm, contexts, norms=norms))
+def test_a_mixed_batch_equals_one_call_for_each_context(norm, mode, norms, family):
+    net = trained(built(norm, family, norms=norms))
     net.train(mode == "train")
     x = torch.randn(7, 3, 5, 5, dtype=torch.float64)
     context = torch.tensor([2, 0, 1, 2, 0, 1, 0])
@@ -81,11 +81,11 @@ def test_statistics_are_those_that_a_plain_layer_would_have():
     assert net[1].num_batches_tracked == 1
 
 
-@pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts])
+@pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts])
 @pytest.mark.parametrize("norms", [Norms.PER_CONTEXT, Norms.SHARED])
 @pytest.mark.parametrize("context", [1, torch.tensor(1)])
-def test_torch_takes_the_statistics_of_one_model_anew(context, norms, contexts):
-    net = trained(built(nn.BatchNorm2d(4), contexts, norms=norms))
+def test_torch_takes_the_statistics_of_one_model_anew(context, norms, family):
+    net = trained(built(nn.BatchNorm2d(4), family, norms=norms))
     before = net.state_dict()["1.running_var"].clone()
     x = torch.randn(2, 8, 3, 5, 5, dtype=torch.float64)
     with use_context(net, context):
@@ -128,7 +128,7 @@ def test_the_papers_norms_have_neither_affine_nor_statistics():
 def test_a_mixed_batch_keeps_the_dtype_under_autocast():
     net = nn.Sequential(nn.Conv1d(3, 4, 1), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(8, 2))
     net = superpose(
-        net, contexts=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True
+        net, family=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True
     ).eval()
     for context in (1, torch.tensor([0, 1])):
         with use_context(net, context), torch.autocast("cpu", torch.bfloat16):
@@ -136,6 +136,6 @@ def test_a_mixed_batch_keeps_the_dtype_under_autocast():
 
 
 def test_a_norm_without_a_shift_has_no_attribute_of_that_name():
-    norm = superpose(nn.RMSNorm(4), contexts=BinaryContexts, num_contexts=3, seed=0)
+    norm = superpose(nn.RMSNorm(4), family=BinaryContexts, num_contexts=3, seed=0)
     assert hasattr(norm, "weight")
     assert hasattr(norm, "bias") == hasattr(nn.RMSNorm(4), "bias")

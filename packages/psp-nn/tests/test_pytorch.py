@@ -18,7 +18,7 @@ from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
 from psp_nn import Norms, Superposed, superpose, use_context
 from psp_nn.testing import Shell, put_into_shells
 
-superposed = partial(superpose, contexts=BinaryContexts, num_contexts=5, seed=0)
+superposed = partial(superpose, family=BinaryContexts, num_contexts=5, seed=0)
 
 
 def convolutional():
@@ -78,7 +78,7 @@ def test_compiled_whole_it_is_not_compiled_again_when_the_context_changes(mode):
 
 @pytest.mark.usefixtures("_fresh_compiler")
 def test_every_family_compiles_whole(family, mlp):
-    net = superpose(mlp, contexts=family, num_contexts=5, seed=0)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0)
     counter = CompileCounter()
     compiled = torch.compile(net, backend=counter, fullgraph=True)
     x = torch.randn(4, 12, dtype=torch.float64)
@@ -140,7 +140,7 @@ def test_it_exports_with_a_dynamic_batch(strict):
 @pytest.mark.parametrize("build", [fully_connected, convolutional])
 @pytest.mark.parametrize("context", [3, [3, 1, 3, 0, 4, 2]], ids=["one", "mixed"])
 def test_autocast_computes_in_bfloat16_near_full_precision(build, context, family):
-    net = superposed(build(), contexts=family)
+    net = superposed(build(), family=family)
     use_context(net, torch.tensor(context))
     expected, expected_gradient = with_gradient(net, torch.float32)
     y, gradient = with_gradient(net, torch.bfloat16)
@@ -169,7 +169,7 @@ def test_a_state_dict_goes_round():
     use_context(other, 3)
     torch.testing.assert_close(other.eval()(IMAGES), net.eval()(IMAGES))
     assert "0.weight" in net.state_dict()
-    stranger = superpose(convolutional(), contexts=BinaryContexts, num_contexts=5, seed=1)
+    stranger = superpose(convolutional(), family=BinaryContexts, num_contexts=5, seed=1)
     with pytest.raises(ValueError, match="saved with other contexts"):
         stranger.load_state_dict(net.state_dict())
 
@@ -195,7 +195,7 @@ def test_it_follows_to_another_dtype_and_back():
 
 
 def test_a_complex_network_follows_to_another_dtype_with_both_parts(mlp):
-    net = superpose(mlp, contexts=ComplexContexts, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=ComplexContexts, num_contexts=5, seed=0, bias_per_context=True)
     use_context(net, 3)
     x = torch.randn(4, 12, dtype=torch.float64)
     expected = net(x)
@@ -262,9 +262,9 @@ def test_other_forward_passes_do_not_keep_a_recomputation_from_running():
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-@pytest.mark.parametrize("contexts", [BinaryContexts, ComplexContexts, RotationContexts])
-def test_vmap_runs_over_contexts(contexts, mlp):
-    net = superpose(mlp, contexts=contexts, num_contexts=5, seed=0, bias_per_context=True)
+@pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts, RotationContexts])
+def test_vmap_runs_over_contexts(family, mlp):
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True)
     x = torch.randn(4, 12, dtype=torch.float64)
 
     def model(k):

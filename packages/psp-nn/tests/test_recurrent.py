@@ -37,7 +37,7 @@ CONTEXT = torch.tensor([3, 0, 3, 1])
 def built(make, family=BinaryContexts, **options):
     torch.manual_seed(0)
     options = {"num_contexts": 4, "seed": 0, "bias_per_context": True, **options}
-    return superpose(make().double(), contexts=family, **options)
+    return superpose(make().double(), family=family, **options)
 
 
 def sample_dim(layer):
@@ -81,7 +81,7 @@ def test_a_model_is_that_of_the_products_of_stored_weights_and_contexts(name, fa
             for key, value in plain.named_parameters():
                 stored = layer.stored(key)
                 if key in layer.superposed:
-                    dense = layer.family(key).matrix(k, dtype=torch.float64)
+                    dense = layer.contexts_for(key).matrix(k, dtype=torch.float64)
                     value.copy_(stored @ dense)
                 else:
                     value.copy_(stored[k])

@@ -14,7 +14,7 @@ def test_every_layer_with_numbers_is_reported_with_what_became_of_it():
     plain = nn.Sequential(
         nn.Linear(4, 3), nn.BatchNorm1d(3), nn.PReLU(), nn.Bilinear(3, 3, 2), nn.Linear(3, 2)
     )
-    net = superpose(plain, contexts=BinaryContexts, num_contexts=5, seed=0, exclude="4")
+    net = superpose(plain, family=BinaryContexts, num_contexts=5, seed=0, exclude="4")
     told = report(net)
     reasons = {layer.name: layer.reason for layer in told.layers}
     assert reasons == {
@@ -32,7 +32,7 @@ def test_every_layer_with_numbers_is_reported_with_what_became_of_it():
 @pytest.mark.parametrize("norms", Norms)
 def test_numbers_before_are_those_of_the_original(norms):
     plain = torchvision.models.resnet18(num_classes=10)
-    told = report(superpose(plain, contexts=BinaryContexts, num_contexts=4, seed=0, norms=norms))
+    told = report(superpose(plain, family=BinaryContexts, num_contexts=4, seed=0, norms=norms))
     if norms is not Norms.BATCH:
         assert told.numbers_before == numbers(plain)
     if norms is Norms.SHARED:
@@ -41,7 +41,7 @@ def test_numbers_before_are_those_of_the_original(norms):
 
 def test_a_complex_number_counts_as_two():
     plain = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
-    told = report(superpose(plain, contexts=ComplexContexts, num_contexts=5, seed=0))
+    told = report(superpose(plain, family=ComplexContexts, num_contexts=5, seed=0))
     assert told.numbers_before == 15 + 6
     assert told.numbers_after == 2 * 15 + 2 * 5 * 6
 
@@ -49,13 +49,13 @@ def test_a_complex_number_counts_as_two():
 def test_tied_weights_are_counted_once():
     plain = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7, bias=False))
     plain[1].weight = plain[0].weight
-    told = report(superpose(plain, contexts=BinaryContexts, num_contexts=5, seed=0))
+    told = report(superpose(plain, family=BinaryContexts, num_contexts=5, seed=0))
     assert told.numbers_before == told.numbers_after == 28
 
 
 def test_it_is_logged_when_a_network_is_superposed(caplog):
     caplog.set_level("INFO", logger="psp_nn")
-    superpose(nn.Linear(2, 2), contexts=BinaryContexts, num_contexts=5, seed=0)
+    superpose(nn.Linear(2, 2), family=BinaryContexts, num_contexts=5, seed=0)
     assert "1 of 1 layers hold 5 models" in caplog.text
 
 

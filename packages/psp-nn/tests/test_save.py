@@ -13,11 +13,11 @@ from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
 from psp_nn import load, save, superpose, use_context
 
 
-def built(contexts=BinaryContexts, width=6, weights=0, **options):
+def built(family=BinaryContexts, width=6, weights=0, **options):
     torch.manual_seed(weights)
     net = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU())
     options = {"num_contexts": 4, "seed": 0, "bias_per_context": True, **options}
-    net = superpose(net, contexts=contexts, **options)
+    net = superpose(net, family=family, **options)
     for k in range(options["num_contexts"]):
         use_context(net, k)
         net(torch.randn(5, 3, 5, 5))
@@ -31,11 +31,11 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "contexts",
+    "family",
     [BinaryContexts, RotationContexts, ComplexContexts, partial(BinaryContexts, learned=True)],
 )
-def test_what_is_loaded_computes_what_was_saved(path, contexts):
-    saved, other = built(contexts).eval(), built(contexts, weights=1).eval()
+def test_what_is_loaded_computes_what_was_saved(path, family):
+    saved, other = built(family).eval(), built(family, weights=1).eval()
     save(saved, path)
     load(path, into=other)
     x = torch.randn(4, 3, 5, 5)
@@ -48,7 +48,7 @@ def test_fixed_contexts_take_no_room(path):
     sizes = []
     for num_contexts in (2, 1000):
         net = nn.Sequential(nn.Linear(50, 40), nn.ReLU(), nn.Linear(40, 10))
-        net = superpose(net, contexts=BinaryContexts, num_contexts=num_contexts, seed=0)
+        net = superpose(net, family=BinaryContexts, num_contexts=num_contexts, seed=0)
         save(net, path)
         sizes.append(sum(value.nbytes for value in load_file(path).values()))
     assert sizes[0] == sizes[1] == 4 * (50 * 40 + 40 + 40 * 10 + 10)
@@ -106,8 +106,8 @@ def test_other_files_are_refused(path, tmp_path):
         ({"bias_per_context": False}, r"another architecture: '0\.bias'"),
         ({"num_contexts": 5}, "another architecture"),
         ({"seed": 1}, r"another context: '0\.contexts' is .*superpose with the saved family"),
-        ({"contexts": RotationContexts}, r"another context: '0\.contexts'"),
-        ({"contexts": ComplexContexts}, "another architecture"),
+        ({"family": RotationContexts}, r"another context: '0\.contexts'"),
+        ({"family": ComplexContexts}, "another architecture"),
     ],
     ids=str,
 )
@@ -158,10 +158,10 @@ class Counts(nn.Linear):
 
 def test_what_the_file_has_no_place_for_is_refused_and_not_lost(tmp_path):
     net = nn.Sequential(nn.Linear(2, 2), Counts(2, 2))
-    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
     with pytest.raises(ValueError, match=r"'1\._extra_state' is the extra state of a module"):
         save(net, tmp_path / "net")
-    net = superpose(nn.Linear(2, 2), contexts=BinaryContexts, num_contexts=3, seed=0).to("meta")
+    net = superpose(nn.Linear(2, 2), family=BinaryContexts, num_contexts=3, seed=0).to("meta")
     with pytest.raises(ValueError, match=r"'weight' .* a tensor without data"):
         save(net, tmp_path / "net")
     assert not list(tmp_path.iterdir())
@@ -170,7 +170,7 @@ def test_what_the_file_has_no_place_for_is_refused_and_not_lost(tmp_path):
 def test_a_parameter_of_an_unlucky_name_is_saved(tmp_path):
     net = nn.Sequential(nn.Linear(2, 2))
     net.register_parameter("my_extra_state", nn.Parameter(torch.ones(2)))
-    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
     save(net, tmp_path / "net")
     net.my_extra_state.data.zero_()
     load(tmp_path / "net", into=net)

@@ -29,10 +29,10 @@ QUICK = settings().max_examples <= 100
 """On an ordinary day the same files each time; when it is to be thorough, many and new ones."""
 
 
-def built(seed, contexts=BinaryContexts, width=4):
+def built(seed, family=BinaryContexts, width=4):
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
-    return superpose(net, contexts=contexts, num_contexts=3, seed=0)
+    return superpose(net, family=family, num_contexts=3, seed=0)
 
 
 def contents(net, folder):
@@ -259,7 +259,7 @@ def test_other_files_are_refused_and_run_nothing(saved, tmp_path, record_propert
 
 def superposed_as(net):
     """The family that this network does not have."""
-    return BinaryContexts if net[0].family().is_complex else ComplexContexts
+    return BinaryContexts if net[0].contexts_for().is_complex else ComplexContexts
 
 
 def test_a_file_with_one_digest_and_other_tensors_is_refused(saved, tmp_path):
@@ -346,7 +346,7 @@ from psp_nn import load, save, superpose
 def built(weight):
     net = nn.Linear(300, 300)
     nn.init.constant_(net.weight, weight)
-    return superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    return superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
 
 torch.set_num_threads(1)
 path, kills = Path(sys.argv[1]), int(sys.argv[2])

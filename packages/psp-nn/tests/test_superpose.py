@@ -9,7 +9,7 @@ from psp_nn import Superposed, SuperposedLinear, superpose, use_context
 
 
 def binary(net, **options):
-    return superpose(net, contexts=BinaryContexts, num_contexts=5, seed=0, **options)
+    return superpose(net, family=BinaryContexts, num_contexts=5, seed=0, **options)
 
 
 def test_the_original_is_untouched_and_the_class_is_kept(mlp):
@@ -30,7 +30,7 @@ def test_every_layer_has_its_own_contexts_named_after_it(mlp):
 
 
 def test_a_network_learns_with_every_family_as_soon_as_it_is_superposed(family, mlp):
-    net = superpose(mlp, contexts=family, num_contexts=5, seed=0)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0)
     optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-2)
     x = torch.randn(32, 12, dtype=torch.float64)
     losses = []
@@ -45,7 +45,7 @@ def test_a_network_learns_with_every_family_as_soon_as_it_is_superposed(family, 
 
 
 def test_the_forward_pass_is_that_of_the_paper(family, mlp):
-    layer = superpose(mlp[0], contexts=family, num_contexts=5, seed=0)
+    layer = superpose(mlp[0], family=family, num_contexts=5, seed=0)
     x = torch.randn(7, 12, dtype=torch.float64)
     weight = layer.state_dict()["weight"]
     matrix = layer.contexts.matrix(3).detach()
@@ -84,15 +84,15 @@ def test_tied_weights_stay_tied_with_the_same_contexts():
 
 def test_complex_weights_keep_their_magnitude_and_have_uniform_phases():
     plain = nn.Linear(300, 200)
-    layer = superpose(plain, contexts=ComplexContexts, num_contexts=2, seed=0)
+    layer = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0)
     weight = layer.state_dict()["weight"]
     assert weight.dtype == torch.complex64
     torch.testing.assert_close(weight.abs(), plain.weight.detach().abs())
     moments = [(torch.exp(1j * n * weight.angle())).mean().abs() for n in (1, 2, 3)]
     assert max(moments) < 5 / weight.numel() ** 0.5
-    again = superpose(plain, contexts=ComplexContexts, num_contexts=2, seed=0)
+    again = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0)
     assert torch.equal(again.state_dict()["weight"], weight)
-    real = superpose(plain, contexts=ComplexContexts, num_contexts=2, seed=0, random_phases=False)
+    real = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0, random_phases=False)
     assert torch.equal(real.state_dict()["weight"].real, plain.weight.detach())
 
 
@@ -118,7 +118,7 @@ def test_a_length_that_a_family_cannot_serve_is_refused_by_the_layers_name():
     with pytest.raises(ValueError, match=r"layer '1', whose rows have 7 numbers.*exclude"):
         superpose(
             nn.Sequential(nn.Linear(4, 7), nn.Linear(7, 2)),
-            contexts=KroneckerRotationContexts,
+            family=KroneckerRotationContexts,
             num_contexts=2,
             seed=0,
         )
@@ -139,28 +139,28 @@ class Tied(nn.Module):
 @pytest.mark.parametrize("pattern", ["out", "words"])
 def test_a_tied_weight_is_superposed_in_all_its_layers_or_in_none(pattern):
     with pytest.raises(ValueError, match=r"is tied to '(words|out)\.weight'.*leave both"):
-        superpose(Tied(), contexts=BinaryContexts, num_contexts=3, seed=0, exclude=pattern)
+        superpose(Tied(), family=BinaryContexts, num_contexts=3, seed=0, exclude=pattern)
 
 
 def test_a_weight_tied_to_a_tensor_of_the_network_itself_is_refused():
     net = nn.Sequential(nn.Linear(3, 3))
     net.register_parameter("own", net[0].weight)
     with pytest.raises(ValueError, match=r"'own' is tied to '0\.weight'"):
-        superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+        superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
 
 
 def test_a_kernel_tied_to_a_transposed_one_is_refused():
     net = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ConvTranspose2d(4, 4, 3))
     net[1].weight = net[0].weight
     with pytest.raises(ValueError, match=r"'1\.weight' is tied to '0\.weight', but its rows"):
-        superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+        superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
 
 
 def test_tied_biases_and_affines_stay_tied():
     net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.LayerNorm(3), nn.LayerNorm(3))
     net[1].bias, net[3].weight = net[0].bias, net[2].weight
-    for contexts in (BinaryContexts, ComplexContexts):
-        many = superpose(net, contexts=contexts, num_contexts=3, seed=0, bias_per_context=True)
+    for family in (BinaryContexts, ComplexContexts):
+        many = superpose(net, family=family, num_contexts=3, seed=0, bias_per_context=True)
         assert many[1]._parameters["bias"] is many[0]._parameters["bias"]
         assert many[3]._parameters["weight"] is many[2]._parameters["weight"]
 
@@ -168,15 +168,15 @@ def test_tied_biases_and_affines_stay_tied():
 def test_weights_that_are_computed_are_refused_by_name():
     net = nn.Sequential(nn.Linear(3, 3), nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
     with pytest.raises(ValueError, match="'weight' of layer '1' is computed from other"):
-        superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
-    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0, exclude="1")
+        superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, exclude="1")
     with pytest.raises(RuntimeError, match=r"layer '0' has no parameter 'weight'.*parametrized"):
         nn.utils.parametrizations.weight_norm(net[0])
 
 
 def test_layers_that_have_not_seen_an_input_are_refused_by_name():
     with pytest.raises(ValueError, match="layer '0' has no weights yet; run net once"):
-        superpose(nn.Sequential(nn.LazyLinear(3)), contexts=BinaryContexts, num_contexts=3, seed=0)
+        superpose(nn.Sequential(nn.LazyLinear(3)), family=BinaryContexts, num_contexts=3, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -190,14 +190,14 @@ def test_layers_that_have_not_seen_an_input_are_refused_by_name():
 def test_arguments_of_another_kind_are_refused_even_without_weights(options, error, message):
     options = {"num_contexts": 3, **options}
     with pytest.raises(error, match=message):
-        superpose(nn.BatchNorm1d(3), contexts=BinaryContexts, seed=0, **options)
+        superpose(nn.BatchNorm1d(3), family=BinaryContexts, seed=0, **options)
 
 
 def test_layers_are_made_by_superpose_and_initialised_before():
     with pytest.raises(TypeError, match="SuperposedLinear is made from an ordinary layer by sup"):
         SuperposedLinear(3, 2)
     net = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
-    net = superpose(net, contexts=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
     with pytest.raises(RuntimeError, match=r"layer '0' is superposed.*initialise the network bef"):
         net[0].reset_parameters()
     net[1].reset_parameters()
@@ -208,7 +208,7 @@ def test_an_error_in_a_family_is_not_taken_for_a_missing_attribute():
         def _retrieve(self, weight, context):
             return weight.no_such_thing
 
-    net = superpose(nn.Conv1d(3, 2, 1), contexts=Broken, num_contexts=3, seed=0)
+    net = superpose(nn.Conv1d(3, 2, 1), family=Broken, num_contexts=3, seed=0)
     with pytest.raises(RuntimeError, match=r"'weight' cannot be read.*no_such_thing"):
         _ = net.weight
 
@@ -216,7 +216,7 @@ def test_an_error_in_a_family_is_not_taken_for_a_missing_attribute():
 @pytest.mark.parametrize("name", ["weight", "bias"])
 def test_a_parameter_does_not_take_the_place_of_what_holds_all_models(name):
     layer = superpose(
-        nn.Linear(3, 2), contexts=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True
+        nn.Linear(3, 2), family=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True
     )
     before = {key: value.clone() for key, value in layer.state_dict().items()}
     with pytest.raises(RuntimeError, match=rf"'{name}' of layer '' holds all models, .* store"):
@@ -229,7 +229,7 @@ def test_a_parameter_does_not_take_the_place_of_what_holds_all_models(name):
 
 def test_fusing_a_superposed_norm_into_its_convolution_is_refused():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
-    net = superpose(net, contexts=BinaryContexts, num_contexts=4, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0)
     with pytest.raises(RuntimeError, match="holds all models, and cannot be replaced"):
         nn.utils.fusion.fuse_conv_bn_eval(net[0], net[1])
 
@@ -247,4 +247,4 @@ class Doubled(nn.Module):
 def test_what_each_model_shall_have_of_its_own_is_tied_to_nothing_else(layer):
     net = nn.Sequential(nn.Linear(3, 3), Doubled(layer))
     with pytest.raises(ValueError, match=r"'1\.again' is tied to a norm or a bias"):
-        superpose(net, contexts=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True)
+        superpose(net, family=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True)

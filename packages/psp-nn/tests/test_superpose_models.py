@@ -23,12 +23,12 @@ def drawn(width, count, scale=1.0, base=None):
     return models
 
 
-@pytest.mark.parametrize("contexts", [BinaryContexts, SignedPermutationContexts])
+@pytest.mark.parametrize("family", [BinaryContexts, SignedPermutationContexts])
 @pytest.mark.parametrize("count", [2, 5])
-def test_without_a_base_the_snr_is_what_the_theory_says_and_so_does_the_warning(contexts, count):
+def test_without_a_base_the_snr_is_what_the_theory_says_and_so_does_the_warning(family, count):
     models = drawn(64, count)
     with pytest.warns(UserWarning, match=rf"1/\(K-1\) = 1/{count - 1}, whatever the width"):
-        together = superpose_models(models, contexts=contexts, seed=0)
+        together = superpose_models(models, family=family, seed=0)
     assert len(together.snr) == count
     for snr in together.snr:
         assert snr == pytest.approx(1 / (count - 1), rel=0.15)
@@ -37,7 +37,7 @@ def test_without_a_base_the_snr_is_what_the_theory_says_and_so_does_the_warning(
 def test_small_differences_from_a_base_are_read_back_with_a_high_snr():
     (base,) = drawn(64, 1)
     models = drawn(64, 5, scale=0.03, base=base)
-    together = superpose_models(models, contexts=BinaryContexts, seed=0, base=base)
+    together = superpose_models(models, family=BinaryContexts, seed=0, base=base)
     expected = 1 / (0.03**2 * 4)
     for k, (snr, model) in enumerate(zip(together.snr, models, strict=True)):
         assert snr == pytest.approx(expected, rel=0.2)
@@ -58,16 +58,16 @@ def test_small_differences_from_a_base_are_read_back_with_a_high_snr():
 
 def test_one_model_alone_is_read_back_exactly():
     (model,) = drawn(16, 1)
-    together = superpose_models([model], contexts=BinaryContexts, seed=0, num_contexts=3)
+    together = superpose_models([model], family=BinaryContexts, seed=0, num_contexts=3)
     assert together.snr == (float("inf"),)
 
 
 def test_what_cannot_be_superposed_is_refused():
     (model,) = drawn(16, 1)
     with pytest.raises(ValueError, match="got no models"):
-        superpose_models([], contexts=BinaryContexts, seed=0)
+        superpose_models([], family=BinaryContexts, seed=0)
     with pytest.raises(ValueError, match="use a real family"):
-        superpose_models([model], contexts=ComplexContexts, seed=0)
+        superpose_models([model], family=ComplexContexts, seed=0)
 
 
 class Words(nn.Module):
@@ -89,7 +89,7 @@ def test_a_tied_weight_has_one_base_for_all_that_hold_it():
     models = [copy.deepcopy(base) for _ in range(3)]
     for model in models:
         model.table.weight.data.add_(1e-3 * torch.randn(20, 16))
-    together = superpose_models(models, contexts=BinaryContexts, seed=0, base=base)
+    together = superpose_models(models, family=BinaryContexts, seed=0, base=base)
     x = torch.arange(20)
     for k, model in enumerate(models):
         with use_context(together.net, k):

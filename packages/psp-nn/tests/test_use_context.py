@@ -9,7 +9,7 @@ from psp_nn import superpose, use_context
 
 
 def test_a_mixed_batch_equals_one_call_for_each_sample(family, mlp):
-    net = superpose(mlp, contexts=family, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True)
     with torch.no_grad():
         for layer in (net[0], net[2], net[4]):
             layer._parameters["bias"].copy_(torch.randn_like(layer._parameters["bias"]))
@@ -28,7 +28,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(family, mlp):
 def test_samples_lie_along_the_stated_dimension_even_where_all_have_one_length(
     length, batch, batch_dim
 ):
-    layer = superpose(nn.Linear(3, 2), contexts=BinaryContexts, num_contexts=9, seed=1)
+    layer = superpose(nn.Linear(3, 2), family=BinaryContexts, num_contexts=9, seed=1)
     shape = [length, length]
     shape.insert(batch_dim, batch)
     x = torch.randn(*shape, 3)
@@ -43,7 +43,7 @@ def test_samples_lie_along_the_stated_dimension_even_where_all_have_one_length(
 
 
 def test_a_batch_of_another_length_is_refused_by_the_layers_name(mlp):
-    net = superpose(mlp.float(), contexts=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp.float(), family=BinaryContexts, num_contexts=5, seed=0)
     with (
         use_context(net, torch.tensor([0, 1, 2])),
         pytest.raises(ValueError, match=r"layer '0' got x of shape \(4, 12\).*batch_dim=0"),
@@ -58,7 +58,7 @@ def test_a_batch_of_another_length_is_refused_by_the_layers_name(mlp):
 
 @pytest.mark.parametrize("context", [5, torch.tensor(5), torch.tensor([0, 5])])
 def test_an_index_out_of_range_raises_and_changes_nothing(mlp, context):
-    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
     use_context(net, 3)
     before = net[0].weight
     with pytest.raises(IndexError, match=r"context=5 is not one of the 5 contexts .*=6 or more"):
@@ -69,7 +69,7 @@ def test_an_index_out_of_range_raises_and_changes_nothing(mlp, context):
 
 
 def test_what_is_no_index_is_refused(mlp):
-    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
     for bad in (1.0, True, "1", None):
         with pytest.raises(TypeError, match="must be an int or a LongTensor"):
             use_context(net, bad)
@@ -84,7 +84,7 @@ def test_what_is_no_index_is_refused(mlp):
 
 
 def test_as_a_context_manager_it_brings_back_what_was_in_use(mlp):
-    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
     use_context(net, 2)
     before = net[0].weight
     with use_context(net, 4) as same:
@@ -96,7 +96,7 @@ def test_as_a_context_manager_it_brings_back_what_was_in_use(mlp):
 
 
 def test_a_weight_read_while_the_batch_mixes_contexts_is_refused_by_name(mlp):
-    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True)
     with use_context(net, torch.tensor([1, 2])):
         with pytest.raises(RuntimeError, match="'weight' of layer '2' is read as one weight"):
             _ = net[2].weight
@@ -105,7 +105,7 @@ def test_a_weight_read_while_the_batch_mixes_contexts_is_refused_by_name(mlp):
 
 
 def test_what_it_returns_serves_one_with_statement(mlp):
-    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
     four = use_context(net, 4)
     with four:
         pass
@@ -121,7 +121,7 @@ def test_what_it_returns_serves_one_with_statement(mlp):
 
 def test_indices_that_change_afterwards_change_nothing():
     net = superpose(
-        nn.Conv1d(4, 3, 1), contexts=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True
+        nn.Conv1d(4, 3, 1), family=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True
     )
     x, index = torch.randn(2, 4, 1), torch.tensor([1, 2])
     use_context(net, index)
@@ -132,7 +132,7 @@ def test_indices_that_change_afterwards_change_nothing():
 
 def test_a_selection_that_fails_half_way_changes_nothing():
     net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
-    net = superpose(net, contexts=BinaryContexts, num_contexts=9, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=9, seed=0)
     net[1].contexts.cache_bytes = 9  # a transform hides the index, so that all must fit
     net[1].contexts._caches.clear()
     use_context(net, 7)
@@ -143,6 +143,6 @@ def test_a_selection_that_fails_half_way_changes_nothing():
 
 @pytest.mark.parametrize("batch_dim", [0.0, "0", True])
 def test_a_batch_dimension_is_an_int(mlp, batch_dim):
-    net = superpose(mlp, contexts=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
     with pytest.raises(TypeError, match="batch_dim must be an int"):
         use_context(net, torch.tensor([1, 2]), batch_dim=batch_dim)

@@ -8,8 +8,8 @@ from psp_contexts._diagonal import DiagonalContexts as DiagonalContexts
 from psp_contexts._identity import IdentityContexts as IdentityContexts
 from psp_contexts._kronecker import KroneckerRotationContexts as KroneckerRotationContexts
 from psp_contexts._local_mix import LocalMixContexts as LocalMixContexts
+from psp_contexts._num_parameters import num_parameters as num_parameters
 from psp_contexts._one_power import OnePowerContexts as OnePowerContexts
-from psp_contexts._parameter_count import parameter_count as parameter_count
 from psp_contexts._permutation import PermutationContexts as PermutationContexts
 from psp_contexts._rotation import RotationContexts as RotationContexts
 from psp_contexts._signed_permutation import (
@@ -29,5 +29,5 @@ __all__ = [
     "PermutationContexts",
     "RotationContexts",
     "SignedPermutationContexts",
-    "parameter_count",
+    "num_parameters",
 ]

@@ -67,8 +67,8 @@ class BlockRotationContexts(Contexts):
         return (self._source().haar(index, self.dim // self.block_size, self.block_size),)
 
     @property
-    def numbers_per_context(self) -> int:
-        """See `Contexts.numbers_per_context`."""
+    def parameters_per_context(self) -> int:
+        """See `Contexts.parameters_per_context`."""
         return self.dim * self.block_size
 
     def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -34,7 +34,7 @@ class Contexts(nn.Module, ABC):
     family is saved; what has been drawn is a cache of at most `cache_bytes` per dtype and device.
 
     A new family says which numbers name one context (`_draw`) and how many those are
-    (`numbers_per_context`), what it makes of them once (`_operands`), and how they act (`_bind`,
+    (`parameters_per_context`), what it makes of them once (`_operands`), and how they act (`_bind`,
     `_unbind`, `_matrix`; `_store` and `_retrieve`, too, where the inverse is not the transpose),
     all on checked arguments; `psp_contexts.testing` then holds it to the laws.
 
@@ -259,20 +259,20 @@ class Contexts(nn.Module, ABC):
         check_vectors(self, "like", like, None)
         self._fill(like)
 
-    def count_numbers(self, num_contexts: int) -> int:
+    def num_parameters(self, num_contexts: int) -> int:
         """How many numbers name the first `num_contexts` contexts, were they stored.
 
-        The paper's Table 1; see `parameter_count`. By default as many for every context as
+        The paper's Table 1; see `num_parameters`. By default as many for every context as
         `draw` gives.
 
         Raises:
             TypeError, ValueError: If `num_contexts` is not a positive int.
         """
-        return self._count_numbers(checked_count("num_contexts", num_contexts))
+        return self._num_parameters(checked_count("num_contexts", num_contexts))
 
     @property
     @abstractmethod
-    def numbers_per_context(self) -> int:
+    def parameters_per_context(self) -> int:
         """How many numbers one more context takes, in closed form."""
 
     def _shared(self) -> tuple[Tensor, ...]:
@@ -340,8 +340,8 @@ class Contexts(nn.Module, ABC):
     def _fill(self, like: Tensor) -> None:
         self._cache(like).fill()
 
-    def _count_numbers(self, num_contexts: int) -> int:
-        return num_contexts * self.numbers_per_context
+    def _num_parameters(self, num_contexts: int) -> int:
+        return num_contexts * self.parameters_per_context
 
     def _store(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
         # A row w of W C⁻¹ is (C⁻¹)ᵀ w, which is C w for the real orthogonal families.

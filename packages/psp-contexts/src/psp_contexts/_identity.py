@@ -24,8 +24,8 @@ class IdentityContexts(Contexts):
         return ()
 
     @property
-    def numbers_per_context(self) -> int:
-        """See `Contexts.numbers_per_context`."""
+    def parameters_per_context(self) -> int:
+        """See `Contexts.parameters_per_context`."""
         return 0
 
     def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -46,8 +46,8 @@ class KroneckerRotationContexts(Contexts):
         return a, b, self._source("signs").signs(index, self.dim)
 
     @property
-    def numbers_per_context(self) -> int:
-        """See `Contexts.numbers_per_context`."""
+    def parameters_per_context(self) -> int:
+        """See `Contexts.parameters_per_context`."""
         return self.sizes[0] ** 2 + self.sizes[1] ** 2 + self.dim
 
     def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:

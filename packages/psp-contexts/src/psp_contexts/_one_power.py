@@ -32,13 +32,13 @@ class OnePowerContexts(ComplexContexts):
         return (self.shared_phases(),)
 
     @property
-    def numbers_per_context(self) -> int:
-        """See `Contexts.numbers_per_context`."""
+    def parameters_per_context(self) -> int:
+        """See `Contexts.parameters_per_context`."""
         return 1
 
-    def _count_numbers(self, num_contexts: int) -> int:
+    def _num_parameters(self, num_contexts: int) -> int:
         """The phases of C once, and a power for every context but the first."""
-        return self.dim + (num_contexts - 1) * self.numbers_per_context
+        return self.dim + (num_contexts - 1) * self.parameters_per_context
 
     def shared_phases(self) -> Tensor:
         """The phases φ of C in radians, shape (dim,), float64."""

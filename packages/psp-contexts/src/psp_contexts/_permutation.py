@@ -30,8 +30,8 @@ class PermutationContexts(Contexts):
         return (self._source().permutation(index, self.dim),)
 
     @property
-    def numbers_per_context(self) -> int:
-        """See `Contexts.numbers_per_context`."""
+    def parameters_per_context(self) -> int:
+        """See `Contexts.parameters_per_context`."""
         return self.dim
 
     def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:

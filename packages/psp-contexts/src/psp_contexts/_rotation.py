@@ -30,8 +30,8 @@ class RotationContexts(Contexts):
         return (self._source().haar(index, 1, self.dim)[0],)
 
     @property
-    def numbers_per_context(self) -> int:
-        """See `Contexts.numbers_per_context`."""
+    def parameters_per_context(self) -> int:
+        """See `Contexts.parameters_per_context`."""
         return self.dim**2
 
     def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -31,8 +31,8 @@ class SignedPermutationContexts(Contexts):
         return (signs * (self._source("permutation").permutation(index, self.dim) + 1),)
 
     @property
-    def numbers_per_context(self) -> int:
-        """See `Contexts.numbers_per_context`."""
+    def parameters_per_context(self) -> int:
+        """See `Contexts.parameters_per_context`."""
         return self.dim
 
     def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -1,29 +1,9 @@
 """Any PyTorch network in superposition: many models in one set of weights."""
 
-from psp_nn._attention import SuperposedMultiheadAttention as SuperposedMultiheadAttention
-from psp_nn._convolution import SuperposedConv1d as SuperposedConv1d
-from psp_nn._convolution import SuperposedConv2d as SuperposedConv2d
-from psp_nn._convolution import SuperposedConv3d as SuperposedConv3d
-from psp_nn._convolution import SuperposedConvTranspose1d as SuperposedConvTranspose1d
-from psp_nn._convolution import SuperposedConvTranspose2d as SuperposedConvTranspose2d
-from psp_nn._convolution import SuperposedConvTranspose3d as SuperposedConvTranspose3d
-from psp_nn._elastic_weight_consolidation import (
-    ElasticWeightConsolidation as ElasticWeightConsolidation,
-)
-from psp_nn._embedding import SuperposedEmbedding as SuperposedEmbedding
-from psp_nn._fisher_diagonal import fisher_diagonal as fisher_diagonal
 from psp_nn._infer_context import InferBy as InferBy
 from psp_nn._infer_context import InferredContext as InferredContext
 from psp_nn._infer_context import infer_context as infer_context
 from psp_nn._learn_contexts import learn_contexts as learn_contexts
-from psp_nn._linear import SuperposedLinear as SuperposedLinear
-from psp_nn._norm import Norms as Norms
-from psp_nn._recurrent import SuperposedGRU as SuperposedGRU
-from psp_nn._recurrent import SuperposedGRUCell as SuperposedGRUCell
-from psp_nn._recurrent import SuperposedLSTM as SuperposedLSTM
-from psp_nn._recurrent import SuperposedLSTMCell as SuperposedLSTMCell
-from psp_nn._recurrent import SuperposedRNN as SuperposedRNN
-from psp_nn._recurrent import SuperposedRNNCell as SuperposedRNNCell
 from psp_nn._report import LayerReport as LayerReport
 from psp_nn._report import Report as Report
 from psp_nn._report import report as report
@@ -34,9 +14,29 @@ from psp_nn._store import store as store
 from psp_nn._superpose import superpose as superpose
 from psp_nn._superpose_models import SuperposedModels as SuperposedModels
 from psp_nn._superpose_models import superpose_models as superpose_models
-from psp_nn._superposed import Superposed as Superposed
-from psp_nn._synaptic_intelligence import SynapticIntelligence as SynapticIntelligence
 from psp_nn._use_context import use_context as use_context
+from psp_nn.layers.attention import SuperposedMultiheadAttention as SuperposedMultiheadAttention
+from psp_nn.layers.convolution import SuperposedConv1d as SuperposedConv1d
+from psp_nn.layers.convolution import SuperposedConv2d as SuperposedConv2d
+from psp_nn.layers.convolution import SuperposedConv3d as SuperposedConv3d
+from psp_nn.layers.convolution import SuperposedConvTranspose1d as SuperposedConvTranspose1d
+from psp_nn.layers.convolution import SuperposedConvTranspose2d as SuperposedConvTranspose2d
+from psp_nn.layers.convolution import SuperposedConvTranspose3d as SuperposedConvTranspose3d
+from psp_nn.layers.embedding import SuperposedEmbedding as SuperposedEmbedding
+from psp_nn.layers.linear import SuperposedLinear as SuperposedLinear
+from psp_nn.layers.norm import Norms as Norms
+from psp_nn.layers.recurrent import SuperposedGRU as SuperposedGRU
+from psp_nn.layers.recurrent import SuperposedGRUCell as SuperposedGRUCell
+from psp_nn.layers.recurrent import SuperposedLSTM as SuperposedLSTM
+from psp_nn.layers.recurrent import SuperposedLSTMCell as SuperposedLSTMCell
+from psp_nn.layers.recurrent import SuperposedRNN as SuperposedRNN
+from psp_nn.layers.recurrent import SuperposedRNNCell as SuperposedRNNCell
+from psp_nn.layers.superposed import Superposed as Superposed
+from psp_nn.penalties.ewc import (
+    ElasticWeightConsolidation as ElasticWeightConsolidation,
+)
+from psp_nn.penalties.fisher import fisher_diagonal as fisher_diagonal
+from psp_nn.penalties.si import SynapticIntelligence as SynapticIntelligence
 
 __all__ = [
     "ElasticWeightConsolidation",

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._arguments import check_choice, check_flag, check_tensor, checked_integer
-from psp_nn._evaluating import evaluating, running
-from psp_nn._selection import Mixture
+from psp_nn._eval_mode import evaluating, running
 from psp_nn._use_context import checked_layers, superposed_layers, use_context
+from psp_nn.layers.selection import Mixture
 
 
 class InferBy(Enum):
@@ -72,7 +72,7 @@ def infer_context(
         >>> import torch
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import infer_context, superpose
-        >>> net = superpose(torch.nn.Linear(8, 3), contexts=BinaryContexts, num_contexts=5, seed=0)
+        >>> net = superpose(torch.nn.Linear(8, 3), family=BinaryContexts, num_contexts=5, seed=0)
         >>> inferred = infer_context(net, torch.randn(4, 8), per_sample=True)
         >>> inferred.context.shape, inferred.evidence.shape
         (torch.Size([4]), torch.Size([4, 5]))

@@ -14,7 +14,7 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
     what this returns and an index that has not been used: the others stay as they are. To train
     weights and contexts together, give an optimiser all of `net.parameters()`. Contexts that are
     to be learned from the start can be had from `superpose`, too, with
-    `contexts=functools.partial(BinaryContexts, learned=True)`.
+    `family=functools.partial(BinaryContexts, learned=True)`.
 
     Args:
         net: What `superpose` returned, changed in place; it computes what it did before.
@@ -35,7 +35,7 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import learn_contexts, superpose, use_context
         >>> layer = torch.nn.Linear(4, 2)
-        >>> layer = superpose(layer, contexts=BinaryContexts, num_contexts=3, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=3, seed=0)
         >>> (numbers,) = learn_contexts(layer)
         >>> _ = use_context(layer, 2)
         >>> layer(torch.ones(4)).sum().backward()
@@ -46,7 +46,7 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
     learned: dict[Contexts, DiagonalContexts] = {}  # tied weights keep sharing theirs
     for layer in layers:
         for name in layer.superposed:
-            contexts = layer.family(name)
+            contexts = layer.contexts_for(name)
             if not isinstance(contexts, DiagonalContexts):
                 raise ValueError(
                     f"learn_contexts: in net, the contexts of layer '{layer.layer_name}' are "
@@ -65,8 +65,8 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
     own: dict[nn.Parameter, None] = {}
     for layer in layers:
         for name in layer.superposed:
-            layer.replace_family(name, learned[layer.family(name)])
-            own.update(dict.fromkeys(layer.family(name).parameters()))
+            layer.replace_contexts(name, learned[layer.contexts_for(name)])
+            own.update(dict.fromkeys(layer.contexts_for(name).parameters()))
         for name in layer.per_context:
             table = layer._parameters.get(name)
             if table is not None:

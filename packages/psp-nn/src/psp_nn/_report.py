@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._kinds import superposed_class
-from psp_nn._layer import Layer
-from psp_nn._superposed import base_name
 from psp_nn._use_context import checked_layers
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.registry import superposed_class
+from psp_nn.layers.superposed import base_name
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def report(net: nn.Module) -> Report:
         >>> from psp_nn import report, superpose
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2))
-        >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0, exclude="2")
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0, exclude="2")
         >>> print(report(net))
         0  SuperposedLinear  BinaryContexts of 4 numbers; bias shared   15
         1  PReLU             shared: this class has no superposed form  1
@@ -122,7 +122,7 @@ def report(net: nn.Module) -> Report:
 
 def _superposed(name: str, layer: Layer, seen: set[Tensor]) -> LayerReport:
     before = after = 0
-    is_complex = any(layer.family(key).is_complex for key in layer.superposed)
+    is_complex = any(layer.contexts_for(key).is_complex for key in layer.superposed)
     for key, value in [*layer._parameters.items(), *layer._buffers.items()]:
         if value is None:
             continue
@@ -133,9 +133,9 @@ def _superposed(name: str, layer: Layer, seen: set[Tensor]) -> LayerReport:
         copies = layer.num_contexts if key in layer.per_context else 1
         before += numbers // (copies * layer.parts * (2 if is_complex else 1))
     for key in layer.superposed:
-        after += sum(_numbers(value, seen) for value in layer.family(key).parameters())
+        after += sum(_numbers(value, seen) for value in layer.contexts_for(key).parameters())
     reasons = [
-        f"{type(layer.family(key)).__name__} of {layer.family(key).dim} numbers"
+        f"{type(layer.contexts_for(key)).__name__} of {layer.contexts_for(key).dim} numbers"
         for key in layer.superposed
     ]
     if layer.per_context:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._arguments import check_tensor
-from psp_nn._evaluating import evaluating
-from psp_nn._layer import Layer
-from psp_nn._norm import Frozen
-from psp_nn._plain import forget, plain_class, set_class
-from psp_nn._real_form import make_real
+from psp_nn._eval_mode import evaluating
+from psp_nn._restore import forget, plain_class, set_class
 from psp_nn._store import refuse_mixed
+from psp_nn._to_real import make_real
 from psp_nn._use_context import checked_layers, superposed_layers, use_context
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.norm import Frozen
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -48,7 +48,7 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import retrieve, superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
-        >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
         >>> model = retrieve(net, 7)
         >>> model
         Sequential(
@@ -85,7 +85,7 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
 
 def _is_complex(module: nn.Module) -> bool:
     return isinstance(module, Layer) and any(
-        module.family(name).is_complex for name in module.superposed
+        module.contexts_for(name).is_complex for name in module.superposed
     )
 
 

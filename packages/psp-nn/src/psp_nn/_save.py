@@ -13,7 +13,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from psp_nn._arguments import checked_path
-from psp_nn._saved_form import (
+from psp_nn._save_format import (
     FORMAT,
     FORMAT_VERSION,
     Description,
@@ -55,7 +55,7 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
         >>> from psp_nn import load, save, superpose
         >>> def build():
         ...     net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
-        ...     return superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        ...     return superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
         >>> one, other = build(), build()
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(one, f"{folder}/net.safetensors")

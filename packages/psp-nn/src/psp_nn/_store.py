@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._arguments import check_net
-from psp_nn._layer import Layer
-from psp_nn._superposed import base_name
 from psp_nn._use_context import checked_layers, use_context
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.superposed import base_name
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
         >>> from psp_nn import retrieve, store, superpose
         >>> empty = torch.nn.Linear(4, 2, bias=False).requires_grad_(False)
         >>> _ = empty.weight.zero_()
-        >>> net = superpose(empty, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(empty, family=BinaryContexts, num_contexts=50, seed=0)
         >>> model = torch.nn.Linear(4, 2, bias=False)
         >>> store(net, 7, model)
         >>> torch.equal(retrieve(net, 7).weight, model.weight)
@@ -90,7 +90,7 @@ def tensors(module: nn.Module) -> dict[str, Tensor]:
 def _add(layer: Layer, name: str, weight: Tensor) -> None:
     base = layer._buffers.get(base_name(name))
     rows = layer.rows(name, weight if base is None else weight - base)
-    contribution = layer.family(name).store(rows, layer.context(name))
+    contribution = layer.contexts_for(name).store(rows, layer.context(name))
     layer.stored(name).add_(layer.unrows(name, contribution))
 
 

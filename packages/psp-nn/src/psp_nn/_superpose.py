@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._apart import apart_class, real_part
 from psp_nn._arguments import check_net, checked_texts
-from psp_nn._candidates import candidates
-from psp_nn._norm import Norms
+from psp_nn._convert import Options, Turn, is_norm, parameter_like
+from psp_nn._patterns import candidates
 from psp_nn._report import report
-from psp_nn._turn import Options, Turn, is_norm, parameter_like
+from psp_nn._split_complex import apart_class, real_part
+from psp_nn.layers.norm import Norms
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("psp_nn")
 def superpose(
     net: Net,
     *,
-    contexts: Callable[..., Contexts],
+    family: Callable[..., Contexts],
     num_contexts: int,
     seed: int,
     include: str | Iterable[str] = "*",
@@ -50,8 +50,8 @@ def superpose(
 
     Args:
         net: Any network; it is left untouched.
-        contexts: A family from `psp_contexts`, or anything called like one:
-            `contexts(dim, num_contexts, seed=…, name=…)`. Every layer has its own, drawn for the
+        family: A family from `psp_contexts`, or anything called like one:
+            `family(dim, num_contexts, seed=…, name=…)`. Every layer has its own, drawn for the
             layer's dotted name.
         num_contexts: How many models there is room for, K.
         seed: Of the contexts.
@@ -83,7 +83,7 @@ def superpose(
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-        >>> many = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> many = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
         >>> type(many).__name__, type(many[0]).__name__, type(net[0]).__name__
         ('Sequential', 'SuperposedLinear', 'Linear')
         >>> _ = use_context(many, 49)
@@ -92,7 +92,7 @@ def superpose(
     """
     check_net("net", net)
     options = Options(
-        contexts, num_contexts, seed, norms, bias_per_context, per_channel, random_phases
+        family, num_contexts, seed, norms, bias_per_context, per_channel, random_phases
     )
     names = candidates(net, checked_texts("include", include), checked_texts("exclude", exclude))
     superposition = _copied(net)

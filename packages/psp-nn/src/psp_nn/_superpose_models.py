@@ -11,8 +11,8 @@ from psp_contexts import Contexts
 from psp_nn._arguments import check_net, checked_integer, several
 from psp_nn._store import dotted, store
 from psp_nn._superpose import superpose
-from psp_nn._superposed import base_name
 from psp_nn._use_context import superposed_layers, use_context
+from psp_nn.layers.superposed import base_name
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -33,7 +33,7 @@ class SuperposedModels(NamedTuple, Generic[Net]):
 def superpose_models(
     models: Iterable[Net],
     *,
-    contexts: Callable[..., Contexts],
+    family: Callable[..., Contexts],
     seed: int,
     base: Net | None = None,
     num_contexts: int | None = None,
@@ -50,7 +50,7 @@ def superpose_models(
 
     Args:
         models: Networks of one architecture, K of them.
-        contexts: The family; see `superpose`.
+        family: The family; see `superpose`.
         seed: Of the contexts.
         base: The network that the models were trained from.
         num_contexts: How many models there is room for; by default as many as there are.
@@ -77,7 +77,7 @@ def superpose_models(
         >>> models = [copy.deepcopy(base) for _ in range(3)]
         >>> for model in models:
         ...     _ = model.weight.data.add_(0.01 * torch.randn(10, 64))
-        >>> together = superpose_models(models, contexts=BinaryContexts, seed=0, base=base)
+        >>> together = superpose_models(models, family=BinaryContexts, seed=0, base=base)
         >>> min(together.snr) > 10
         True
     """
@@ -102,7 +102,7 @@ def superpose_models(
         )
     net = superpose(
         nets[0] if base is None else base,
-        contexts=contexts,
+        family=family,
         num_contexts=len(nets) if num_contexts is None else num_contexts,
         seed=seed,
         bias_per_context=True,
@@ -113,9 +113,9 @@ def superpose_models(
     with torch.no_grad():
         for layer in superposed_layers(net):
             for name in layer.superposed:
-                if layer.family(name).is_complex:
+                if layer.contexts_for(name).is_complex:
                     raise ValueError(
-                        f"superpose_models: contexts={contexts!r} are complex, but ordinary "
+                        f"superpose_models: family={family!r} are complex, but ordinary "
                         "models are real; use a real family."
                     )
                 weight = layer.stored(name)

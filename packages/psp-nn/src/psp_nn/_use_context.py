@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._arguments import check_net, checked_integer
-from psp_nn._folded_batch import check_calls
-from psp_nn._layer import Layer, one
-from psp_nn._selection import PerSample, Selection
+from psp_nn._trial_run import check_calls
+from psp_nn.layers.layer import Layer, one
+from psp_nn.layers.selection import PerSample, Selection
 
 
 def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) -> "ContextInUse":
@@ -44,7 +44,7 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
-        >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
         >>> x = torch.randn(4, 3)
         >>> with use_context(net, torch.tensor([7, 0, 49, 7])):
         ...     mixed = net(x)

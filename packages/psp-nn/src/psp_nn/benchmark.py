@@ -93,7 +93,7 @@ def steps(width: int, seconds: float) -> None:
     runs = {"plain": _step(_mlp(width), x, labels)}
     targets = {}
     for family in families:
-        net = superpose(_mlp(width), contexts=family, num_contexts=CONTEXTS, seed=0)
+        net = superpose(_mlp(width), family=family, num_contexts=CONTEXTS, seed=0)
         use_context(net, 7)
         runs[family.__name__] = _step(net, x, labels)
         targets[family.__name__] = TARGETS.get((family, width), math.nan)
@@ -104,7 +104,7 @@ def steps(width: int, seconds: float) -> None:
 
 def mixed(width: int, seconds: float, batch: int = 1024) -> None:
     """A batch that mixes all contexts beside a batch of one, and beside loops."""
-    net = superpose(_mlp(width), contexts=BinaryContexts, num_contexts=CONTEXTS, seed=0)
+    net = superpose(_mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0)
     x, context = torch.randn(batch, INPUTS), torch.arange(batch) % CONTEXTS
 
     @torch.no_grad()
@@ -146,7 +146,7 @@ def resnet(seconds: float) -> None:
     plain = resnet18(num_classes=CLASSES)
     plain.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     plain.maxpool = nn.Identity()
-    net = superpose(plain, contexts=BinaryContexts, num_contexts=CONTEXTS, seed=0, exclude="conv1")
+    net = superpose(plain, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, exclude="conv1")
     use_context(net, 7)
     x, labels = torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))
     runs = {"plain": _step(plain, x, labels), "BinaryContexts": _step(net, x, labels)}
@@ -160,7 +160,7 @@ def disk() -> None:
         path = Path(folder) / "net.safetensors"
         sizes = []
         for num_contexts in (100, 999):  # as many digits, so that the specs are as long
-            net = superpose(_mlp(256), contexts=BinaryContexts, num_contexts=num_contexts, seed=0)
+            net = superpose(_mlp(256), family=BinaryContexts, num_contexts=num_contexts, seed=0)
             save(net, path)
             sizes.append(path.stat().st_size)
     print(f"on disk: {(sizes[1] - sizes[0]) / 899:.3g} bytes for each added model (target 0)")

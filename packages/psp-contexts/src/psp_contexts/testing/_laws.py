@@ -234,7 +234,7 @@ def contexts_depend_on_seed_name_and_index_alone(family: Family, dim: int, seed:
     second.bind(torch.ones(dim), 1)
     for context in (2, 0):
         assert torch.equal(first.matrix(context), second.matrix(context))
-    if first.numbers_per_context and dim > 8:  # few numbers may agree by chance
+    if first.parameters_per_context and dim > 8:  # few numbers may agree by chance
         for other in (
             family(dim, 3, seed=seed + 1, name="layer"),
             family(dim, 3, seed=seed, name="other"),

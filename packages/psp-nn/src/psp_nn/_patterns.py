@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from psp_nn._kinds import superposed_class
-from psp_nn._layer import Layer
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.registry import superposed_class
 
 Patterns = tuple[str, ...]
 

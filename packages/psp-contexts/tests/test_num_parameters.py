@@ -15,7 +15,7 @@ from psp_contexts import (
     PermutationContexts,
     RotationContexts,
     SignedPermutationContexts,
-    parameter_count,
+    num_parameters,
 )
 from psp_contexts.testing import FAMILIES, family_name
 
@@ -39,9 +39,9 @@ BEYOND = [
 @pytest.mark.parametrize(("family", "parameters", "one_more"), TABLE_1 + BEYOND)
 def test_the_counts_are_those_of_table_1(family, parameters, one_more):
     contexts = family(M, 10, seed=0)
-    assert parameter_count(contexts, N) == parameters
+    assert num_parameters(contexts, N) == parameters
     for models in (1, 2, 9):
-        more = parameter_count(contexts, N, models + 1) - parameter_count(contexts, N, models)
+        more = num_parameters(contexts, N, models + 1) - num_parameters(contexts, N, models)
         assert more == one_more
 
 
@@ -56,11 +56,11 @@ def test_the_counts_are_those_of_real_tensors(family, num_models):
     if isinstance(contexts, OnePowerContexts):
         # One vector of phases serves all, and the first power, 1, need not be written down.
         counted += contexts.shared_phases().numel() - 1
-    assert parameter_count(contexts, N, num_models) == counted
+    assert num_parameters(contexts, N, num_models) == counted
 
 
 @pytest.mark.parametrize("argument", ["out_features", "num_models"])
 def test_counts_of_nothing_are_refused(argument):
     contexts = BinaryContexts(4, 1, seed=0)
     with pytest.raises(ValueError, match=f"{argument} must be at least 1, but is 0"):
-        parameter_count(contexts, **{"out_features": 2, argument: 0})
+        num_parameters(contexts, **{"out_features": 2, argument: 0})

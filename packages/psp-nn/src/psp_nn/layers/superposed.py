@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 from torch import nn
 
 from psp_contexts import Contexts
-from psp_nn._selection import Selection
+from psp_nn.layers.selection import Selection
 
 
 class Superposed(nn.Module):
@@ -45,7 +45,7 @@ class Superposed(nn.Module):
         """Refuse: `superpose` makes these layers, out of ordinary ones."""
         raise TypeError(f"{type(self).__name__} is made from an ordinary layer by superpose.")
 
-    def family(self, name: str = "weight") -> Contexts:
+    def contexts_for(self, name: str = "weight") -> Contexts:
         """The contexts of one of the superposed parameters.
 
         Args:

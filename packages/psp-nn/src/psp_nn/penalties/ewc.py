@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._arguments import check_flag, check_parameters, checked_number
-from psp_nn._fisher_diagonal import fisher_diagonal, squared
-from psp_nn._penalty_state import State, check_parts, copied, fitting
+from psp_nn.penalties.fisher import fisher_diagonal, squared
+from psp_nn.penalties.state import State, check_parts, copied, fitting
 
 
 class ElasticWeightConsolidation:

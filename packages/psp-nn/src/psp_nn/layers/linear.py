@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn import functional as F
 
-from psp_nn._inputs import check_features
-from psp_nn._layer import Layer, entry_per_context, superposed_parameter
-from psp_nn._selection import Mixture, PerSample
-from psp_nn._superposed import base_name
+from psp_nn.layers.inputs import check_features
+from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
+from psp_nn.layers.selection import Mixture, PerSample
+from psp_nn.layers.superposed import base_name
 
 _BASE = base_name("weight")
 
@@ -29,7 +29,7 @@ class SuperposedLinear(Layer, nn.Linear):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> layer = superpose(
-        ...     torch.nn.Linear(4, 2), contexts=BinaryContexts, num_contexts=3, seed=0
+        ...     torch.nn.Linear(4, 2), family=BinaryContexts, num_contexts=3, seed=0
         ... )
         >>> x = torch.ones(3, 4)
         >>> with use_context(layer, torch.tensor([2, 0, 1])):
@@ -68,7 +68,7 @@ class SuperposedLinear(Layer, nn.Linear):
             return self._per_sample(x, selected)
         if _BASE in self._buffers:
             return _product(x, self.retrieved(), self.bias)
-        contexts = self.family()
+        contexts = self.contexts_for()
         if isinstance(selected, Mixture):
             every = torch.arange(self.num_contexts, device=x.device)
             models = x.expand(self.num_contexts, *x.shape)
@@ -83,7 +83,7 @@ class SuperposedLinear(Layer, nn.Linear):
 
     def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
         selected.check(x, self.layer_name, trailing=1)
-        bound = self.family().bind(x, self.sample_contexts("weight", x.dim() - 1))
+        bound = self.contexts_for().bind(x, self.sample_contexts("weight", x.dim() - 1))
         shared = "bias" not in self.per_context
         y = _product(bound, self.stored("weight"), self._parameters["bias"] if shared else None)
         base = self._buffers.get(base_name("weight"))

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psp_nn._inputs import check_indices
-from psp_nn._layer import Layer, superposed_parameter
-from psp_nn._selection import One, PerSample
-from psp_nn._superposed import base_name
+from psp_nn.layers.inputs import check_indices
+from psp_nn.layers.layer import Layer, superposed_parameter
+from psp_nn.layers.selection import One, PerSample
+from psp_nn.layers.superposed import base_name
 
 
 class SuperposedEmbedding(Layer, nn.Embedding):
@@ -22,7 +22,7 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> words = torch.nn.Embedding(1000, 16)
-        >>> words = superpose(words, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> words = superpose(words, family=BinaryContexts, num_contexts=50, seed=0)
         >>> with use_context(words, torch.tensor([3, 7])):
         ...     words(torch.tensor([[1, 2, 3], [4, 5, 6]])).shape
         torch.Size([2, 3, 16])
@@ -51,7 +51,7 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         stored = self.stored()
         check_indices(self, x, stored)
         self.note_use()
-        selected, contexts = self.selected, self.family()
+        selected, contexts = self.selected, self.contexts_for()
         base = self._buffers.get(base_name("weight"))
         # The largest norm is one of vectors as they are read, and a base or learned contexts
         # leave those that are stored with others.

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psp_nn._inputs import check_channels
-from psp_nn._layer import Layer, entry_per_context, superposed_parameter
-from psp_nn._one_by_one import by_context
-from psp_nn._selection import PerSample
-from psp_nn._superposed import base_name
+from psp_nn.layers.inputs import check_channels
+from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
+from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.selection import PerSample
+from psp_nn.layers.superposed import base_name
 
 
 class _SuperposedConvolution(Layer):
@@ -57,7 +57,10 @@ class _SuperposedConvolution(Layer):
         if not isinstance(self.selected, PerSample):
             return self._convolved(x, self.retrieved(), output_size)
         trailing = self.stored().dim() - 1  # an input without a batch has not even one more
-        if not (self.per_channel and self.family().gathers) or base_name("weight") in self._buffers:
+        if (
+            not (self.per_channel and self.contexts_for().gathers)
+            or base_name("weight") in self._buffers
+        ):
             return by_context(
                 self,
                 x,
@@ -70,7 +73,7 @@ class _SuperposedConvolution(Layer):
         each = self._each_group("weight", self.selected.index)
         assert isinstance(each, Tensor)
         each = each.view(len(x), self.groups, *[1] * (x.dim() - 2))
-        contexts = self.family()
+        contexts = self.contexts_for()
         bound = contexts.bind(channels, contexts.look_up(channels, each, check=False))
         bound = bound.movedim(-1, 2).flatten(1, 2)
         if "bias" not in self.per_context:
@@ -196,7 +199,7 @@ class SuperposedConv2d(_Plain, nn.Conv2d):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose
         >>> layer = torch.nn.Conv2d(3, 8, kernel_size=5)
-        >>> layer = superpose(layer, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
         >>> layer.contexts.dim, layer(torch.randn(2, 3, 9, 9)).shape
         (75, torch.Size([2, 8, 5, 5]))
     """

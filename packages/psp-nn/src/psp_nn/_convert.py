@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._arguments import check_choice, check_flag, checked_integer
-from psp_nn._kinds import superposed_class
-from psp_nn._layer import Layer, one
-from psp_nn._norm import Norms, freeze_norm, use_batch_statistics
-from psp_nn._superposed import contexts_name
-from psp_nn._uses import Recomputations, Uses
+from psp_nn.layers.layer import Layer, one
+from psp_nn.layers.norm import Norms, freeze_norm, use_batch_statistics
+from psp_nn.layers.recompute_guard import Recomputations, Uses
+from psp_nn.layers.registry import superposed_class
+from psp_nn.layers.superposed import contexts_name
 
 LARGEST_COUNT = 2**63 - 1
 """As many contexts as a LongTensor can tell apart."""
@@ -24,7 +24,7 @@ LARGEST_COUNT = 2**63 - 1
 class Options:
     """The arguments of `superpose` that are about layers."""
 
-    contexts: Callable[..., Contexts]
+    family: Callable[..., Contexts]
     num_contexts: int
     seed: int
     norms: Norms
@@ -34,9 +34,9 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what they cannot be, before anything is turned."""
-        if not callable(self.contexts) or isinstance(self.contexts, nn.Module):
+        if not callable(self.family) or isinstance(self.family, nn.Module):
             raise TypeError(
-                f"contexts must be a family of psp_contexts, but is {self.contexts!r}; pass the "
+                f"family must be a family of psp_contexts, but is {self.family!r}; pass the "
                 "class, such as BinaryContexts."
             )
         count = checked_integer("num_contexts", self.num_contexts, 1, LARGEST_COUNT)
@@ -82,7 +82,7 @@ class Turn:
             bias = module._parameters[key]
             assert bias is not None
             sizes = (self._options.num_contexts,) if self._options.bias_per_context else ()
-            if module.family(weights[0]).is_complex:
+            if module.contexts_for(weights[0]).is_complex:
                 self._replace(module, key, sizes, _complex(bias.dtype))
             elif sizes:
                 self._replace(module, key, sizes, bias.dtype)
@@ -150,7 +150,7 @@ class Turn:
         return self._done[id(weight)]
 
     def _family(self, dim: int, groups: int, where: str, label: str) -> Contexts:
-        family, count = self._options.contexts, self._options.num_contexts * groups
+        family, count = self._options.family, self._options.num_contexts * groups
         try:
             contexts = family(dim, count, seed=self._options.seed, name=label)
         except ValueError as error:
@@ -160,17 +160,17 @@ class Turn:
             ) from error
         except TypeError as error:
             raise TypeError(
-                f"superpose: contexts={family!r} cannot be called as a family is, contexts({dim}, "
+                f"superpose: family={family!r} cannot be called as a family is, family({dim}, "
                 f"{count}, seed={self._options.seed}, name={label!r}): {error}"
             ) from error
         if not isinstance(contexts, Contexts):
             raise TypeError(
-                f"superpose: contexts={family!r} gave a {type(contexts).__name__}; pass a family "
+                f"superpose: family={family!r} gave a {type(contexts).__name__}; pass a family "
                 "of psp_contexts, or one of your own that derives from Contexts."
             )
         if (contexts.dim, contexts.num_contexts) != (dim, count):
             raise ValueError(
-                f"superpose: contexts={family!r} gave {contexts.num_contexts} contexts of "
+                f"superpose: family={family!r} gave {contexts.num_contexts} contexts of "
                 f"{contexts.dim} numbers, but {where} needs {count} of {dim}."
             )
         return contexts

@@ -23,14 +23,14 @@ class Swaps(nn.Module):
         return x.transpose(0, 1) if self.swap else x
 
 
-def built(net, contexts=BinaryContexts):
-    return superpose(net, contexts=contexts, num_contexts=9, seed=0)
+def built(net, family=BinaryContexts):
+    return superpose(net, family=family, num_contexts=9, seed=0)
 
 
-@pytest.mark.parametrize("contexts", [BinaryContexts, RotationContexts])
+@pytest.mark.parametrize("family", [BinaryContexts, RotationContexts])
 @pytest.mark.parametrize("batch_dim", [0, 1])
-def test_as_many_samples_as_positions_are_refused_if_the_network_swaps_them(batch_dim, contexts):
-    net = built(Swaps(swap=True), contexts)
+def test_as_many_samples_as_positions_are_refused_if_the_network_swaps_them(batch_dim, family):
+    net = built(Swaps(swap=True), family)
     with (
         use_context(net, torch.arange(5), batch_dim=batch_dim),
         pytest.raises(ValueError, match=r"tried with one sample more: layer '(first|second)' got"),

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
-from psp_nn._layer import Layer
-from psp_nn._selection import MisplacedBatchError, PerSample
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.selection import MisplacedBatchError, PerSample
 
 _sound: WeakKeyDictionary[nn.Module, set[object]] = WeakKeyDictionary()
 """For each network, the inputs with which it has been tried, as far as their shapes tell them."""

@@ -2,11 +2,11 @@
 
 from torch import nn
 
-from psp_nn._apart import Apart
-from psp_nn._kinds import KINDS
-from psp_nn._layer import Layer
-from psp_nn._norm import Frozen
-from psp_nn._superposed import base_name, contexts_name
+from psp_nn._split_complex import Apart
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.norm import Frozen
+from psp_nn.layers.registry import KINDS
+from psp_nn.layers.superposed import base_name, contexts_name
 
 _KEPT_BY_SUPERPOSED = (
     "layer_name",

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from psp_nn._apart import Apart, real_part
-from psp_nn._evaluating import running
-from psp_nn._layer import Layer
-from psp_nn._plain import forget, plain_class, set_class
-from psp_nn._selection import One
+from psp_nn._eval_mode import running
+from psp_nn._restore import forget, plain_class, set_class
+from psp_nn._split_complex import Apart, real_part
 from psp_nn._use_context import superposed_layers
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.selection import One
 
 
 def make_real(net: nn.Module, example: Tensor) -> None:

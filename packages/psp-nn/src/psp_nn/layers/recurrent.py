@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from psp_nn._inputs import check_features
-from psp_nn._layer import Layer, entry_per_context, read, superposed_parameter
-from psp_nn._one_by_one import each_alone
-from psp_nn._selection import PerSample
+from psp_nn.layers.inputs import check_features
+from psp_nn.layers.layer import Layer, entry_per_context, read, superposed_parameter
+from psp_nn.layers.loop_over_contexts import each_alone
+from psp_nn.layers.selection import PerSample
 
 
 class _WithState(Layer):
@@ -166,7 +166,7 @@ class SuperposedLSTM(_SuperposedRecurrent, nn.LSTM):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> layer = torch.nn.LSTM(8, 16, num_layers=2, batch_first=True)
-        >>> layer = superpose(layer, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
         >>> with use_context(layer, torch.tensor([3, 7])):
         ...     output, (h, c) = layer(torch.randn(2, 5, 8))
         >>> output.shape, h.shape

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from psp_nn._arguments import check_net, checked_integer, several
-from psp_nn._evaluating import evaluating, running
+from psp_nn._eval_mode import evaluating, running
 
 Values = dict[str, Tensor]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._arguments import check_parameters, checked_number
-from psp_nn._penalty_state import State, check_parts, copied, fitting
+from psp_nn.penalties.state import State, check_parts, copied, fitting
 
 
 class SynapticIntelligence:

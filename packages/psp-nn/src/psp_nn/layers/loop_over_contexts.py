@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from psp_nn._layer import Layer, one
-from psp_nn._selection import PerSample
+from psp_nn.layers.layer import Layer, one
+from psp_nn.layers.selection import PerSample
 
 
 def by_context(

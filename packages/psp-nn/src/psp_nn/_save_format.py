@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._layer import Layer
-from psp_nn._plain import plain_class
+from psp_nn._restore import plain_class
 from psp_nn._use_context import checked_layers
+from psp_nn.layers.layer import Layer
 
 FORMAT = "psp-nn"
 FORMAT_VERSION = 1

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psp_nn._layer import Layer
+from psp_nn.layers.layer import Layer
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 """Of complex weights the dtype, by that of a real input, which they take, too."""

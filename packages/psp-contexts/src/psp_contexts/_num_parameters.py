@@ -5,7 +5,7 @@ from psp_contexts._contexts import Contexts
 from psp_contexts._identity import IdentityContexts
 
 
-def parameter_count(contexts: Contexts, out_features: int, num_models: int = 1) -> int:
+def num_parameters(contexts: Contexts, out_features: int, num_models: int = 1) -> int:
     """Numbers stored for `num_models` linear maps from `contexts.dim` to `out_features`.
 
     One set of weights (a complex weight is two numbers) and a context for each model. Identity
@@ -29,9 +29,9 @@ def parameter_count(contexts: Contexts, out_features: int, num_models: int = 1) 
         Cheung et al. 2019, Table 1.
 
     Example:
-        >>> from psp_contexts import BinaryContexts, parameter_count
+        >>> from psp_contexts import BinaryContexts, num_parameters
         >>> contexts = BinaryContexts(256, num_contexts=50, seed=0)
-        >>> parameter_count(contexts, 10), parameter_count(contexts, 10, num_models=50)
+        >>> num_parameters(contexts, 10), num_parameters(contexts, 10, num_models=50)
         (2816, 15360)
     """
     if not isinstance(contexts, Contexts):
@@ -43,4 +43,4 @@ def parameter_count(contexts: Contexts, out_features: int, num_models: int = 1) 
     weights = contexts.dim * checked_count("out_features", out_features)
     if isinstance(contexts, IdentityContexts):
         return num_models * weights
-    return weights * (2 if contexts.is_complex else 1) + contexts.count_numbers(num_models)
+    return weights * (2 if contexts.is_complex else 1) + contexts.num_parameters(num_models)

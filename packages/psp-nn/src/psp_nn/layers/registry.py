@@ -5,15 +5,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from psp_nn import _convolution as convolution
-from psp_nn import _norm as norm
-from psp_nn import _recurrent as recurrent
-from psp_nn._attention import SuperposedMultiheadAttention
-from psp_nn._embedding import SuperposedEmbedding
-from psp_nn._layer import Layer
-from psp_nn._linear import SuperposedLinear
-from psp_nn._one_by_one import by_context
-from psp_nn._selection import PerSample
+from psp_nn.layers import convolution, norm, recurrent
+from psp_nn.layers.attention import SuperposedMultiheadAttention
+from psp_nn.layers.embedding import SuperposedEmbedding
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear import SuperposedLinear
+from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.selection import PerSample
 
 KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
     (nn.Linear, SuperposedLinear),

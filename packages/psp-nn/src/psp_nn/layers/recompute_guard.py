@@ -6,7 +6,7 @@ import torch
 from torch._C import _current_graph_task_id
 from torch._C._autograd import _top_saved_tensors_default_hooks
 
-from psp_nn._selection import Selection, same_selection
+from psp_nn.layers.selection import Selection, same_selection
 
 
 @dataclass

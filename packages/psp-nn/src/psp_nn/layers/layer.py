@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._selection import Mixture, One, PerSample, Selection
-from psp_nn._superposed import Superposed, base_name, contexts_name
-from psp_nn._uses import Uses
+from psp_nn.layers.recompute_guard import Uses
+from psp_nn.layers.selection import Mixture, One, PerSample, Selection
+from psp_nn.layers.superposed import Superposed, base_name, contexts_name
 
 
 class Layer(Superposed):
@@ -54,7 +54,7 @@ class Layer(Superposed):
         """Undoes `rows`."""
         return rows
 
-    def replace_family(self, name: str, contexts: Contexts) -> None:
+    def replace_contexts(self, name: str, contexts: Contexts) -> None:
         """Use other contexts for a parameter."""
         self._modules[contexts_name(name)] = contexts
 
@@ -89,10 +89,12 @@ class Layer(Superposed):
         rows = self.rows(name, self.stored(name))
         if isinstance(selected, Mixture):
             every = self._each_group(name, torch.arange(self.num_contexts, device=rows.device))
-            models = self.family(name).retrieve(rows.expand(self.num_contexts, *rows.shape), every)
+            models = self.contexts_for(name).retrieve(
+                rows.expand(self.num_contexts, *rows.shape), every
+            )
             weight = self.unrows(name, selected.row(models))
         else:
-            weight = self.unrows(name, self.family(name).retrieve(rows, self.context(name)))
+            weight = self.unrows(name, self.contexts_for(name).retrieve(rows, self.context(name)))
         base = self._buffers.get(base_name(name))
         return weight if base is None else base + weight
 
@@ -156,7 +158,7 @@ class Layer(Superposed):
         operands = self._looked_up(name)
         if operands is not None:
             return type(operands)([selected.spread(part, leading) for part in operands])
-        contexts, index = self.family(name), selected.spread(selected.index, leading)
+        contexts, index = self.contexts_for(name), selected.spread(selected.index, leading)
         if not contexts.gathers:
             return index
         return contexts.look_up(self.stored(name).detach(), index, check=False)
@@ -170,7 +172,7 @@ class Layer(Superposed):
             isinstance(selection, PerSample) and self.binds_each_sample
         ):
             for name in self.superposed:
-                contexts, index = self.family(name), self._each_group(name, selection.index)
+                contexts, index = self.contexts_for(name), self._each_group(name, selection.index)
                 many = isinstance(index, Tensor) and index.dim() > 0
                 if next(contexts.parameters(), None) is not None or (many and not contexts.gathers):
                     continue  # learned contexts change, and large ones are not gathered
@@ -208,7 +210,7 @@ class Layer(Superposed):
 
         A tensor of indices of shape (…) becomes one of shape (…, groups) if there are groups.
         """
-        groups = self.family(name).num_contexts // self.num_contexts
+        groups = self.contexts_for(name).num_contexts // self.num_contexts
         if groups == 1:
             return index
         first = torch.arange(groups, device=self.stored(name).device) * self.num_contexts

@@ -57,7 +57,7 @@ def test_online_all_tasks_hold_the_net_where_the_last_one_left_it():
 
 
 def test_it_serves_superposed_and_complex_networks(family, mlp):
-    net = superpose(mlp, contexts=family, num_contexts=3, seed=0)
+    net = superpose(mlp, family=family, num_contexts=3, seed=0)
     ewc = ElasticWeightConsolidation(net, strength=1.0)
     ewc.consolidate([torch.randn(4, 12, dtype=torch.float64)])
     assert ewc.penalty() == 0
@@ -72,7 +72,7 @@ def test_it_serves_superposed_and_complex_networks(family, mlp):
 
 def test_the_fisher_information_of_a_complex_weight_is_that_of_its_parts():
     layer = superpose(
-        nn.Linear(2, 3, bias=False).double(), contexts=ComplexContexts, num_contexts=1, seed=0
+        nn.Linear(2, 3, bias=False).double(), family=ComplexContexts, num_contexts=1, seed=0
     )
     x = torch.randn(1, 2, dtype=torch.float64)
     p = layer(x).softmax(-1).detach()[0]

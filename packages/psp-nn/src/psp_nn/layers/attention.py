@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from psp_nn._inputs import check_attention
-from psp_nn._layer import Layer, entry_per_context, superposed_parameter
-from psp_nn._one_by_one import each_alone
-from psp_nn._selection import PerSample
+from psp_nn.layers.inputs import check_attention
+from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
+from psp_nn.layers.loop_over_contexts import each_alone
+from psp_nn.layers.selection import PerSample
 
 
 class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
@@ -22,7 +22,7 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> layer = torch.nn.TransformerEncoderLayer(8, nhead=2, batch_first=True)
-        >>> layer = superpose(layer, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
         >>> with use_context(layer, torch.tensor([3, 7])):
         ...     layer(torch.randn(2, 5, 8)).shape
         torch.Size([2, 5, 8])

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from psp_nn._layer import Layer, entry_per_context
-from psp_nn._one_by_one import by_context
-from psp_nn._selection import Mixture, One, PerSample
+from psp_nn.layers.layer import Layer, entry_per_context
+from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.selection import Mixture, One, PerSample
 
 
 class Norms(Enum):
@@ -233,7 +233,7 @@ class SuperposedBatchNorm(_WithStatistics, nn.modules.batchnorm._BatchNorm):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-        >>> net = superpose(net, contexts=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
         >>> with use_context(net, 7):
         ...     _ = net(torch.randn(2, 3, 8, 8))
         >>> net.state_dict()["1.num_batches_tracked"].nonzero().tolist()

@@ -1,0 +1,1 @@
+"""Superposed forms of layers, and what they share."""

@@ -1,0 +1,1 @@
+"""Penalties against forgetting, for any network."""
