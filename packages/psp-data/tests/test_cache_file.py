@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from psp_data._cache_file import KEYS, checksum, read_cache_file, write_cache_file
 from psp_data._sets import NamedSet
 
-# No deadline, since the machine may be busy; the same cases every time, so that a failure is
-# that of the change.
+# The same cases in every run, and no deadline, since the machine may be busy.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 KNOWN = NamedSet(0.5, 0.5, image_shape=(3, 2, 4), num_classes=6)
 

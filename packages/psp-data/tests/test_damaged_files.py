@@ -181,9 +181,7 @@ def test_a_file_of_gigabytes_is_not_given_to_torchvision(tmp_path):
     folder.mkdir(parents=True)
     with (folder / "train-images-idx3-ubyte").open("wb") as file:
         file.truncate(2**31)
-    with pytest.raises(
-        ValueError, match=r"train-images-idx3-ubyte is larger than any file of a se"
-    ):
+    with pytest.raises(ValueError, match="idx3-ubyte is larger than any file of a set"):
         load("mnist", tmp_path)
 
 

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from psp_data import Images
 
-# No deadline, since the machine may be busy; the same cases every time, so that a failure is
-# that of the change.
+# The same cases in every run, and no deadline, since the machine may be busy.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 
@@ -126,7 +125,7 @@ def test_tensors_on_several_devices_raise(numbered):
         replace(numbered(3), train_images=on_meta)
 
 
-def test_an_image_set_prints_in_one_line(numbered):
+def test_an_image_set_is_printed_in_one_line(numbered):
     assert repr(numbered(3)) == (
         "Images('numbered': 3 train and 3 test images of shape (1, 4, 4), 3 classes, on cpu)"
     )

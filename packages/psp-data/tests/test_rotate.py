@@ -7,8 +7,7 @@ from scipy import ndimage
 
 from psp_data._rotate import rotate
 
-# No deadline, since the machine may be busy; the same cases every time, so that a failure is
-# that of the change.
+# The same cases in every run, and no deadline, since the machine may be busy.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 angles = st.floats(-1000, 1000)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from psp_data import Images, RotatingStream
 from psp_data._rotate import rotate
 
-# No deadline, since the machine may be busy; the same cases every time, so that a failure is
-# that of the change.
+# The same cases in every run, and no deadline, since the machine may be busy.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 
@@ -97,7 +96,7 @@ def test_a_period_of_few_bits_does_not_overflow(numbered):
 
 
 @pytest.mark.parametrize("degrees", [math.nan, math.inf])
-def test_infinite_angles_raise(numbered, degrees):
+def test_angles_must_be_finite(numbered, degrees):
     with pytest.raises(ValueError, match=f"degrees={degrees} must be finite"):
         RotatingStream(numbered(6), batch_size=3).test_set_at(degrees)
 

@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from psp_data._sample_order import SampleOrder
 
-# No deadline, since the machine may be busy; the same cases every time, so that a failure is
-# that of the change.
+# The same cases in every run, and no deadline, since the machine may be busy.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 CPU = torch.device("cpu")

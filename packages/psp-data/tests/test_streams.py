@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from psp_data import Images, IncrementalStream, PermutingStream, RotatingStream
 
-# No deadline, since the machine may be busy; the same cases every time, so that a failure is
-# that of the change.
+# The same cases in every run, and no deadline, since the machine may be busy.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 
@@ -179,7 +178,7 @@ def test_the_default_device_does_not_matter(build, numbered):
 
 
 @every_stream
-def test_fractions_are_not_taken_for_integers(build, numbered):
+def test_floats_are_not_accepted_as_integers(build, numbered):
     images = numbered(6)
     stream = build(images)
     for call in (
@@ -219,12 +218,12 @@ def test_nonexistent_tasks_raise(build, numbered, task):
 
 
 @every_stream
-def test_samples_of_another_shape_or_dtype_have_no_images(build, numbered):
+def test_grey_of_another_shape_or_dtype_raises(build, numbered):
     stream = build(numbered(6))
     samples, _ = stream.test_set(0)
     for wrong in (samples[0], samples[..., :3], samples[None]):
         with pytest.raises(
-            ValueError, match=r"samples must have the shape \(N, \*.*pass samples of"
+            ValueError, match=r"must be a batch of samples of shape .*; pass samples of"
         ):
             stream.grey(wrong, 0)
     with pytest.raises(TypeError, match=r"must be floating, but are torch\.uint8"):

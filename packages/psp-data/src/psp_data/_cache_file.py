@@ -94,8 +94,9 @@ def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise _unusable(path, f"it is damaged or lacks a tensor ({error})") from error
-    for fault in _faults(path, known, tensors, metadata):
-        raise _unusable(path, fault)
+    first_fault = next(_faults(path, known, tensors, metadata), None)
+    if first_fault:
+        raise _unusable(path, first_fault)
     return tensors
 
 

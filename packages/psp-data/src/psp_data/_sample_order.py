@@ -17,7 +17,7 @@ class SampleOrder:
     Args:
         num_samples: Number of samples in the set.
         batch_size: Number of samples in a batch, from 1 to `num_samples`.
-        label: What determines the order, for example a purpose and a seed.
+        label: Label of the random orders, for example a purpose and a seed.
         device: Device of the indices.
 
     Raises:

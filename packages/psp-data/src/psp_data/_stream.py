@@ -72,8 +72,8 @@ class Stream(ABC):
         """
         if samples.ndim == 0 or samples.shape[1:] != self.sample_shape:
             raise ValueError(
-                f"samples must have the shape (N, *{self.sample_shape}), but have "
-                f"{tuple(samples.shape)}; pass samples of train_batch or test_set."
+                f"samples have shape {tuple(samples.shape)}, but must be a batch of samples of "
+                f"shape {self.sample_shape}; pass samples of train_batch or test_set."
             )
         return self._grey(samples, self._checked_task(task))
 
