@@ -67,7 +67,7 @@ def write_cache_file(path: Path, tensors: dict[str, Tensor]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
+def read_cache_file(path: Path, expected: NamedSet) -> dict[str, Tensor]:
     """Check the file at `path` and map its tensors into memory.
 
     The size, names, dtypes, image shape, range of the labels and number of images per class are
@@ -78,7 +78,7 @@ def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
 
     Args:
         path: A `.safetensors` file.
-        known: Expected properties of the set.
+        expected: Expected properties of the set.
 
     Returns:
         The tensors under the names in `KEYS`, on the CPU.
@@ -94,7 +94,7 @@ def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise _unusable(path, f"it is damaged or lacks a tensor ({error})") from error
-    first_fault = next(_faults(path, known, tensors, metadata), None)
+    first_fault = next(_faults(path, expected, tensors, metadata), None)
     if first_fault:
         raise _unusable(path, first_fault)
     return tensors
@@ -112,7 +112,7 @@ def _check_type_and_header_size(path: Path) -> None:
 
 
 def _faults(
-    path: Path, known: NamedSet, tensors: dict[str, Tensor], metadata: dict[str, str]
+    path: Path, expected: NamedSet, tensors: dict[str, Tensor], metadata: dict[str, str]
 ) -> Iterator[str]:
     """Yield the reasons why the file cannot be used. Later checks assume that earlier ones pass."""
     if metadata.get("format", FORMAT) != FORMAT:
@@ -121,18 +121,18 @@ def _faults(
         yield f"it holds {metadata['set']}"
     for part in ("train", "test"):
         yield from _faults_of_part(
-            known, part, tensors[f"{part}_images"], tensors[f"{part}_labels"]
+            expected, part, tensors[f"{part}_images"], tensors[f"{part}_labels"]
         )
     written = metadata.get("checksum")
-    if written is not None or known.checksum:
+    if written is not None or expected.checksum:
         current = _checksum_of_file(path)
         if written not in (None, current):
             yield "its contents have changed since it was written"
-        if known.checksum not in ("", current):
+        if expected.checksum not in ("", current):
             yield "its contents differ from the published set"
 
 
-def _faults_of_part(known: NamedSet, part: str, images: Tensor, labels: Tensor) -> Iterator[str]:
+def _faults_of_part(expected: NamedSet, part: str, images: Tensor, labels: Tensor) -> Iterator[str]:
     """Yield the reasons why the train or test part cannot belong to the set."""
     for name, tensor, dtype, ndim in (
         ("images", images, torch.uint8, 4),
@@ -141,18 +141,18 @@ def _faults_of_part(known: NamedSet, part: str, images: Tensor, labels: Tensor) 
         if tensor.dtype != dtype or tensor.ndim != ndim:
             form = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
             yield f"{part}_{name} must be {dtype} with {ndim} dimensions, but is {form}"
-    if images.shape[1:] != known.image_shape:
+    if images.shape[1:] != expected.image_shape:
         shape, published = (
-            "×".join(map(str, sizes)) for sizes in (images.shape[1:], known.image_shape)
+            "×".join(map(str, sizes)) for sizes in (images.shape[1:], expected.image_shape)
         )
         yield f"its {part}_images are {shape}, but the published ones {published}"
     if not len(images) == len(labels) > 0:
         yield f"it has {len(images)} {part}_images and {len(labels)} {part}_labels"
-    low, high, highest = int(labels.min()), int(labels.max()), known.num_classes - 1
+    low, high, highest = int(labels.min()), int(labels.max()), expected.num_classes - 1
     if low < 0 or high > highest:
         yield f"its {part}_labels are {low}..{high}, but the published ones 0..{highest}"
-    if known.per_class:
-        published_count = known.per_class[part == "test"]
+    if expected.per_class:
+        published_count = expected.per_class[part == "test"]
         for count in labels.bincount().tolist():
             if count not in (0, published_count):
                 yield f"a class has {count} {part}_images, but a published one {published_count}"

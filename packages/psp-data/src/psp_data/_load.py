@@ -50,17 +50,17 @@ def load(
     """
     if name not in SETS:
         raise ValueError(f"load({name!r}): unknown image set; choose one of {', '.join(SETS)}.")
-    known = SETS[name]
-    if not known.dataset:
-        return Images(name, **read_digits(), mean=known.mean, std=known.std)
+    named_set = SETS[name]
+    if not named_set.dataset:
+        return Images(name, **read_digits(), mean=named_set.mean, std=named_set.std)
     folder = root or os.environ.get("PSP_DATA_DIR") or platformdirs.user_cache_path("psp-data")
     folder = Path(folder).expanduser()
     path = folder / f"{name}.safetensors"
     with explain_os_errors(name, folder):
         if rebuild or not path.exists():
             write_cache_file(path, convert(name, folder, download))
-        tensors = read_cache_file(path, known)
-    return Images(name, **tensors, mean=known.mean, std=known.std)
+        tensors = read_cache_file(path, named_set)
+    return Images(name, **tensors, mean=named_set.mean, std=named_set.std)
 
 
 @contextmanager

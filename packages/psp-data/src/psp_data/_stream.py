@@ -70,7 +70,7 @@ class Stream(ABC):
             ValueError: If `samples` does not have the shape (N, *sample_shape).
             IndexError: If there is no such task.
         """
-        if samples.ndim == 0 or samples.shape[1:] != self.sample_shape:
+        if samples.shape[1:] != self.sample_shape:
             raise ValueError(
                 f"samples have shape {tuple(samples.shape)}, but must be a batch of samples of "
                 f"shape {self.sample_shape}; pass samples of train_batch or test_set."
