@@ -66,7 +66,7 @@ def test_mixed_phases_are_the_mean_of_their_neighbours():
     phases = contexts.draw(3)[0]
     around = torch.stack([contexts._phases(position) for position in (3, 4, 5)])
     torch.testing.assert_close(phases, around.mean(0))
-    # Three contexts apart nothing is shared; next to each other two thirds are.
+    # Neighbours share two of three phases; contexts that are three apart share none.
     assert contexts.draw(2)[0].sub(phases).abs().max() <= 2 * math.pi / 3
 
 
@@ -90,8 +90,8 @@ def test_learned_phases_move_and_stay_on_the_circle():
     after = contexts.matrix(1)
     assert not torch.allclose(before, after)
     torch.testing.assert_close(after.diagonal().abs(), torch.ones(4).double(), rtol=0, atol=1e-6)
-    fresh = ComplexContexts(4, 3, seed=0).matrix(2)  # a context that was not used is untouched
-    torch.testing.assert_close(contexts.matrix(2), fresh, rtol=0, atol=1e-6)
+    start = ComplexContexts(4, 3, seed=0).matrix(2)  # a context that was not used does not move
+    torch.testing.assert_close(contexts.matrix(2), start, rtol=0, atol=1e-6)
 
 
 def test_rotations_have_both_determinants():
@@ -166,7 +166,9 @@ def test_a_dtype_that_rounds_contexts_is_refused(dtype):
         contexts.matrix(1, dtype=dtype)
     like = torch.zeros(2, 4).to(dtype)
     for call in (contexts.fill, lambda like: contexts.operator(1, like)):
-        with pytest.raises(TypeError, match=r"needs like floating, of 16 to 64 bits, but it is"):
+        with pytest.raises(
+            TypeError, match="needs like as a floating tensor of 16 to 64 bits, but its dtype is"
+        ):
             call(like)
 
 

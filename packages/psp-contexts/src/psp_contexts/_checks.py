@@ -70,14 +70,14 @@ def check_dtype(family: Family, argument: str, dtype: torch.dtype) -> None:
     if dtype in (ALL_DTYPES if family.is_complex else REAL_DTYPES):
         return
     name = type(family).__name__
-    if dtype.is_complex and not family.is_complex:
+    if dtype in ALL_DTYPES:
         raise TypeError(
             f"{name} is real, but {argument} is {dtype}; use ComplexContexts or OnePowerContexts, "
             "or pass its real and imaginary parts one after the other."
         )
     raise TypeError(
-        f"{name} needs {argument} floating, of 16 to 64 bits, but it is {dtype}; convert it, for "
-        f"example {argument}.float()."
+        f"{name} needs {argument} as a floating tensor of 16 to 64 bits, but its dtype is {dtype}; "
+        f"convert it, for example {argument}.float()."
     )
 
 

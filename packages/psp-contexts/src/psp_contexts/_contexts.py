@@ -71,8 +71,8 @@ class Contexts(SpecModule):
     cache_bytes: int = 2**27
     """Bytes of drawn contexts to keep per dtype and device, at most.
 
-    A family that fits as a whole reserves its room at once. Where memory is given out lazily, as
-    on a CPU, it is taken as contexts are used.
+    A family that fits as a whole allocates its table at once. The CPU's allocator commits memory
+    only as contexts are drawn.
     """
 
     gathers: ClassVar[bool] = True
@@ -232,8 +232,8 @@ class Contexts(SpecModule):
     def fill(self, like: Tensor) -> None:
         """Draw every context now, for the dtype and device of a tensor.
 
-        A later lookup is then one gather without a question that depends on the data, as
-        `torch.compile` needs. For `torch.export` use `operator`.
+        A later lookup is then one gather that reads no values, as `torch.compile` needs. For
+        `torch.export` use `operator`.
 
         Raises:
             MemoryError: If the contexts take more than `cache_bytes`.
@@ -297,8 +297,8 @@ class Contexts(SpecModule):
         return self._cache(like).many(context.to(like.device))
 
     def _cache(self, like: Tensor) -> OperatorCache:
-        # Fake tensors hold no data; the type keeps them out of the cache of real ones. The type
-        # of a fake parameter is Parameter, and that of its data is FakeTensor.
+        # The type keeps fake tensors, which hold no data, out of the cache of real ones. A fake
+        # parameter has the type FakeTensor, a real one Parameter.
         kind = Tensor if type(like) is nn.Parameter else type(like)
         key = (like.dtype, like.device, kind)
         if key not in self._caches:
