@@ -55,14 +55,6 @@ class Contexts(SpecModule):
 
     Source:
         Cheung et al. 2019, section 2: W = Σ_k W_k C_k⁻¹, read back as W C_k.
-
-    Example:
-        >>> import torch
-        >>> from psp_contexts import BinaryContexts
-        >>> contexts = BinaryContexts(4, num_contexts=50, seed=0)
-        >>> x = torch.ones(2, 4)
-        >>> torch.equal(contexts[7].unbind(contexts[7].bind(x)), x)
-        True
     """
 
     is_complex: ClassVar[bool] = False
@@ -108,15 +100,7 @@ class Contexts(SpecModule):
     # Operators.
 
     def __getitem__(self, context: int | Tensor) -> Operator:
-        """Return the operator of a context, which serves vectors of any dtype and device.
-
-        Args:
-            context: An index, or a LongTensor of any shape.
-
-        Raises:
-            IndexError: If an index is not in 0..num_contexts-1.
-            TypeError: If a tensor of indices is no LongTensor.
-        """
+        """Return the operator of a context, for vectors of any dtype and device; see `operator`."""
         return ContextOperator(self, checked_context(self, context))
 
     def operator(self, context: int | Tensor, like: Tensor) -> Operator:
