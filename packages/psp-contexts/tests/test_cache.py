@@ -41,6 +41,8 @@ def test_a_larger_family_keeps_its_most_recent_contexts():
     for index in range(9):  # 8 fit
         cache.one(index)
     assert cache.many(torch.tensor([8, 1, 8])).tensors[0][:, 0].tolist() == [8, 1, 8]
+    strided = torch.tensor([[8, 1], [2, 1]])[:, 1]
+    assert cache.many(strided).tensors[0][:, 0].tolist() == [1, 1]
     cache.one(0)
     assert made == [*range(9), 0]
     with pytest.raises(MemoryError, match="400,000 bytes, more than the 40,192 of cache_bytes"):
