@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._arguments import check_choice, check_flag, check_tensor, checked_integer
-from psp_nn._eval_mode import evaluating, running
+from psp_nn._eval_mode import eval_mode
 from psp_nn._use_context import checked_layers, superposed_layers, use_context
 from psp_nn.layers.selection import Mixture
 
@@ -92,7 +92,7 @@ def infer_context(
     parameter = next(net.parameters(), x)
     if x.device != parameter.device:
         raise ValueError(f"net is on {parameter.device}, but x on {x.device}; move one of them.")
-    with evaluating(net):
+    with eval_mode(net):
         evidence = _evidence(net, x, num_contexts, per_sample, by, at_once)
     best, context = evidence.max(-1)
     others = evidence.scatter(-1, context.unsqueeze(-1), torch.nan)
@@ -141,8 +141,7 @@ def _entropy_gradient(net: nn.Module, x: Tensor, num_contexts: int) -> Tensor:
 
 
 def _logits(net: nn.Module, x: Tensor) -> Tensor:
-    with running("net", "x", x):
-        logits = net(x)
+    logits: Tensor = net(x)
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(x):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._arguments import check_tensor
-from psp_nn._eval_mode import evaluating
+from psp_nn._eval_mode import eval_mode
 from psp_nn._restore import forget, plain_class, set_class
 from psp_nn._store import refuse_mixed
 from psp_nn._to_real import make_real
@@ -71,7 +71,7 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
                 "retrieve: this network is complex; pass an input as example, to show which of "
                 "its layers take real numbers."
             )
-        with evaluating(model):
+        with eval_mode(model):
             make_real(model, example)
         return model
     done: dict[int, nn.Parameter] = {}

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from psp_nn._eval_mode import running
 from psp_nn._restore import forget, plain_class, set_class
 from psp_nn._split_complex import Apart, real_part
 from psp_nn._use_context import superposed_layers
@@ -39,7 +38,7 @@ def make_real(net: nn.Module, example: Tensor) -> None:
         takes_complex[layer] = is_complex  # the last to run is the last in here
 
     handles = [layer.register_forward_pre_hook(watch) for layer in superposed_layers(net)]
-    with torch.no_grad(), running("net", "example", example):
+    with torch.no_grad():
         expected = net(example)
     for handle in handles:
         handle.remove()
