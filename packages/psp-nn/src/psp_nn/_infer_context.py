@@ -82,7 +82,7 @@ def infer_context(
     check_flag("per_sample", per_sample)
     check_choice("by", by, InferBy)
     at_once = checked_integer("samples_at_once", samples_at_once, 1)
-    num_contexts = min(layer.num_contexts for layer in layers)
+    num_contexts = min(layer.superposition.num_contexts for layer in layers)
     if num_contexts < 3:
         raise ValueError(
             f"infer_context compares one model with several others, but net has {num_contexts}."

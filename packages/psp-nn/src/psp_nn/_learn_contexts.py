@@ -45,12 +45,12 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
     layers = checked_layers("learn_contexts", "net", net)
     learned: dict[Contexts, DiagonalContexts] = {}  # tied weights keep sharing theirs
     for layer in layers:
-        for name in layer.superposed:
+        for name in layer.superposition.superposed:
             contexts = layer.contexts_for(name)
             if not isinstance(contexts, DiagonalContexts):
                 raise ValueError(
-                    f"learn_contexts: in net, the contexts of layer '{layer.layer_name}' are "
-                    f"{type(contexts).__name__}, which are not diagonal; superpose with "
+                    f"learn_contexts: in net, the contexts of layer '{layer.superposition.name}' "
+                    f"are {type(contexts).__name__}, which are not diagonal; superpose with "
                     "BinaryContexts or another diagonal family."
                 )
             if contexts not in learned:
@@ -64,12 +64,12 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
                 )
     own: dict[nn.Parameter, None] = {}
     for layer in layers:
-        for name in layer.superposed:
+        for name in layer.superposition.superposed:
             layer.replace_contexts(name, learned[layer.contexts_for(name)])
             own.update(dict.fromkeys(layer.contexts_for(name).parameters()))
-        for name in layer.per_context:
+        for name in layer.superposition.per_context:
             table = layer._parameters.get(name)
             if table is not None:
                 own[table] = None
-        layer.select(layer.selected)
+        layer.select(layer.superposition.selection)
     return list(own)

@@ -108,7 +108,7 @@ def report(net: nn.Module) -> Report:
         if isinstance(module, Contexts) or not (own or isinstance(module, Layer)):
             continue
         if isinstance(module, Layer):
-            counts.append(module.num_contexts)
+            counts.append(module.superposition.num_contexts)
             layers.append(_superposed(name, module, seen))
         else:
             known = superposed_class(type(module)) is not None
@@ -122,32 +122,41 @@ def report(net: nn.Module) -> Report:
 
 def _superposed(name: str, layer: Layer, seen: set[Tensor]) -> LayerReport:
     before = after = 0
-    is_complex = any(layer.contexts_for(key).is_complex for key in layer.superposed)
+    is_complex = any(layer.contexts_for(key).is_complex for key in layer.superposition.superposed)
     for key, value in [*layer._parameters.items(), *layer._buffers.items()]:
         if value is None:
             continue
         numbers = _numbers(value, seen)
         after += numbers
-        if any(key == base_name(superposed) for superposed in layer.superposed):
+        if any(key == base_name(superposed) for superposed in layer.superposition.superposed):
             continue
-        copies = layer.num_contexts if key in layer.per_context else 1
-        before += numbers // (copies * layer.parts * (2 if is_complex else 1))
-    for key in layer.superposed:
+        copies = layer.superposition.num_contexts if key in layer.superposition.per_context else 1
+        before += numbers // (copies * layer.superposition.parts * (2 if is_complex else 1))
+    for key in layer.superposition.superposed:
         after += sum(_numbers(value, seen) for value in layer.contexts_for(key).parameters())
     reasons = [
         f"{type(layer.contexts_for(key)).__name__} of {layer.contexts_for(key).dim} numbers"
-        for key in layer.superposed
+        for key in layer.superposition.superposed
     ]
-    if layer.per_context:
-        reasons.append(f"{', '.join(layer.per_context)} per context")
-    own = {*layer.superposed, *map(base_name, layer.superposed), *layer.per_context}
+    if layer.superposition.per_context:
+        reasons.append(f"{', '.join(layer.superposition.per_context)} per context")
+    own = {
+        *layer.superposition.superposed,
+        *map(base_name, layer.superposition.superposed),
+        *layer.superposition.per_context,
+    }
     tensors = [*layer._parameters.items(), *layer._buffers.items()]
     shared = [key for key, value in tensors if value is not None and key not in own]
     if shared:
         reasons.append(f"{', '.join(shared)} shared")
     kind = type(layer).__name__
     return LayerReport(
-        name, kind, bool(layer.superposed or layer.per_context), "; ".join(reasons), before, after
+        name,
+        kind,
+        bool(layer.superposition.superposed or layer.superposition.per_context),
+        "; ".join(reasons),
+        before,
+        after,
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from psp_nn._arguments import check_tensor
 from psp_nn._eval_mode import evaluating
-from psp_nn._restore import forget, plain_class, set_class
+from psp_nn._restore import plain_class, set_class, strip_superposition
 from psp_nn._store import refuse_mixed
 from psp_nn._to_real import make_real
 from psp_nn._use_context import checked_layers, superposed_layers, use_context
@@ -85,14 +85,16 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
 
 def _is_complex(module: nn.Module) -> bool:
     return isinstance(module, Layer) and any(
-        module.contexts_for(name).is_complex for name in module.superposed
+        module.contexts_for(name).is_complex for name in module.superposition.superposed
     )
 
 
 @torch.no_grad()
 def _fold(layer: Layer, done: dict[int, nn.Parameter]) -> None:
-    folded: dict[str, Tensor | None] = {name: layer.retrieved(name) for name in layer.superposed}
-    for name in layer.per_context:
+    folded: dict[str, Tensor | None] = {
+        name: layer.retrieved(name) for name in layer.superposition.superposed
+    }
+    for name in layer.superposition.per_context:
         folded[name] = layer.entry(name)
     for name, value in folded.items():
         assert value is not None
@@ -103,4 +105,4 @@ def _fold(layer: Layer, done: dict[int, nn.Parameter]) -> None:
         if id(stored) not in done:  # tied parameters stay tied
             done[id(stored)] = nn.Parameter(value.clone(), stored.requires_grad)
         layer._parameters[name] = done[id(stored)]
-    forget(layer)
+    strip_superposition(layer)

@@ -55,12 +55,12 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
         for path, layer in net.named_modules(remove_duplicate=False):
             if not isinstance(layer, Layer):
                 continue
-            for name in layer.superposed:
+            for name in layer.superposition.superposed:
                 stored = layer.stored(name)
                 if id(stored) not in done:  # tied parameters hold one model's weight once
                     done.add(id(stored))
                     _add(layer, name, theirs[dotted(path, name)].to(stored))
-            for name in layer.per_context:
+            for name in layer.superposition.per_context:
                 entry = tensors(layer)[name][context]
                 entry.copy_(theirs[dotted(path, name)])
 
@@ -89,9 +89,9 @@ def tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def _add(layer: Layer, name: str, weight: Tensor) -> None:
     base = layer._buffers.get(base_name(name))
-    rows = layer.rows(name, weight if base is None else weight - base)
+    rows = layer.to_rows(name, weight if base is None else weight - base)
     contribution = layer.contexts_for(name).store(rows, layer.context(name))
-    layer.stored(name).add_(layer.unrows(name, contribution))
+    layer.stored(name).add_(layer.from_rows(name, contribution))
 
 
 def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
@@ -114,12 +114,13 @@ def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
         own: tuple[str, ...] = ()
         superposed: tuple[str, ...] = ()
         if isinstance(module, Layer):
-            own, superposed = module.per_context, module.superposed
+            own, superposed = module.superposition.per_context, module.superposition.superposed
         for name, value in tensors(module).items():
             if name in map(base_name, superposed):
                 continue
             full = dotted(path, name)
-            leading = (name in own) + (getattr(module, "parts", 1) == 2)
+            parts = module.superposition.parts if isinstance(module, Layer) else 1
+            leading = (name in own) + (parts == 2)
             expected[full] = value.shape[leading:]
             tied.setdefault(value, []).append(full)
             if name in superposed:

@@ -12,6 +12,7 @@ from psp_nn._arguments import check_net, checked_integer, several
 from psp_nn._store import dotted, store
 from psp_nn._superpose import superpose
 from psp_nn._use_context import superposed_layers, use_context
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.superposed import base_name
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -112,7 +113,7 @@ def superpose_models(
     bases: dict[int, Tensor] = {}  # by the weight: tied ones have one, from before they are zero
     with torch.no_grad():
         for layer in superposed_layers(net):
-            for name in layer.superposed:
+            for name in layer.superposition.superposed:
                 if layer.contexts_for(name).is_complex:
                     raise ValueError(
                         f"superpose_models: family={family!r} are complex, but ordinary "
@@ -155,7 +156,9 @@ def _snr(net: nn.Module, context: int, model: nn.Module) -> float:
     signal = noise = 0.0
     with use_context(net, context):
         for path, layer in net.named_modules():
-            for name in getattr(layer, "superposed", ()):
+            if not isinstance(layer, Layer):
+                continue
+            for name in layer.superposition.superposed:
                 weight = model.get_parameter(dotted(path, name))
                 read = getattr(layer, name)
                 signal += float(weight.double().square().sum())

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._eval_mode import running
-from psp_nn._restore import forget, plain_class, set_class
-from psp_nn._split_complex import Apart, real_part
+from psp_nn._restore import plain_class, set_class, strip_superposition
+from psp_nn._split_complex import SplitComplex, real_part
 from psp_nn._use_context import superposed_layers
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import One
@@ -34,7 +34,8 @@ def make_real(net: nn.Module, example: Tensor) -> None:
         is_complex = args[0].is_complex()
         if takes_complex.pop(layer, is_complex) != is_complex:
             raise ValueError(
-                f"retrieve: layer '{layer.layer_name}' takes real and complex input in turn."
+                f"retrieve: layer '{layer.superposition.name}' takes real and complex input "
+                "in turn."
             )
         takes_complex[layer] = is_complex  # the last to run is the last in here
 
@@ -43,17 +44,19 @@ def make_real(net: nn.Module, example: Tensor) -> None:
         expected = net(example)
     for handle in handles:
         handle.remove()
-    weighted = [layer for layer in takes_complex if layer.superposed]
+    weighted = [layer for layer in takes_complex if layer.superposition.superposed]
     for layer in superposed_layers(net):
         if layer not in takes_complex:
-            raise ValueError(f"retrieve: layer '{layer.layer_name}' did not run on the example.")
-        if layer.superposed:
+            raise ValueError(
+                f"retrieve: layer '{layer.superposition.name}' did not run on the example."
+            )
+        if layer.superposition.superposed:
             _double(layer, takes_complex[layer], layer is weighted[-1])
         else:
             _double_norm(layer, takes_complex[layer])
-        forget(layer)
+        strip_superposition(layer)
     for module in net.modules():
-        if isinstance(module, Apart):
+        if isinstance(module, SplitComplex):
             set_class(module, plain_class(type(module)))
     for key in [key for key, hook in net._forward_hooks.items() if hook is real_part]:
         del net._forward_hooks[key]
@@ -78,7 +81,9 @@ def _compare(net: nn.Module, example: Tensor, expected: Tensor) -> None:
 @torch.no_grad()
 def _double(layer: Layer, takes_complex: bool, is_last: bool) -> None:
     if getattr(layer, "groups", 1) > 1:
-        raise ValueError(f"retrieve: layer '{layer.layer_name}' has groups, and no real form.")
+        raise ValueError(
+            f"retrieve: layer '{layer.superposition.name}' has groups, and no real form."
+        )
     embedding = isinstance(layer, nn.Embedding)
     outputs = 1 if embedding or getattr(layer, "transposed_kernel", False) else 0
     weight = layer.retrieved()
@@ -103,11 +108,15 @@ def _double(layer: Layer, takes_complex: bool, is_last: bool) -> None:
 
 @torch.no_grad()
 def _double_norm(layer: Layer, takes_complex: bool) -> None:
-    assert isinstance(layer.selected, One)
+    assert isinstance(layer.superposition.selection, One)
     for name, value in [*layer._parameters.items(), *layer._buffers.items()]:
         if value is None:
             continue
-        parts = layer.selected.row(value) if name in layer.per_context else value
+        parts = (
+            layer.superposition.selection.row(value)
+            if name in layer.superposition.per_context
+            else value
+        )
         entry = parts.flatten(0, 1) if takes_complex and parts.dim() > 1 else parts[0]
         if name in layer._parameters:
             _set_parameter(layer, name, entry)
