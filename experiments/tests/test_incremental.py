@@ -388,7 +388,11 @@ def assert_all_on(learner, device):
         values += [each for name, each in state.items() if name != "step"]  # anywhere, a count
     for layer in learner.net.modules():
         if isinstance(layer, Superposed):
-            values += [each for operands in layer._operands.values() for each in operands]
+            values += [
+                each
+                for cached in layer.superposition.operators.values()
+                for each in cached.operator
+            ]
     assert {value.device.type for value in values} == {device}
 
 

@@ -651,4 +651,4 @@ def test_what_is_refused_is_not_half_done():
     with pytest.raises(ValueError, match="not a number"):
         store(NET, 1, changed(PLAIN, lambda net: net[2].weight[0].fill_(torch.nan)))
     assert all(torch.equal(value, before[name]) for name, value in NET.state_dict().items())
-    assert all(layer.selected.index == 0 for layer in (NET[0], NET[2]))
+    assert all(layer.superposition.selection.index == 0 for layer in (NET[0], NET[2]))

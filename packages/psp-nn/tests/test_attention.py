@@ -122,7 +122,7 @@ def test_arguments_can_be_given_by_position_and_hooks_run_once():
 
 def test_biases_of_keys_and_values_may_be_of_each_model():
     layer = built(nn.MultiheadAttention(8, 2, add_bias_kv=True))
-    assert layer.per_context == ("in_proj_bias", "bias_k", "bias_v")
+    assert layer.superposition.per_context == ("in_proj_bias", "bias_k", "bias_v")
     assert layer.stored("bias_k").shape == (4, 1, 1, 8)
     x = torch.randn(3, 2, 8, dtype=torch.float64)
     before = alone(layer, 1, x, x, x)[0]

@@ -80,7 +80,7 @@ def test_a_model_is_that_of_the_products_of_stored_weights_and_contexts(name, fa
         with torch.no_grad():
             for key, value in plain.named_parameters():
                 stored = layer.stored(key)
-                if key in layer.superposed:
+                if key in layer.superposition.superposed:
                     dense = layer.contexts_for(key).matrix(k, dtype=torch.float64)
                     value.copy_(stored @ dense)
                 else:

@@ -109,14 +109,14 @@ def test_what_it_returns_serves_one_with_statement(mlp):
     four = use_context(net, 4)
     with four:
         pass
-    assert net[0].selected.index == 0
+    assert net[0].superposition.selection.index == 0
     with pytest.raises(RuntimeError, match="something else has been selected since"), four:
         pass
     three = use_context(net, 3)
     use_context(net, 2)
     with pytest.raises(RuntimeError, match="something else has been selected since"), three:
         pass
-    assert net[0].selected.index == 2
+    assert net[0].superposition.selection.index == 2
 
 
 def test_indices_that_change_afterwards_change_nothing():
@@ -138,7 +138,7 @@ def test_a_selection_that_fails_half_way_changes_nothing():
     use_context(net, 7)
     with pytest.raises(MemoryError):
         torch.func.vmap(lambda k: (use_context(net, k), net(torch.ones(1, 4)))[1])(torch.arange(2))
-    assert net[0].selected.index == net[1].selected.index == 7
+    assert net[0].superposition.selection.index == net[1].superposition.selection.index == 7
 
 
 @pytest.mark.parametrize("batch_dim", [0.0, "0", True])

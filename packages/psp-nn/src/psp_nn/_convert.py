@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._arguments import check_choice, check_flag, checked_integer
-from psp_nn.layers.layer import Layer, one
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.norm import Norms, freeze_norm, use_batch_statistics
-from psp_nn.layers.recompute_guard import Recomputations, Uses
+from psp_nn.layers.recompute_guard import RecomputeCounter, RecomputeGuard
 from psp_nn.layers.registry import superposed_class
+from psp_nn.layers.selection import One
+from psp_nn.layers.state import LayerState
 from psp_nn.layers.superposed import contexts_name
 
 LARGEST_COUNT = 2**63 - 1
@@ -47,73 +49,81 @@ class Options:
             check_flag(name, getattr(self, name))
 
 
-class Turn:
-    """Turns one layer after the other."""
+class Converter:
+    """Conversion of the layers of one network, in which tied parameters stay tied."""
 
     def __init__(self, options: Options) -> None:
-        """Turn nothing yet."""
         self._options = options
-        # Tied parameters stay tied, with the same contexts; those replaced are kept for their id.
-        self._done: dict[int, tuple[nn.Parameter, Contexts]] = {}
+        # Replaced tensors are kept alive, since their ids are the keys.
+        self._superposed: dict[int, tuple[nn.Parameter, Contexts]] = {}
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
-        self._recomputations = Recomputations()
+        self._counter = RecomputeCounter()
         self.is_complex = False
 
-    def layer(self, module: nn.Module, name: str) -> None:
+    def convert(self, module: nn.Module, name: str) -> None:
         """Superpose the weights of a layer."""
-        superposed = superposed_class(type(module))
+        options, superposed = self._options, superposed_class(type(module))
         assert superposed is not None
-        weights = _there(module, superposed.weights_of(module))
-        biases = _there(module, superposed.biases_of(module))
-        module.__class__ = superposed
-        assert isinstance(module, Layer)
-        module.forget_plain()
-        module.layer_name = name
-        module.num_contexts = self._options.num_contexts
-        module.superposed = weights
-        module.per_context = biases if self._options.bias_per_context else ()
-        if hasattr(module, "per_channel"):
-            module.__dict__["per_channel"] = self._options.per_channel
+        weights = _present(module, superposed.weights_of(module))
+        biases = _present(module, superposed.biases_of(module))
+        per_context = biases if options.bias_per_context else ()
+        layer = self._change_class(module, name, weights, per_context)
+        layer.superposition.per_channel = options.per_channel
         for key in weights:
-            parameter, contexts = self._superposed(module, name, key)
-            module._parameters[key] = parameter
-            module.add_module(contexts_name(key), contexts)
+            parameter, contexts = self._superpose(layer, name, key)
+            layer._parameters[key] = parameter
+            layer.add_module(contexts_name(key), contexts)
+        sizes = (options.num_contexts,) if options.bias_per_context else ()
         for key in biases:
-            bias = module._parameters[key]
-            assert bias is not None
-            sizes = (self._options.num_contexts,) if self._options.bias_per_context else ()
-            if module.contexts_for(weights[0]).is_complex:
-                self._replace(module, key, sizes, _complex(bias.dtype))
+            dtype = layer.stored(key).dtype
+            if layer.contexts_for(weights[0]).is_complex:
+                self._replace(layer, key, sizes, _complex_dtype(dtype))
             elif sizes:
-                self._replace(module, key, sizes, bias.dtype)
-        module.select(one(0))
-        module.uses = Uses(self._recomputations)
+                self._replace(layer, key, sizes, dtype)
+        layer.select(layer.superposition.selection)
 
-    def norm(self, module: nn.Module, name: str) -> None:
-        """Give a norm layer what the options say."""
+    def convert_norm(self, module: nn.Module, name: str) -> None:
+        """Give a norm layer the tables that the options ask for."""
         norms = self._options.norms
-        if norms is Norms.FROZEN:
+        if norms == Norms.FROZEN:
             freeze_norm(module)
-        if norms is Norms.BATCH:
+        if norms == Norms.BATCH:
             use_batch_statistics(module)
         superposed = superposed_class(type(module))
         assert superposed is not None
-        tables = _there(module, superposed.tables)
-        module.__class__ = superposed
-        assert isinstance(module, Layer)
-        module.layer_name = name
-        module.num_contexts = self._options.num_contexts
-        module.superposed = ()
-        module.per_context = tables if norms is Norms.PER_CONTEXT else ()
-        each_model = (self._options.num_contexts,) if norms is Norms.PER_CONTEXT else ()
-        each_part = (2,) if self.is_complex else ()
-        for key in tables if each_model + each_part else ():
-            value = _tensor(module, key)
+        tables = _present(module, superposed.tables)
+        per_context = tables if norms == Norms.PER_CONTEXT else ()
+        layer = self._change_class(module, name, (), per_context)
+        layer.superposition.parts = 2 if self.is_complex else 1
+        sizes = (self._options.num_contexts,) if per_context else ()
+        if self.is_complex:
+            sizes = (*sizes, 2)
+        for key in tables if sizes else ():
+            value = layer.table(key)
             assert value is not None
-            self._replace(module, key, each_model + each_part, value.dtype)
-        module.parts = 2 if self.is_complex else 1
-        module.select(one(0))
-        module.uses = Uses(self._recomputations)
+            self._replace(layer, key, sizes, value.dtype)
+
+    def _change_class(
+        self,
+        module: nn.Module,
+        name: str,
+        superposed: tuple[str, ...],
+        per_context: tuple[str, ...],
+    ) -> Layer:
+        kind = superposed_class(type(module))
+        assert kind is not None
+        module.__class__ = kind
+        assert isinstance(module, Layer)
+        module.superposition = LayerState(
+            name=name,
+            num_contexts=self._options.num_contexts,
+            superposed=superposed,
+            per_context=per_context,
+            selection=One.of(0),
+            guard=RecomputeGuard(self._counter),
+        )
+        module.prepare()
+        return module
 
     def check_ties(self, net: nn.Module) -> None:
         """Refuse a network in which somebody still holds a tensor that has been replaced.
@@ -130,11 +140,11 @@ class Turn:
                         "that layer out with exclude."
                     )
 
-    def _superposed(self, module: Layer, name: str, key: str) -> tuple[nn.Parameter, Contexts]:
+    def _superpose(self, module: Layer, name: str, key: str) -> tuple[nn.Parameter, Contexts]:
         weight = module._parameters[key]
         assert weight is not None
-        if id(weight) not in self._done:
-            rows = module.rows(key, weight)
+        if id(weight) not in self._superposed:
+            rows = module.to_rows(key, weight)
             groups = rows.shape[0] if rows.dim() == 3 else 1
             label = name if key == "weight" else f"{name}.{key}".lstrip(".")
             where = f"'{key}' of layer '{name}'"
@@ -146,8 +156,8 @@ class Turn:
                 )
             self.is_complex = self.is_complex or contexts.is_complex
             parameter = self._complex(weight, label) if contexts.is_complex else weight
-            self._done[id(weight)] = self._done[id(parameter)] = (parameter, contexts)
-        return self._done[id(weight)]
+            self._superposed[id(weight)] = self._superposed[id(parameter)] = (parameter, contexts)
+        return self._superposed[id(weight)]
 
     def _family(self, dim: int, groups: int, where: str, label: str) -> Contexts:
         family, count = self._options.family, self._options.num_contexts * groups
@@ -198,7 +208,7 @@ class Turn:
             module._buffers[key] = new
 
     def _complex(self, weight: nn.Parameter, label: str) -> nn.Parameter:
-        value = weight.detach().to(_complex(weight.dtype))
+        value = weight.detach().to(_complex_dtype(weight.dtype))
         if self._options.random_phases:
             digest = hashlib.blake2b(
                 f"{self._options.seed}\0{label}".encode(), digest_size=7
@@ -216,7 +226,7 @@ def is_norm(module: nn.Module) -> bool:
     return superposed is not None and not superposed.weights
 
 
-def _there(module: nn.Module, keys: tuple[str, ...]) -> tuple[str, ...]:
+def _present(module: nn.Module, keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(key for key in keys if _tensor(module, key) is not None)
 
 
@@ -229,5 +239,5 @@ def parameter_like(value: Tensor, like: Tensor) -> nn.Parameter:
     return nn.Parameter(value.detach(), requires_grad=like.requires_grad)
 
 
-def _complex(dtype: torch.dtype) -> torch.dtype:
+def _complex_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.complex128 if dtype == torch.float64 else torch.complex64

@@ -17,7 +17,7 @@ _ACROSS_UNITS = (
 )
 
 
-class Apart(nn.Module):
+class SplitComplex(nn.Module):
     """A mixin that lets a layer of real numbers take complex ones; real input passes as before.
 
     Source:
@@ -36,7 +36,7 @@ class Apart(nn.Module):
     """
 
 
-class ApartElementwise(Apart):
+class SplitElementwise(SplitComplex):
     """An activation that acts on every number alone."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class ApartElementwise(Apart):
         return y
 
 
-class ApartPooling(Apart):
+class SplitPooling(SplitComplex):
     """Pooling of both parts."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class ApartPooling(Apart):
         return y
 
 
-class ApartDropout(Apart):
+class SplitDropout(SplitComplex):
     """Dropout that leaves out both parts of a unit together."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,25 +78,25 @@ class ApartDropout(Apart):
         return x * mask if x.is_complex() else mask
 
 
-def apart_class(plain: type[nn.Module]) -> type[nn.Module] | None:
+def split_complex_class(plain: type[nn.Module]) -> type[nn.Module] | None:
     """The class that takes complex input in place of `plain`, or None if there is none."""
     if plain.__module__ == activation.__name__ and not issubclass(plain, _ACROSS_UNITS):
-        return _mixed_in(ApartElementwise, plain)
+        return _mixed_in(SplitElementwise, plain)
     if plain.__module__ == pooling.__name__:
-        return _mixed_in(ApartPooling, plain)
+        return _mixed_in(SplitPooling, plain)
     if issubclass(plain, dropout.AlphaDropout | dropout.FeatureAlphaDropout):
-        return _mixed_in(ApartElementwise, plain)  # its zero is another value, no mask
+        return _mixed_in(SplitElementwise, plain)  # its zero is another value, no mask
     if plain.__module__ == dropout.__name__:
-        return _mixed_in(ApartDropout, plain)
+        return _mixed_in(SplitDropout, plain)
     return None
 
 
 _made: dict[type[nn.Module], type[nn.Module]] = {}
 
 
-def _mixed_in(mixin: type[Apart], plain: type[nn.Module]) -> type[nn.Module]:
+def _mixed_in(mixin: type[SplitComplex], plain: type[nn.Module]) -> type[nn.Module]:
     if plain not in _made:
-        _made[plain] = type(f"Apart{plain.__name__}", (mixin, plain), {})
+        _made[plain] = type(f"SplitComplex{plain.__name__}", (mixin, plain), {})
     return _made[plain]
 
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._arguments import check_net, checked_texts
-from psp_nn._convert import Options, Turn, is_norm, parameter_like
+from psp_nn._convert import Converter, Options, is_norm, parameter_like
 from psp_nn._patterns import candidates
 from psp_nn._report import report
-from psp_nn._split_complex import apart_class, real_part
+from psp_nn._split_complex import real_part, split_complex_class
 from psp_nn.layers.norm import Norms
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -97,20 +97,20 @@ def superpose(
     names = candidates(net, checked_texts("include", include), checked_texts("exclude", exclude))
     superposition = _copied(net)
     chosen = {name: superposition.get_submodule(name) for name in names}
-    turn = Turn(options)
+    converter = Converter(options)
     # Norm layers last: what they keep depends on whether the network is complex.
     for name, module in chosen.items():
         if not is_norm(module):
-            turn.layer(module, name)
+            converter.convert(module, name)
     for name, module in chosen.items():
         if is_norm(module):
-            turn.norm(module, name)
-    turn.check_ties(superposition)
-    if turn.is_complex:
+            converter.convert_norm(module, name)
+    converter.check_ties(superposition)
+    if converter.is_complex:
         for module in superposition.modules():
-            apart = apart_class(type(module))
-            if apart is not None:
-                module.__class__ = apart
+            split = split_complex_class(type(module))
+            if split is not None:
+                module.__class__ = split
         superposition.register_forward_hook(real_part)
     _log.info("%s", report(superposition))
     return superposition

@@ -93,7 +93,7 @@ def _is_check(hook: Callable[..., Any]) -> bool:
 
 def _mixed(net: nn.Module) -> list[PerSample]:
     layers = (module for module in net.modules() if isinstance(module, Layer))
-    selections = (layer.selected for layer in layers)
+    selections = (layer.superposition.selection for layer in layers)
     return list(dict.fromkeys(s for s in selections if isinstance(s, PerSample)))
 
 
@@ -190,11 +190,13 @@ def _try(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], longer: 
     trial = copy.deepcopy(net, memo).eval()
     check_calls(trial, ())
     for module in trial.modules():
-        if isinstance(module, Layer) and isinstance(module.selected, PerSample):
-            index = torch.arange(longer.samples + 1) % module.num_contexts
+        if isinstance(module, Layer) and isinstance(module.superposition.selection, PerSample):
+            index = torch.arange(longer.samples + 1) % module.superposition.num_contexts
             module.select(
                 PerSample(
-                    index.to(module.selected.index.device), module.selected.batch_dim, watching=1
+                    index.to(module.superposition.selection.index.device),
+                    module.superposition.selection.batch_dim,
+                    watching=1,
                 )
             )
     with torch.random.fork_rng(devices=[]):

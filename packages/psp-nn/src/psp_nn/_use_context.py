@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from psp_nn._arguments import check_net, checked_integer
 from psp_nn._trial_run import check_calls
-from psp_nn.layers.layer import Layer, one
-from psp_nn.layers.selection import PerSample, Selection
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.selection import One, PerSample, Selection
 
 
 def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) -> "ContextInUse":
@@ -56,7 +56,7 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
     parameter = next(net.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     selection = _selection(context, layers, batch_dim, device)
-    before = [(layer, layer.selected) for layer in layers]
+    before = [(layer, layer.superposition.selection) for layer in layers]
     try:
         for layer in layers:
             layer.select(selection)
@@ -112,7 +112,9 @@ class ContextInUse:
         Raises:
             RuntimeError: If this has been entered before, or another context is in use by now.
         """
-        if self._entered or any(layer.selected is not self._selection for layer, _ in self._before):
+        if self._entered or any(
+            layer.superposition.selection is not self._selection for layer, _ in self._before
+        ):
             raise RuntimeError(
                 "use_context took effect when it was called, and something else has been selected "
                 "since then; write `with use_context(net, context):` where the context is meant."
@@ -140,7 +142,7 @@ def _selection(
     context: int | Tensor, layers: list[Layer], batch_dim: int, device: torch.device
 ) -> Selection:
     batch_dim = checked_integer("batch_dim", batch_dim, 0)
-    num_contexts = min(layer.num_contexts for layer in layers)
+    num_contexts = min(layer.superposition.num_contexts for layer in layers)
     if not isinstance(context, Tensor):
         try:
             index = operator.index(context)
@@ -152,7 +154,7 @@ def _selection(
                 f"{type(context).__name__}."
             )
         _check_range(index, index, num_contexts)
-        return one(index)
+        return One.of(index)
     if context.dtype != torch.int64:
         raise TypeError(
             f"context must be an int or a LongTensor, but is a tensor of {context.dtype}; "
@@ -175,8 +177,8 @@ def _selection(
     if context.dim():
         return PerSample(context.to(device, copy=True), batch_dim)  # the caller's may change
     if values is context and _readable(context):
-        return one(int(context))
-    return one(context)
+        return One.of(int(context))
+    return One.of(context)
 
 
 def _check_range(low: int, high: int, num_contexts: int) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from psp_nn.layers.inputs import check_attention
 from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
-from psp_nn.layers.loop_over_contexts import each_alone
+from psp_nn.layers.loop_over_contexts import one_model_at_a_time
 from psp_nn.layers.selection import PerSample
 
 
@@ -51,7 +51,11 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         An encoder layer that finds a bias goes on to read the weights for its fused kernel, which
         cannot serve a batch that mixes contexts; without one it calls this layer.
         """
-        return None if isinstance(self.selected, PerSample) else self.entry("in_proj_bias")
+        return (
+            None
+            if isinstance(self.superposition.selection, PerSample)
+            else self.entry("in_proj_bias")
+        )
 
     def forward(
         self,
@@ -75,7 +79,7 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         """
         check_attention(self, query, key, value, key_padding_mask, attn_mask, is_causal)
         options: Any = {"average_attn_weights": average_attn_weights, "is_causal": is_causal}
-        if not isinstance(self.selected, PerSample):
+        if not isinstance(self.superposition.selection, PerSample):
             if torch.compiler.is_compiling():  # a compiler finds out by itself
                 return super().forward(
                     query, key, value, key_padding_mask, need_weights, attn_mask, **options
@@ -84,15 +88,15 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
                 return super().forward(
                     query, key, value, key_padding_mask, need_weights, attn_mask, **options
                 )
-        selected = self.selected
+        selected = self.superposition.selection
         dim = 0 if self.batch_first else 1
-        selected.check_batch_first(dim, self.layer_name, batch_first=self.batch_first)
+        selected.check_batch_first(dim, self.superposition.name, batch_first=self.batch_first)
         for x in (query, key, value):
             # Without a batch, of two dimensions, there are positions where the samples would lie.
-            selected.check(x, self.layer_name, trailing=1 if x.dim() == 3 else x.dim())
+            selected.check(x, self.superposition.name, trailing=1 if x.dim() == 3 else x.dim())
         places = selected.places(query.device)
         outputs, weights = [], []
-        with each_alone(self) as select:
+        with one_model_at_a_time(self) as select:
             for k, at in places:
                 # Self-attention passes one tensor thrice, and the layer looks whether it does.
                 parts = {id(x): x.index_select(dim, at) for x in (query, key, value)}

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from psp_nn.layers.inputs import check_channels
 from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
-from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import PerSample
 from psp_nn.layers.superposed import base_name
 
@@ -20,29 +20,28 @@ class _SuperposedConvolution(Layer):
     positions or, with `per_channel`, its input channels alone.
     """
 
-    per_channel: bool = False
     transposed_kernel: ClassVar[bool] = False
     in_channels: int
     out_channels: int
     groups: int
     bias: Any
 
-    def rows(self, name: str, weight: Tensor) -> Tensor:
+    def to_rows(self, name: str, weight: Tensor) -> Tensor:
         """The kernel as (groups, out, numbers of a row), without groups if there is one."""
         kernel: Tensor = weight.unflatten(0, (self.groups, -1))
         if self.transposed_kernel:
             kernel = kernel.transpose(1, 2)
-        if self.per_channel:
+        if self.superposition.per_channel:
             kernel = kernel.movedim(2, -1).flatten(1, -2)
         else:
             kernel = kernel.flatten(2)
         return kernel.squeeze(0) if self.groups == 1 else kernel
 
-    def unrows(self, name: str, rows: Tensor) -> Tensor:
+    def from_rows(self, name: str, rows: Tensor) -> Tensor:
         """Undoes `rows`."""
         size = self.stored(name).shape
         grouped = rows.unsqueeze(0) if self.groups == 1 else rows
-        if self.per_channel:
+        if self.superposition.per_channel:
             out = size[1] if self.transposed_kernel else size[0] // self.groups
             kernel = grouped.unflatten(1, (out, *size[2:])).movedim(-1, 2)
         else:
@@ -54,35 +53,37 @@ class _SuperposedConvolution(Layer):
 
     def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         check_channels(self, x, self.stored(), self.in_channels)
-        if not isinstance(self.selected, PerSample):
+        if not isinstance(self.superposition.selection, PerSample):
             return self._convolved(x, self.retrieved(), output_size)
         trailing = self.stored().dim() - 1  # an input without a batch has not even one more
         if (
-            not (self.per_channel and self.contexts_for().gathers)
+            not (self.superposition.per_channel and self.contexts_for().gathers)
             or base_name("weight") in self._buffers
         ):
-            return by_context(
+            return loop_over_contexts(
                 self,
                 x,
                 lambda part: self._convolved(part, self.retrieved(), output_size),
                 trailing=trailing,
             )
         self.note_use()
-        self.selected.check(x, self.layer_name, trailing=trailing)
+        self.superposition.selection.check(x, self.superposition.name, trailing=trailing)
         channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
-        each = self._each_group("weight", self.selected.index)
+        each = self._group_contexts("weight", self.superposition.selection.index)
         assert isinstance(each, Tensor)
         each = each.view(len(x), self.groups, *[1] * (x.dim() - 2))
         contexts = self.contexts_for()
         bound = contexts.bind(channels, contexts.look_up(channels, each, check=False))
         bound = bound.movedim(-1, 2).flatten(1, 2)
-        if "bias" not in self.per_context:
+        if "bias" not in self.superposition.per_context:
             return self._convolved(bound, self.stored("weight"), output_size)
         with self.read_once(bias=None):
             y = self._convolved(bound, self.stored("weight"), output_size)
         table = self._parameters["bias"]
         assert table is not None
-        return y + self.selected.rows(table).view(len(x), -1, *[1] * (x.dim() - 2)).to(y.dtype)
+        return y + self.superposition.selection.rows(table).view(
+            len(x), -1, *[1] * (x.dim() - 2)
+        ).to(y.dtype)
 
     def _convolved(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
         if not weight.is_complex() or x.is_complex():
@@ -136,7 +137,7 @@ class _Plain(_SuperposedConvolution):
             if all(size >= extent for size, extent in zip(positions, extents, strict=True)):
                 raise
             raise ValueError(
-                f"layer '{self.layer_name}' has a kernel of {tuple(extents)} positions, but its "
+                f"layer '{self.superposition.name}' has a kernel of {tuple(extents)} positions, but its "
                 f"input x of shape {tuple(x.shape)} has fewer."
             ) from None
         return y

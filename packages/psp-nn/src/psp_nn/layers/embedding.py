@@ -51,7 +51,7 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         stored = self.stored()
         check_indices(self, x, stored)
         self.note_use()
-        selected, contexts = self.selected, self.contexts_for()
+        selected, contexts = self.superposition.selection, self.contexts_for()
         base = self._buffers.get(base_name("weight"))
         # The largest norm is one of vectors as they are read, and a base or learned contexts
         # leave those that are stored with others.
@@ -64,7 +64,7 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         if isinstance(selected, One):
             y = contexts.retrieve(rows, self.context())
         else:
-            selected.check(rows, self.layer_name, trailing=2)
+            selected.check(rows, self.superposition.name, trailing=2)
             leading = rows.dim() - (1 if contexts.gathers else 2)
             y = contexts.retrieve(rows, self.sample_contexts("weight", leading))
         return y.squeeze(-2) if base is None else y.squeeze(-2) + self._rows(x, base)
@@ -85,6 +85,6 @@ class SuperposedEmbedding(Layer, nn.Embedding):
             )
         except IndexError:
             raise IndexError(
-                f"layer '{self.layer_name}' has vectors 0..{self.num_embeddings - 1}, but its "
+                f"layer '{self.superposition.name}' has vectors 0..{self.num_embeddings - 1}, but its "
                 f"input x holds indices from {int(x.min())} to {int(x.max())}."
             ) from None

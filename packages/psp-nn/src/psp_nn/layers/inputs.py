@@ -64,7 +64,7 @@ def check_indices(layer: Layer, x: Any, weight: Tensor) -> None:
     _check_tensor(layer, "input x", x)
     _check_device(layer, "input x", x, weight)
     raise TypeError(
-        f"layer '{layer.layer_name}' looks up vectors by their indices, but its input x is "
+        f"layer '{layer.superposition.name}' looks up vectors by their indices, but its input x is "
         f"{x.dtype}; pass a LongTensor."
     )
 
@@ -136,7 +136,7 @@ def _check(
     fits = x.dtype == weight.dtype or _COMPLEX.get(x.dtype) == weight.dtype
     if not fits and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(
-            f"layer '{layer.layer_name}' has weights of {weight.dtype}, but its {name} is "
+            f"layer '{layer.superposition.name}' has weights of {weight.dtype}, but its {name} is "
             f"{x.dtype}; convert one of them, for example with .to({weight.real.dtype})."
         )
     many = (x.dim() in dims) if dims else x.dim() > 0
@@ -144,7 +144,7 @@ def _check(
         where = {-1: "the last dimension"}.get(dim, f"dimension {dim}, before the positions")
         count = f" of {' or '.join(map(str, dims))} dimensions" if dims else ""
         raise ValueError(
-            f"layer '{layer.layer_name}' takes tensors{count} with {features} numbers along "
+            f"layer '{layer.superposition.name}' takes tensors{count} with {features} numbers along "
             f"{where}, but its {name} has shape {tuple(x.shape)}."
         )
 
@@ -152,7 +152,7 @@ def _check(
 def _check_shape(layer: Layer, name: str, x: Tensor, shape: tuple[int, ...]) -> None:
     if x.shape != shape:
         raise ValueError(
-            f"layer '{layer.layer_name}' needs {name} of shape {tuple(shape)} to go with its query "
+            f"layer '{layer.superposition.name}' needs {name} of shape {tuple(shape)} to go with its query "
             f"and key, but it has {tuple(x.shape)}."
         )
 
@@ -160,7 +160,7 @@ def _check_shape(layer: Layer, name: str, x: Tensor, shape: tuple[int, ...]) -> 
 def _check_tensor(layer: Layer, name: str, x: Any) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(
-            f"layer '{layer.layer_name}' needs a Tensor as its {name}, but got a "
+            f"layer '{layer.superposition.name}' needs a Tensor as its {name}, but got a "
             f"{type(x).__name__}."
         )
 
@@ -168,6 +168,6 @@ def _check_tensor(layer: Layer, name: str, x: Any) -> None:
 def _check_device(layer: Layer, name: str, x: Tensor, weight: Tensor) -> None:
     if x.device != weight.device:
         raise ValueError(
-            f"layer '{layer.layer_name}' is on {weight.device}, but its {name} on {x.device}; "
+            f"layer '{layer.superposition.name}' is on {weight.device}, but its {name} on {x.device}; "
             "move one of them."
         )

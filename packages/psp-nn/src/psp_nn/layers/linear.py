@@ -61,17 +61,17 @@ class SuperposedLinear(Layer, nn.Linear):
         x = input
         stored = self.stored()
         check_features(self, x, stored, self.in_features)
-        selected, traced = self.selected, is_compiling()
+        selected, traced = self.superposition.selection, is_compiling()
         if not traced:
-            self.uses.note(selected, self.layer_name)
+            self.superposition.guard.note(selected, self.superposition.name)
         if isinstance(selected, PerSample):
             return self._per_sample(x, selected)
         if _BASE in self._buffers:
             return _product(x, self.retrieved(), self.bias)
         contexts = self.contexts_for()
         if isinstance(selected, Mixture):
-            every = torch.arange(self.num_contexts, device=x.device)
-            models = x.expand(self.num_contexts, *x.shape)
+            every = torch.arange(self.superposition.num_contexts, device=x.device)
+            models = x.expand(self.superposition.num_contexts, *x.shape)
             bound = selected.row(contexts.bind(models, every.view(-1, *[1] * (x.dim() - 1))))
             return _product(bound, stored, self.bias)
         # A traced batch size must not decide; and a real input times a complex weight is two
@@ -82,9 +82,9 @@ class SuperposedLinear(Layer, nn.Linear):
         return _product(x, contexts.retrieve(stored, self.context()), self.bias)
 
     def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
-        selected.check(x, self.layer_name, trailing=1)
+        selected.check(x, self.superposition.name, trailing=1)
         bound = self.contexts_for().bind(x, self.sample_contexts("weight", x.dim() - 1))
-        shared = "bias" not in self.per_context
+        shared = "bias" not in self.superposition.per_context
         y = _product(bound, self.stored("weight"), self._parameters["bias"] if shared else None)
         base = self._buffers.get(base_name("weight"))
         if base is not None:

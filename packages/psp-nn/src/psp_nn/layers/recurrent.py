@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 
 from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer, entry_per_context, read, superposed_parameter
-from psp_nn.layers.loop_over_contexts import each_alone
+from psp_nn.layers.loop_over_contexts import one_model_at_a_time
 from psp_nn.layers.selection import PerSample
 
 
@@ -29,18 +29,18 @@ class _WithState(Layer):
             dim: See `x`; so are they in an output beside the state.
             state_dim: See `hx`.
         """
-        selected = self.selected
+        selected = self.superposition.selection
         assert isinstance(selected, PerSample)
-        selected.check(x, self.layer_name, trailing=1)
+        selected.check(x, self.superposition.name, trailing=1)
         for state in () if hx is None else tree_leaves(hx):
             if state.dim() <= state_dim or state.shape[state_dim] != len(selected.index):
                 raise ValueError(
-                    f"layer '{self.layer_name}' got a state hx of shape {tuple(state.shape)} while "
+                    f"layer '{self.superposition.name}' got a state hx of shape {tuple(state.shape)} while "
                     f"the batch mixes contexts; pass one with the {len(selected.index)} samples "
                     f"along dimension {state_dim}."
                 )
         places, results = selected.places(x.device), []
-        with each_alone(self) as select:
+        with one_model_at_a_time(self) as select:
             for k, at in places:
                 select(k)
                 states = None if hx is None else _at(hx, state_dim, at)
@@ -94,29 +94,32 @@ class _SuperposedRecurrent(_WithState):
         x = input.data if packed else input
         check_features(self, x, self.stored("weight_ih_l0"), self.input_size)
         self.note_use()
-        if not isinstance(self.selected, PerSample):
+        if not isinstance(self.superposition.selection, PerSample):
             with self.read_once():
                 return super().forward(input, hx)
         if packed:
             raise RuntimeError(
-                f"layer '{self.layer_name}' got a PackedSequence, and the batch mixes contexts; "
+                f"layer '{self.superposition.name}' got a PackedSequence, and the batch mixes contexts; "
                 "pass a padded tensor, or call the network once per context."
             )
         dim = 0 if self.batch_first else 1
-        self.selected.check_batch_first(dim, self.layer_name, batch_first=self.batch_first)
+        self.superposition.selection.check_batch_first(
+            dim, self.superposition.name, batch_first=self.batch_first
+        )
         return self._mixed(x, hx, dim, 1)
 
     def __getattr__(self, name: str) -> Any:
         """The parameters, however many, as those of the model in use."""
-        if name in self.__dict__.get("superposed", ()):
+        state = self.__dict__.get("superposition")  # absent while a copy is under construction
+        if state is not None and name in state.superposed:
             return read(self.retrieved, name)
-        if name in self.__dict__.get("per_context", ()):
+        if state is not None and name in state.per_context:
             return read(self.entry, name)
         return super().__getattr__(name)
 
     # The plain layer keeps a list of its parameters, for its kernel; here it is read each time.
 
-    def forget_plain(self) -> None:
+    def prepare(self) -> None:
         """Drop the list."""
         self.__dict__.pop("_flat_weights", None)
         self.__dict__["_flat_weight_refs"] = []
@@ -137,7 +140,7 @@ class _SuperposedRecurrent(_WithState):
     def __setattr__(self, name: str, value: Any) -> None:
         """As of any superposed layer; see there."""
         if name in self._flat_weights_names:  # which the plain layer would put into its list
-            self._check_replaced(name, value)
+            self._check_assignment(name, value)
             nn.Module.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -199,7 +202,7 @@ class _SuperposedCell(_WithState):
         """
         check_features(self, input, self.stored("weight_ih"), self.input_size)
         self.note_use()
-        if isinstance(self.selected, PerSample):
+        if isinstance(self.superposition.selection, PerSample):
             return self._mixed(input, hx, 0, 0)
         return super().forward(input, hx)
 

@@ -10,7 +10,7 @@ from psp_nn.layers.attention import SuperposedMultiheadAttention
 from psp_nn.layers.embedding import SuperposedEmbedding
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear import SuperposedLinear
-from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import PerSample
 
 KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
@@ -64,13 +64,13 @@ def superposed_class(plain: type[nn.Module]) -> type[Layer] | None:
 
 def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def run(layer: Layer, *args: Any, **kwargs: Any) -> Tensor:
-        if not isinstance(layer.selected, PerSample):
+        if not isinstance(layer.superposition.selection, PerSample):
             return forward(layer, *args, **kwargs)
         given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}  # by place or by name
         tensors = [key for key, value in given.items() if isinstance(value, Tensor)]
         if len(tensors) != 1:
             raise RuntimeError(
-                f"layer '{layer.layer_name}' has a forward pass of its own with {len(tensors)} "
+                f"layer '{layer.superposition.name}' has a forward pass of its own with {len(tensors)} "
                 "tensors, and the batch mixes contexts: what belongs to which sample cannot "
                 "be known; call the network once per context."
             )
@@ -79,6 +79,6 @@ def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
             own = given | {tensors[0]: part}
             return forward(layer, *(own.pop(at) for at in range(len(args))), **own)
 
-        return by_context(layer, given[tensors[0]], of_part, trailing=1)
+        return loop_over_contexts(layer, given[tensors[0]], of_part, trailing=1)
 
     return run

@@ -24,6 +24,11 @@ class One:
     index: int | Tensor
     tensor: Tensor
 
+    @classmethod
+    def of(cls, index: int | Tensor) -> "One":
+        """Return the selection of a model by its index."""
+        return cls(index, index if isinstance(index, Tensor) else torch.tensor(index))
+
     @property
     def current(self) -> int | Tensor:
         """The index in the form that suits what runs: compiled code must not see the int."""
