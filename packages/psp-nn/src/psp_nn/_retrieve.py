@@ -64,7 +64,7 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
     use_context(model, context)
     layers = superposed_layers(model)
     if any(map(_is_complex, layers)):
-        if example is None:
+        if example is None or not example.numel():
             raise ValueError(
                 "retrieve: this network is complex; pass an input as example, to show which of "
                 "its layers take real input."
