@@ -98,7 +98,7 @@ def test_the_selected_context_is_restored(trained):
 
 
 def test_fewer_than_three_models_are_refused(mlp):
-    with pytest.raises(ValueError, match="compares one model with several others"):
+    with pytest.raises(ValueError, match="compares at least 3 models, but net has 2"):
         infer_context(
             superpose(mlp, family=BinaryContexts, num_contexts=2, seed=0), torch.zeros(1, 12)
         )

@@ -66,7 +66,7 @@ def test_models_that_cannot_be_superposed_are_refused():
     (model,) = drawn(16, 1)
     with pytest.raises(ValueError, match="got no models"):
         superpose_models([], family=BinaryContexts, seed=0)
-    with pytest.raises(ValueError, match="use a real family"):
+    with pytest.raises(ValueError, match="models are real, but the family is complex"):
         superpose_models([model], family=ComplexContexts, seed=0)
     with pytest.raises(TypeError, match="models is a single Sequential; pass a list"):
         superpose_models(model, family=BinaryContexts, seed=0)

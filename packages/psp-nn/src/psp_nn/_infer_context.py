@@ -84,9 +84,7 @@ def infer_context(
     by = InferBy(by)
     num_contexts = min(layer.superposition.num_contexts for layer in layers)
     if num_contexts < 3:
-        raise ValueError(
-            f"infer_context compares one model with several others, but net has {num_contexts}."
-        )
+        raise ValueError(f"infer_context compares at least 3 models, but net has {num_contexts}.")
     if not len(x):
         raise ValueError(f"infer_context got no inputs: x has shape {tuple(x.shape)}.")
     with eval_mode(net):

@@ -49,8 +49,7 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
             if not isinstance(contexts, DiagonalContexts):
                 raise ValueError(
                     f"learn_contexts: the contexts of layer '{layer.superposition.name}' are "
-                    f"{type(contexts).__name__}, which are not diagonal; superpose with "
-                    "BinaryContexts or another diagonal family."
+                    f"{type(contexts).__name__}, which are not diagonal; use a diagonal family."
                 )
             if contexts not in learned:
                 learned[contexts] = _learned(contexts).to(layer.stored(name).device)

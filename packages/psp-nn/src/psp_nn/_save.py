@@ -73,9 +73,7 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
     try:
         _atomic_write(path, content)
     except OSError as error:
-        raise OSError(
-            error.errno, f"save: path {path} cannot be written: {error.strerror or error}"
-        ) from error
+        raise _with_path(error, f"save: path {path} cannot be written") from error
 
 
 def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
@@ -100,10 +98,7 @@ def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
     for name, value in tensors.items():
         sizes = zip(value.stride(), value.shape, strict=True)
         if any(step == 0 and size > 1 for step, size in sizes):
-            raise ValueError(
-                f"load: in into, '{name}' is an expanded view, whose entries cannot be written one "
-                "by one; clone it first."
-            )
+            raise ValueError(f"load: in into, '{name}' is an expanded view; clone it first.")
     if not path.is_file():
         raise FileNotFoundError(f"{caller} is not a file.")
     expected = describe(into, tensors)
@@ -116,11 +111,9 @@ def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
             )
             saved = _read(file, tensors)
     except SafetensorError as error:
-        raise ValueError(
-            f"{caller} is truncated or not a safetensors file ({error}); save it again."
-        ) from error
+        raise ValueError(f"{caller} is truncated or not a safetensors file: {error}") from error
     except OSError as error:
-        raise OSError(error.errno, f"{caller} cannot be read: {error.strerror or error}") from error
+        raise _with_path(error, f"{caller} cannot be read") from error
     if saved is None or metadata.pop("digest", "") != compute_digest(saved, metadata):
         raise _altered(caller)
     remedy = "superpose with the saved family, count and seed"
@@ -186,6 +179,11 @@ def _read(file: Any, expected: dict[str, Tensor]) -> dict[str, Tensor] | None:
             return None
         saved[name] = torch.view_as_complex(tensor) if value.is_complex() else tensor
     return saved
+
+
+def _with_path(error: OSError, message: str) -> OSError:
+    """Return an error of the same kind with another message."""
+    return OSError(error.errno, f"{message}: {error.strerror or error}")
 
 
 def _altered(caller: str) -> ValueError:

@@ -41,8 +41,7 @@ def state_tensors(caller: str, argument: str, net: nn.Module) -> dict[str, Tenso
         if name in extra or not isinstance(value, Tensor) or value.is_meta:
             raise ValueError(
                 f"{caller}: in {argument}, '{name}' is the extra state of a module or a tensor "
-                "without data, which the file format does not support; keep it in a buffer, or "
-                "materialise it."
+                "without data, which the file format does not support."
             )
     return tensors
 

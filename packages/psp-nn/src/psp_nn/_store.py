@@ -114,9 +114,7 @@ def _checked_values(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
     for name in {**expected, **values}:
         if name not in expected or name not in values:
             owner = "network" if name in expected else "model"
-            raise ValueError(
-                f"store: only the {owner} has '{name}'; pass a model of the original classes."
-            )
+            raise ValueError(f"store: only the {owner} has '{name}'; the classes must agree.")
     first_names: dict[Tensor, str] = {}
     for name, tensor in expected.items():
         _check_value(name, values[name], tensor)
@@ -125,7 +123,7 @@ def _checked_values(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
         if not torch.equal(values[first], values[name]):
             raise ValueError(
                 f"store: '{first}' and '{name}' are one tensor in the network, but differ in the "
-                "model; store a model in which they are tied, too."
+                "model; tie them there, too."
             )
     return values
 
@@ -163,13 +161,10 @@ def _check_value(name: str, value: Tensor, expected: _Expected) -> None:
         )
     # Whatever is added to a superposition stays in all of its models.
     if role is _Role.SUPERPOSED and not value.isfinite().all():
-        raise ValueError(
-            f"store: '{name}' in the model is not finite; pass a model that has not diverged."
-        )
+        raise ValueError(f"store: '{name}' in the model is not finite; it would spoil all models.")
     # The shared tables of a complex network have two equal parts.
     if role is _Role.SHARED and not torch.equal(stored, value.to(stored).expand_as(stored)):
         raise ValueError(
-            f"store: '{name}' is shared by all models, and the model's differs from it; superpose "
-            "with bias_per_context=True and norms per context, or store a model that was trained "
-            "without changing it."
+            f"store: '{name}' is shared by all models, but differs in this one; superpose with "
+            "bias_per_context=True and norms per context."
         )

@@ -110,9 +110,7 @@ def superpose_models(
             store(net, k, model)
         except ValueError as error:
             reference = "models[0]" if base is None else "base"
-            raise ValueError(
-                f"superpose_models: models[{k}] does not fit {reference}: {error}"
-            ) from error
+            raise ValueError(f"models[{k}] does not fit {reference}: {error}") from error
     return SuperposedModels(net, tuple(_snr(net, k, model) for k, model in enumerate(models)))
 
 
@@ -123,10 +121,7 @@ def _clear_weights(net: nn.Module, *, keep_as_base: bool) -> None:
     for layer in superposed_layers(net):
         for name in layer.superposition.superposed:
             if layer.contexts_for(name).is_complex:
-                raise ValueError(
-                    "superpose_models: the family is complex, but the models are real; use a real "
-                    "family."
-                )
+                raise ValueError("superpose_models: models are real, but the family is complex.")
             weight = layer.stored(name)
             if keep_as_base:
                 if id(weight) not in bases:

@@ -31,11 +31,9 @@ def make_real(net: nn.Module, example: Tensor) -> None:
 
     def record(layer: nn.Module, args: tuple[Any, ...]) -> None:
         assert isinstance(layer, Layer)
-        is_complex = args[0].is_complex()
+        is_complex, name = args[0].is_complex(), layer.superposition.name
         if takes_complex.pop(layer, is_complex) != is_complex:
-            raise ValueError(
-                f"retrieve: layer '{layer.superposition.name}' takes both real and complex input."
-            )
+            raise ValueError(f"retrieve: layer '{name}' takes both real and complex input.")
         takes_complex[layer] = is_complex  # keeps the layers in the order of their last call
 
     layers = superposed_layers(net)
@@ -46,11 +44,10 @@ def make_real(net: nn.Module, example: Tensor) -> None:
         hook.remove()
     last = [layer for layer in takes_complex if layer.superposition.superposed][-1]
     for layer in layers:
+        state = layer.superposition
         if layer not in takes_complex:
-            raise ValueError(
-                f"retrieve: layer '{layer.superposition.name}' did not run on the example."
-            )
-        if layer.superposition.superposed:
+            raise ValueError(f"retrieve: layer '{state.name}' did not run on the example.")
+        if state.superposed:
             _double(layer, takes_complex[layer], layer is last)
         else:
             _double_norm(layer, takes_complex[layer])
@@ -81,9 +78,8 @@ def _check_output(net: nn.Module, example: Tensor, expected: Tensor) -> None:
 def _double(layer: Layer, takes_complex: bool, is_last: bool) -> None:
     """Double the width of a layer with a superposed weight."""
     if getattr(layer, "groups", 1) > 1:
-        raise ValueError(
-            f"retrieve: layer '{layer.superposition.name}' has groups, and no real form."
-        )
+        name = layer.superposition.name
+        raise ValueError(f"retrieve: layer '{name}' has groups, and no real form.")
     embedding = isinstance(layer, nn.Embedding)
     out_dim = 1 if embedding or getattr(layer, "transposed_kernel", False) else 0
     weight = layer.retrieved()

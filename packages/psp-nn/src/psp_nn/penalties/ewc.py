@@ -81,9 +81,8 @@ class ElasticWeightConsolidation:
         for name, information in fisher.items():
             if not information.isfinite().all():
                 raise ValueError(
-                    f"ElasticWeightConsolidation.consolidate: the Fisher information of '{name}' "
-                    "is not finite, and would stay in the penalty for good; pass finite inputs "
-                    "and a network that has not diverged."
+                    f"the Fisher information of '{name}' is not finite; pass finite batches and a "
+                    "network that has not diverged."
                 )
         parameters = dict(self.net.named_parameters())
         for name, new in fisher.items():
@@ -137,10 +136,7 @@ class ElasticWeightConsolidation:
         caller = "ElasticWeightConsolidation.load_state_dict"
         check_keys(caller, state, self.state_dict())
         if state["online"] != self.online:
-            raise ValueError(
-                f"{caller}: state['online'] is {state['online']!r}, but this penalty has "
-                f"online={self.online}; build it with the same value."
-            )
+            raise ValueError(f"{caller}: state['online'] is {state['online']}, not {self.online}.")
         # The state omits frozen parameters, and all of them before the first task.
         parameters = {
             name: value

@@ -53,8 +53,7 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             raise ValueError(
                 f"fisher_diagonal: layer '{name}' of net is a BatchNorm without running "
-                "statistics, with which every output depends on all samples of the batch; use one "
-                "that tracks them."
+                "statistics, which makes an output depend on the other samples of the batch."
             )
     sums = {
         name: torch.zeros_like(value.detach().real)

@@ -25,7 +25,7 @@ def check_keys(caller: str, state: Mapping[str, Any], expected: Mapping[str, Any
     if set(state) != set(expected):
         raise ValueError(
             f"{caller} needs a state with the keys {sorted(expected)}, but this one has "
-            f"{sorted(map(str, state))}; pass what state_dict of the same class returned."
+            f"{sorted(map(str, state))}."
         )
 
 
@@ -47,7 +47,7 @@ def load_tensors(
             raise ValueError(
                 f"{caller}: '{name}' in state['{key}'] is {value.dtype} of shape "
                 f"{tuple(value.shape)}, but in the network {parameter.dtype} of shape "
-                f"{tuple(parameter.shape)}; pass the state of a penalty on the same architecture."
+                f"{tuple(parameter.shape)}."
             )
     return {
         name: torch.empty_like(parameter).copy_(values[name].detach())
