@@ -391,7 +391,7 @@ def assert_all_on(learner, device):
             values += [
                 each
                 for cached in layer.superposition.operators.values()
-                for each in cached.operator
+                for each in cached.operator.tensors
             ]
     assert {value.device.type for value in values} == {device}
 
