@@ -57,7 +57,8 @@ class _SuperposedConvolution(Layer):
             kernel = kernel.unflatten(2, (-1, *size[2:]))
         if self.transposed_kernel:
             kernel = kernel.transpose(1, 2)
-        return kernel.reshape(size)
+        whole: Tensor = kernel.reshape(size)
+        return whole
 
     def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         stored, selection = self.stored(), self.superposition.selection

@@ -4,7 +4,6 @@ Contexts are multiplied with inputs, which broadcasts and promotes where the pro
 raises an error. And torch multiplies a tensor with a meta weight, which has no data.
 """
 
-
 import torch
 from torch import Tensor
 

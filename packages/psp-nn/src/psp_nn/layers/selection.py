@@ -103,8 +103,8 @@ class PerSample:
             return
         raise MisplacedBatchError(
             f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts along "
-            f"batch_dim={self.batch_dim}, with another dimension as long as the batch, in {reason}, "
-            "or take a batch of another length."
+            f"batch_dim={self.batch_dim}, with another dimension as long as the batch, in "
+            f"{reason}, or take a batch of another length."
         )
 
     def positions(self, device: torch.device) -> list[tuple[int, Tensor]]:
