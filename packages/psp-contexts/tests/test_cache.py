@@ -8,7 +8,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from psp_contexts import BinaryContexts, PermutationContexts, RotationContexts
-from psp_contexts._cache import OVERHEAD, OperandCache
+from psp_contexts._cache import OVERHEAD, OperatorCache
+from psp_contexts.operators import Diagonal
 from psp_contexts.testing import FIXED_FAMILIES, family_name
 
 
@@ -17,16 +18,17 @@ def counting_cache(num_contexts, max_bytes):
 
     def make(index):
         made.append(index)
-        return (torch.full((1000,), float(index)),)  # 4000 bytes, and the tensor itself
+        return Diagonal(torch.full((1000,), float(index)))  # 4000 bytes, and the tensor itself
 
-    return OperandCache(make, num_contexts, max_bytes), made
+    return OperatorCache(make, num_contexts, max_bytes), made
 
 
 def test_a_context_is_made_once_while_it_fits():
     cache, made = counting_cache(num_contexts=8, max_bytes=8 * 4000)
     for index in (3, 5, 3):
-        assert cache.one(index)[0].tolist() == [index] * 1000
-    assert cache.many(torch.tensor([[5, 3], [0, 3]]))[0][..., 0].tolist() == [[5, 3], [0, 3]]
+        assert cache.one(index).tensors[0].tolist() == [index] * 1000
+    (batch,) = cache.many(torch.tensor([[5, 3], [0, 3]])).tensors
+    assert batch[..., 0].tolist() == [[5, 3], [0, 3]]
     assert made == [3, 5, 0]
     assert not cache.complete
     cache.fill()
@@ -38,7 +40,7 @@ def test_a_larger_family_keeps_its_most_recent_contexts():
     cache, made = counting_cache(num_contexts=100, max_bytes=8 * (4000 + OVERHEAD))
     for index in range(9):  # 8 fit
         cache.one(index)
-    assert cache.many(torch.tensor([8, 1, 8]))[0][:, 0].tolist() == [8, 1, 8]
+    assert cache.many(torch.tensor([8, 1, 8])).tensors[0][:, 0].tolist() == [8, 1, 8]
     cache.one(0)
     assert made == [*range(9), 0]
     with pytest.raises(MemoryError, match="400,000 bytes, more than the 40,192 of cache_bytes"):

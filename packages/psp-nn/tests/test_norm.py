@@ -5,6 +5,7 @@ from torch.optim.swa_utils import update_bn
 
 from psp_contexts import BinaryContexts, ComplexContexts
 from psp_nn import Norms, superpose, use_context
+from psp_nn.layers.selection import Mixture
 
 NORMS = [
     nn.BatchNorm2d(4),
@@ -139,3 +140,20 @@ def test_a_norm_without_a_shift_has_no_attribute_of_that_name():
     norm = superpose(nn.RMSNorm(4), family=BinaryContexts, num_contexts=3, seed=0)
     assert hasattr(norm, "weight")
     assert hasattr(norm, "bias") == hasattr(nn.RMSNorm(4), "bias")
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d(4), nn.InstanceNorm1d(4, track_running_stats=True)]
+)
+def test_norms_of_a_mixed_batch_do_not_broadcast(norm):
+    norm = superpose(norm, family=BinaryContexts, num_contexts=3, seed=0).eval()
+    use_context(norm, torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match=r"normalises \(4,\) channels, but its input has shape"):
+        norm(torch.ones(2, 1, 5))
+
+
+def test_the_statistics_of_a_mixture_are_not_updated():
+    norm = superpose(nn.BatchNorm1d(4), family=BinaryContexts, num_contexts=3, seed=0)
+    norm.select(Mixture(torch.full((3,), 1 / 3)))
+    with pytest.raises(RuntimeError, match=r"statistics of a mixture of models; call eval\(\)"):
+        norm(torch.randn(5, 4))

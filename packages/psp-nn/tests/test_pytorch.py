@@ -239,7 +239,9 @@ def test_several_contexts_that_wait_for_one_recomputation_are_refused_by_name(ml
     for k in (3, 4):
         use_context(net, k)
         losses.append(checkpoint(net, x, use_reentrant=False).sum())
-    with pytest.raises(RuntimeError, match=r"'0' is recomputed .* or after forward passes with several"):
+    with pytest.raises(
+        RuntimeError, match=r"'0' is recomputed .* or after forward passes with several"
+    ):
         sum(losses).backward()
     for k in (3, 4):  # nothing is left of it
         use_context(net, k)
@@ -320,7 +322,9 @@ def a_training_step(net, x):
     for layer in net.modules():
         if isinstance(layer, Superposed):
             for cached in layer.superposition.operators.values():
-                assert all(operand.device.type == x.device.type for operand in cached.operator)
+                assert all(
+                    operand.device.type == x.device.type for operand in cached.operator.tensors
+                )
 
 
 @pytest.mark.parametrize("norms", [Norms.PER_CONTEXT, Norms.BATCH])

@@ -4,7 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from psp_contexts import BinaryContexts
-from psp_nn import SuperposedLinear, retrieve, superpose, use_context
+from psp_nn import retrieve, superpose, use_context
+from psp_nn.layers.linear import SuperposedLinear
 
 
 class Scaled(nn.Linear):
@@ -50,7 +51,7 @@ def test_a_forward_pass_of_several_tensors_is_refused_while_the_batch_mixes_cont
     assert layer(x, x).shape == (2, 3)
     with (
         use_context(layer, torch.tensor([0, 1])),
-        pytest.raises(RuntimeError, match="layer '0' has a forward pass of its own"),
+        pytest.raises(RuntimeError, match="layer '0' has its own forward with 2 tensors"),
     ):
         layer(x, x)
 

@@ -82,7 +82,7 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 def _add(layer: Layer, name: str, weight: Tensor) -> None:
     base = layer._buffers.get(base_name(name))
     rows = layer.to_rows(name, weight if base is None else weight - base)
-    contribution = layer.contexts_for(name).store(rows, layer.context(name))
+    contribution = layer.operator(name).store(rows)
     layer.stored(name).add_(layer.from_rows(name, contribution))
 
 

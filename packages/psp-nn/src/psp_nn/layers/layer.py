@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from psp_contexts import Contexts
+from psp_contexts import Contexts, Operator
 from psp_nn.layers.selection import Mixture, One, PerSample, Selection
 from psp_nn.layers.state import CachedOperator
 from psp_nn.layers.superposed import Superposed, base_name, contexts_name
@@ -28,9 +28,6 @@ class Layer(Superposed):
     has_complex_form: ClassVar[bool] = True
     """True if the layer can be part of a complex network."""
 
-    binds_each_sample: ClassVar[bool] = False
-    """True if one pass serves a batch that mixes contexts, by binding every sample."""
-
     @classmethod
     def weights_of(cls, module: nn.Module) -> tuple[str, ...]:
         """Return the names of the parameters of an ordinary layer to superpose."""
@@ -44,6 +41,11 @@ class Layer(Superposed):
     def replace_contexts(self, name: str, contexts: Contexts) -> None:
         """Use other contexts for a parameter."""
         self._modules[contexts_name(name)] = contexts
+
+    @property
+    def binds_samples(self) -> bool:
+        """True if one pass serves a batch that mixes contexts, by binding every sample."""
+        return False
 
     def prepare(self) -> None:
         """Drop the references to parameters that the ordinary class keeps."""
@@ -78,13 +80,12 @@ class Layer(Superposed):
                 "network once per context, or leave the layer out with exclude."
             )
         rows = self.to_rows(name, self.stored(name))
-        contexts = self.contexts_for(name)
+        operator = self.operator(name)
         if isinstance(state.selection, Mixture):
-            every = self._group_contexts(name, torch.arange(state.num_contexts, device=rows.device))
-            models = contexts.retrieve(rows.expand(state.num_contexts, *rows.shape), every)
+            models = operator.retrieve(rows.expand(state.num_contexts, *rows.shape))
             weight = self.from_rows(name, state.selection.row(models))
         else:
-            weight = self.from_rows(name, contexts.retrieve(rows, self.context(name)))
+            weight = self.from_rows(name, operator.retrieve(rows))
         base = self._buffers.get(base_name(name))
         return weight if base is None else base + weight
 
@@ -130,85 +131,65 @@ class Layer(Superposed):
         finally:
             state.read_cache = None
 
-    def context(self, name: str = "weight") -> Any:
-        """Return the model in use, in the form that `bind` and `retrieve` take fastest."""
-        operator = self._cached_operator(name)
-        if operator is not None:
-            return operator
-        selection = self.superposition.selection
-        assert isinstance(selection, One)
-        return self._group_contexts(name, selection.current)
-
-    def sample_contexts(self, name: str, leading: int) -> Any:
-        """Return the contexts of all samples, in the form that `bind` and `retrieve` take.
-
-        Args:
-            name: Name of the parameter.
-            leading: Number of dimensions to broadcast to.
-        """
-        selection = self.superposition.selection
-        assert isinstance(selection, PerSample)
-        operator = self._cached_operator(name)
-        if operator is not None:
-            return type(operator)([selection.spread(part, leading) for part in operator])
-        contexts, index = self.contexts_for(name), selection.spread(selection.index, leading)
-        if not contexts.gathers:
-            return index
-        return contexts.look_up(self.stored(name).detach(), index, check=False)
-
     # Change the model in use.
 
     def select(self, selection: Selection) -> None:
         """Use another model from now on, and cache its operators."""
-        operators = {}
-        if isinstance(selection, One) or (
-            isinstance(selection, PerSample) and self.binds_each_sample
-        ):
-            for name in self.superposition.superposed:
-                contexts, index = (
-                    self.contexts_for(name),
-                    self._group_contexts(name, selection.index),
-                )
-                many = isinstance(index, Tensor) and index.dim() > 0
-                if next(contexts.parameters(), None) is not None or (many and not contexts.gathers):
-                    continue  # learned contexts change, and large ones are not gathered
-                if isinstance(index, Tensor) and isinstance(selection, One) and many:
-                    index = index.unsqueeze(-1)  # for each row of each group
-                with torch.inference_mode(False):
-                    like = self.stored(name).detach()
-                    operator = contexts.look_up(like, index, check=False)
-                operators[name] = CachedOperator(operator, like.dtype, like.device)
-        self.superposition.selection = selection
-        self.superposition.operators = operators
-
-    def _cached_operator(self, name: str) -> Any:
-        """Return the cached operator of a parameter, refreshed when its dtype or device changes."""
         state = self.superposition
-        if name not in state.operators:
-            return None
-        stored, cached = self.stored(name), state.operators[name]
-        if stored.dtype != cached.dtype or stored.device != cached.device:
-            self.select(state.selection)  # functional_call and assign=True replace parameters
-        return state.operators[name].operator
+        state.selection, state.operators = selection, {}
+        if isinstance(selection, Mixture) or (
+            isinstance(selection, PerSample) and not self.binds_samples
+        ):
+            return
+        for name in state.superposed:
+            if next(self.contexts_for(name).parameters(), None) is not None:
+                continue  # learned contexts change
+            like = self.stored(name).detach()
+            # Autograd refuses to save inference tensors for a later backward pass.
+            with torch.inference_mode(False):
+                operator = self._look_up(name, selection.index, like)
+            state.operators[name] = CachedOperator(operator, like.dtype, like.device)
+
+    def operator(self, name: str = "weight") -> Operator:
+        """Return the operator of the model or models in use.
+
+        It is cached, and refreshed when the dtype or device of the parameter changes, as under
+        `functional_call` and `load_state_dict(…, assign=True)`. Learned contexts have a new one
+        at each use.
+        """
+        state, stored = self.superposition, self._parameters[name]
+        assert stored is not None
+        if name in state.operators:
+            cached = state.operators[name]
+            if cached.dtype == stored.dtype and cached.device == stored.device:
+                return cached.operator
+            self.select(state.selection)
+            return state.operators[name].operator
+        index: int | Tensor
+        if isinstance(state.selection, One):
+            index = state.selection.current
+        elif isinstance(state.selection, PerSample):
+            index = state.selection.index
+        else:
+            index = torch.arange(state.num_contexts, device=stored.device)
+        return self._look_up(name, index, stored.detach())
+
+    def _look_up(self, name: str, index: int | Tensor, like: Tensor) -> Operator:
+        """Return the operator of the contexts `index`, with a batch dimension for groups."""
+        contexts, num_contexts = self.contexts_for(name), self.superposition.num_contexts
+        groups = contexts.num_contexts // num_contexts
+        if groups > 1:  # the contexts of a group are consecutive
+            if isinstance(index, Tensor):
+                index = index.to(like.device).unsqueeze(-1)
+            index = index + torch.arange(groups, device=like.device) * num_contexts
+        # Unlike `Contexts.operator` this does not check an index that `use_context` has checked,
+        # which would read its values from the device in every layer.
+        return contexts._look_up(index, like)
 
     def note_use(self) -> None:
         """Record the model that a forward pass uses; see `RecomputeGuard.note`."""
         if not torch.compiler.is_compiling():
             self.superposition.guard.note(self.superposition.selection, self.superposition.name)
-
-    def _group_contexts(self, name: str, index: int | Tensor) -> int | Tensor:
-        """Return context `index` of every group; the contexts of a group are consecutive.
-
-        A tensor of indices of shape (…) becomes one of shape (…, groups) if there are groups.
-        """
-        num_contexts = self.superposition.num_contexts
-        groups = self.contexts_for(name).num_contexts // num_contexts
-        if groups == 1:
-            return index
-        first = torch.arange(groups, device=self.stored(name).device) * num_contexts
-        if isinstance(index, Tensor):
-            index = index.to(first.device).unsqueeze(-1)
-        return first + index
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute that does not hold all models.

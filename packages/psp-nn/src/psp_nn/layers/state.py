@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from psp_contexts import Operator
 from psp_nn.layers.recompute_guard import RecomputeGuard
 from psp_nn.layers.selection import Selection
 
@@ -12,7 +13,7 @@ from psp_nn.layers.selection import Selection
 class CachedOperator(NamedTuple):
     """Operator of the selected model or models, with the dtype and device it was made for."""
 
-    operator: Any
+    operator: Operator
     dtype: torch.dtype
     device: torch.device
 
