@@ -116,6 +116,30 @@ def test_a_complex_network_without_a_real_form_is_refused():
         retrieve(grouped, 1, example=torch.randn(1, 4, 2, 2))
 
 
+class Applied(nn.Module):
+    """Applies its first layer several times, and its second one never."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+        self.used, self.unused = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        for _ in range(self.times):
+            x = self.used(x)
+        return x
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [(1, "layer 'unused' did not run"), (2, "layer 'used' takes both real and complex input")],
+)
+def test_a_complex_network_whose_layers_cannot_be_doubled_is_refused(times, message):
+    net = superpose(Applied(times), family=ComplexContexts, num_contexts=3, seed=0)
+    with pytest.raises(ValueError, match=message):
+        retrieve(net, 1, example=torch.randn(4, 6))
+
+
 def test_the_superposition_does_not_change_and_shares_nothing_with_the_model(mlp):
     net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
     x = torch.randn(2, 12, dtype=torch.float64)

@@ -1,4 +1,5 @@
 import copy
+import errno
 import json
 import struct
 from functools import partial
@@ -106,6 +107,15 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(IsADirectoryError, match="cannot be written"):
         save(built(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_read_is_named(path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    save(built(), path)
+    monkeypatch.setattr("psp_nn._save.safe_open", fail)
+    refused(path, r"load: path .* cannot be read: Input/output error", error=OSError)
 
 
 def test_a_network_with_an_expanded_tensor_is_refused(path):

@@ -93,7 +93,7 @@ def test_a_penalty_resumes_exactly_from_a_file_in_the_middle_of_a_task(tmp_path)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.update(least=0.0), "a state with the keys .*, but this one has"),
+        (lambda s: s.update(least=0.0), "the state has .*'least'.*, but must have"),
         (lambda s: s["start"].pop("0.bias"), r"only the network has '0.bias' in state\['start'\]"),
         (
             lambda s: s["importance"].update({"0.bias": torch.ones(5)}),

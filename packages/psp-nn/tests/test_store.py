@@ -115,7 +115,9 @@ def test_models_whose_tied_weights_differ_and_superpositions_are_refused():
     many = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True)
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     before = many[0].stored().clone()
-    with pytest.raises(ValueError, match=r"'0\.weight' and '1\.weight' are one tensor"):
+    with pytest.raises(
+        ValueError, match=r"'0\.weight' and '1\.weight' are tied, but differ in the model"
+    ):
         store(many, 1, model)
     with pytest.raises(ValueError, match="the model is superposed itself"):
         store(many, 1, many)

@@ -48,8 +48,8 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
             contexts = layer.contexts_for(name)
             if not isinstance(contexts, DiagonalContexts):
                 raise ValueError(
-                    f"learn_contexts: the contexts of layer '{layer.superposition.name}' are "
-                    f"{type(contexts).__name__}, which are not diagonal; use a diagonal family."
+                    f"learn_contexts needs a diagonal family, but the contexts of layer "
+                    f"'{layer.superposition.name}' are {type(contexts).__name__}."
                 )
             if contexts not in learned:
                 learned[contexts] = _learned(contexts).to(layer.stored(name).device)

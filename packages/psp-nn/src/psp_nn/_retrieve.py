@@ -65,10 +65,7 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
     layers = superposed_layers(model)
     if any(map(_is_complex, layers)):
         if example is None or not example.numel():
-            raise ValueError(
-                "retrieve: this network is complex; pass an input as example, to show which of "
-                "its layers take real input."
-            )
+            raise ValueError("retrieve: this network is complex; pass an input as example.")
         with eval_mode(model):
             make_real(model, example)
         return model

@@ -121,10 +121,7 @@ def _checked_values(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
         values[name] = values[name].to(tensor.stored)
         first = first_names.setdefault(tensor.stored, name)
         if not torch.equal(values[first], values[name]):
-            raise ValueError(
-                f"store: '{first}' and '{name}' are one tensor in the network, but differ in the "
-                "model; tie them there, too."
-            )
+            raise ValueError(f"store: '{first}' and '{name}' are tied, but differ in the model.")
     return values
 
 

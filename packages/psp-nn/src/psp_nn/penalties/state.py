@@ -23,10 +23,7 @@ def copy_tensors(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def check_keys(caller: str, state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise a ValueError if the keys of a state are not the expected ones."""
     if set(state) != set(expected):
-        raise ValueError(
-            f"{caller} needs a state with the keys {sorted(expected)}, but this one has "
-            f"{sorted(map(str, state))}."
-        )
+        raise ValueError(f"{caller}: the state has {[*state]}, but must have {[*expected]}.")
 
 
 def load_tensors(
