@@ -120,7 +120,7 @@ def _checked_values(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
         _check_value(name, values[name], tensor)
         values[name] = values[name].to(tensor.stored)
         first = first_names.setdefault(tensor.stored, name)
-        if not torch.equal(values[first], values[name]):
+        if first != name and not torch.equal(values[first], values[name]):
             raise ValueError(f"store: '{first}' and '{name}' are tied, but differ in the model.")
     return values
 
