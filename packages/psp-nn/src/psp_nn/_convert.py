@@ -93,8 +93,7 @@ class Converter:
                 if id(value) in self._replaced and value is not None:
                     raise ValueError(
                         f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to a norm or a bias "
-                        "that is to have an entry for each model; untie them in net, or leave "
-                        "that layer out with exclude."
+                        "with an entry for each model; untie them, or leave that layer out."
                     )
 
     def _change_class(

@@ -64,9 +64,8 @@ def _check_parameters(name: str, module: nn.Module, superposed: type[Layer]) -> 
         # nn.utils.weight_norm, the deprecated one, leaves a tensor as an attribute.
         if is_parametrized(module, key) or isinstance(module.__dict__.get(key), Tensor):
             raise ValueError(
-                f"superpose: '{key}' of layer '{name}' is computed from other parameters, which "
-                "cannot be superposed; remove the parametrization from net first, or leave the "
-                "layer out with exclude."
+                f"superpose: '{key}' of layer '{name}' is computed from other parameters; remove "
+                "the parametrization first, or leave the layer out with exclude."
             )
 
 

@@ -60,7 +60,7 @@ class SplitPooling(SplitComplex):
         if getattr(self, "return_indices", False):
             raise ValueError(
                 f"{type(self).__name__} has return_indices=True, but the maxima of the real "
-                "and the imaginary part lie at different positions; build it with return_indices=False."
+                "and the imaginary part lie at different positions; use return_indices=False."
             )
         return torch.complex(self._plain(x.real), self._plain(x.imag))
 

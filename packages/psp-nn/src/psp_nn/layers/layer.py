@@ -76,8 +76,7 @@ class Layer(Superposed):
         if isinstance(state.selection, PerSample):
             raise RuntimeError(
                 f"'{name}' of layer '{state.name}' is read as one weight, but the batch mixes "
-                "contexts; the module around it cannot serve a context per sample: call the "
-                "network once per context, or leave the layer out with exclude."
+                "contexts; call the network once per context, or exclude the layer."
             )
         rows = self.to_rows(name, self.stored(name))
         operator = self.operator(name)

@@ -35,9 +35,8 @@ class _WithState(Layer):
         for state in () if hx is None else tree_leaves(hx):
             if state.dim() <= state_dim or state.shape[state_dim] != len(selection.index):
                 raise ValueError(
-                    f"layer '{name}' got a state hx of shape {tuple(state.shape)} while the batch "
-                    f"mixes contexts; pass one with the {len(selection.index)} samples along "
-                    f"dimension {state_dim}."
+                    f"layer '{name}' got a state hx of shape {tuple(state.shape)}, but the batch "
+                    f"mixes {len(selection.index)} contexts, along dimension {state_dim} of hx."
                 )
         positions, results = selection.positions(x.device), []
         with one_model_at_a_time(self) as select:

@@ -72,8 +72,7 @@ def _forward_of(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if len(tensors) != 1:
             raise RuntimeError(
                 f"layer '{layer.superposition.name}' has its own forward with {len(tensors)} "
-                "tensors, and the batch mixes contexts: it is unknown which of them have samples; "
-                "call the network once per context."
+                "tensors, and the batch mixes contexts; call the network once per context."
             )
 
         def apply(samples: Tensor) -> Tensor:

@@ -98,8 +98,8 @@ class Superposed(nn.Module):
         """
         if self.superposition.superposed:
             raise RuntimeError(
-                f"layer '{self.superposition.name}' is superposed, and its weight reads as a copy, "
-                "which cannot be initialised; initialise the network before superpose, or stored()."
+                f"layer '{self.superposition.name}' is superposed, and its weight reads as a copy; "
+                "initialise the network before superpose, or stored()."
             )
         layer: Any = super()
         layer.reset_parameters()
