@@ -160,7 +160,7 @@ def test_tied_weights_are_retrieved_tied():
 
 def test_one_model_is_retrieved_at_a_time(mlp):
     net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
-    with pytest.raises(TypeError, match=r"retrieve needs one model, but context has shape \(2,\)"):
+    with pytest.raises(TypeError, match=r"retrieve needs one context, but got shape \(2,\)"):
         retrieve(net, torch.tensor([1, 2]))
     with pytest.raises(IndexError, match="context=5"):
         retrieve(net, 5)

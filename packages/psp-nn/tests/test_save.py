@@ -132,7 +132,7 @@ def test_a_network_with_an_expanded_tensor_is_refused(path):
         ({"width": 8}, r"another architecture: '0\..*' is \['torch\.float32', \[4, 6\]\]"),
         ({"bias_per_context": False}, r"another architecture: '0\.bias'"),
         ({"num_contexts": 5}, "another architecture"),
-        ({"seed": 1}, r"another context: '0\.contexts' is .*superpose with the saved family"),
+        ({"seed": 1}, r"another context: '0\.contexts' is .* in the file, but .* in the network"),
         ({"family": RotationContexts}, r"another context: '0\.contexts'"),
         ({"family": ComplexContexts}, "another architecture"),
     ],

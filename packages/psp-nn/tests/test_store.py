@@ -82,7 +82,7 @@ def test_a_model_of_another_architecture_is_refused_by_name(mlp):
         store(net, 1, wider)
     with pytest.raises(IndexError, match="context=3"):
         store(net, 3, mlp)
-    with pytest.raises(TypeError, match=r"store needs one model, but context has shape \(2,\)"):
+    with pytest.raises(TypeError, match=r"store needs one context, but got shape \(2,\)"):
         store(net, torch.tensor([1, 2]), mlp)
     with pytest.raises(ValueError, match="call superpose first"):
         store(mlp, 1, mlp)

@@ -47,10 +47,8 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
         for name in layer.superposition.superposed:
             contexts = layer.contexts_for(name)
             if not isinstance(contexts, DiagonalContexts):
-                raise ValueError(
-                    f"learn_contexts needs a diagonal family, but the contexts of layer "
-                    f"'{layer.superposition.name}' are {type(contexts).__name__}."
-                )
+                kind, path = type(contexts).__name__, layer.superposition.name
+                raise ValueError(f"learn_contexts: layer '{path}' has {kind}, not diagonal ones.")
             if contexts not in learned:
                 learned[contexts] = _learned(contexts).to(layer.stored(name).device)
     trainable: dict[nn.Parameter, None] = {}

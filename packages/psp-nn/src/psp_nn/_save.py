@@ -106,9 +106,7 @@ def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = dict(file.metadata() or {})
             _check_format(caller, metadata)
-            _check_part(
-                caller, "architecture", metadata, expected, "superpose the network that was saved"
-            )
+            _check_part(caller, "architecture", metadata, expected)
             saved = _read(file, tensors)
     except SafetensorError as error:
         raise ValueError(f"{caller} is truncated or not a safetensors file: {error}") from error
@@ -116,8 +114,7 @@ def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
         raise _with_path(error, f"{caller} cannot be read") from error
     if saved is None or metadata.pop("digest", "") != compute_digest(saved, metadata):
         raise _altered(caller)
-    remedy = "superpose with the saved family, count and seed"
-    _check_part(caller, "contexts", metadata, expected, remedy)
+    _check_part(caller, "contexts", metadata, expected)
     with torch.no_grad():
         for name, value in tensors.items():
             value.copy_(saved[name])
@@ -149,20 +146,17 @@ def _check_format(caller: str, metadata: Description) -> None:
         raise _altered(caller)
     if int(version) > FORMAT_VERSION:
         raise ValueError(
-            f"{caller} has format version {version}, but this release reads up to "
-            f"{FORMAT_VERSION}; install a newer psp-nn."
+            f"{caller} has format version {version}, but this release reads up to {FORMAT_VERSION}."
         )
 
 
-def _check_part(
-    caller: str, part: str, metadata: Description, expected: Description, remedy: str
-) -> None:
+def _check_part(caller: str, part: str, metadata: Description, expected: Description) -> None:
     if metadata.get(part) == expected[part]:
         return
     difference = first_difference(metadata.get(part, ""), expected[part])
     if difference is None:
         raise _altered(caller)
-    raise ValueError(f"{caller} was saved with another {part.rstrip('s')}: {difference}; {remedy}.")
+    raise ValueError(f"{caller} was saved with another {part.rstrip('s')}: {difference}.")
 
 
 def _read(file: Any, expected: dict[str, Tensor]) -> dict[str, Tensor] | None:
