@@ -1,4 +1,4 @@
-"""Inputs that a superposed layer would broadcast, promote or multiply with nothing."""
+"""Inputs that a layer would broadcast, promote or multiply with a meta weight."""
 
 import pytest
 import torch

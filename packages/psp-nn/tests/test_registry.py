@@ -41,7 +41,7 @@ def test_a_subclass_keeps_its_own_forward_pass():
     assert type(retrieve(layer, 0)) is Scaled
 
 
-def test_a_subclass_without_one_is_served_as_its_base():
+def test_a_subclass_without_its_own_forward_uses_that_of_its_base():
     assert type(built(Renamed(4, 3))).forward is SuperposedLinear.forward
 
 
@@ -56,7 +56,7 @@ def test_a_forward_pass_of_several_tensors_is_refused_while_the_batch_mixes_cont
         layer(x, x)
 
 
-def test_a_forward_pass_of_its_own_takes_its_input_by_name():
+def test_a_subclass_takes_its_input_by_name():
     layer = built(nn.Sequential(Scaled(4, 3)))[0]
     x = torch.randn(2, 4)
     torch.testing.assert_close(layer(scale=3.0, x=x), layer(x, 3.0))

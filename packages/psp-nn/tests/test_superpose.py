@@ -14,7 +14,7 @@ def binary(net, **options):
     return superpose(net, family=BinaryContexts, num_contexts=5, seed=0, **options)
 
 
-def test_the_original_is_untouched_and_the_class_is_kept(mlp):
+def test_the_original_is_unchanged_and_the_class_is_kept(mlp):
     before = copy.deepcopy(mlp.state_dict())
     net = binary(mlp)
     with torch.no_grad():
@@ -106,11 +106,11 @@ def test_include_and_exclude_choose_by_pattern(mlp):
 
 
 def test_converting_nothing_is_refused(mlp):
-    with pytest.raises(ValueError, match="no layer of this Sequential was converted"):
+    with pytest.raises(ValueError, match="no layer of this Sequential matches"):
         binary(nn.Sequential(nn.ReLU()))
     with pytest.raises(ValueError, match=r"include='fc\.\*' matches no layer .* '0', '2', '4'"):
         binary(mlp, include="fc.*")
-    with pytest.raises(ValueError, match="no layer of this Sequential was converted"):
+    with pytest.raises(ValueError, match="no layer of this Sequential matches"):
         binary(mlp, include=["0"], exclude="0")
     with pytest.raises(ValueError, match="'0' of net is superposed already"):
         binary(binary(mlp))
@@ -140,7 +140,9 @@ class Tied(nn.Module):
 
 @pytest.mark.parametrize("pattern", ["out", "words"])
 def test_a_tied_weight_is_superposed_in_all_its_layers_or_in_none(pattern):
-    with pytest.raises(ValueError, match=r"is tied to '(words|out)\.weight', which is; leave both"):
+    with pytest.raises(
+        ValueError, match=r"is tied to '(words|out)\.weight', which is; leave out both"
+    ):
         superpose(Tied(), family=BinaryContexts, num_contexts=3, seed=0, exclude=pattern)
 
 
@@ -254,7 +256,7 @@ def test_an_error_in_a_family_is_not_taken_for_a_missing_attribute():
 
 
 @pytest.mark.parametrize("name", ["weight", "bias"])
-def test_a_parameter_does_not_take_the_place_of_what_holds_all_models(name):
+def test_a_parameter_does_not_replace_one_that_holds_all_models(name):
     layer = superpose(
         nn.Linear(3, 2), family=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True
     )
@@ -275,7 +277,7 @@ def test_fusing_a_superposed_norm_into_its_convolution_is_refused():
 
 
 class Doubled(nn.Module):
-    """Uses a norm's scale, or a layer's bias, once more."""
+    """A second use of the bias of a layer."""
 
     def __init__(self, of):
         super().__init__()

@@ -116,7 +116,7 @@ def test_a_context_in_use_serves_one_with_statement(mlp):
     assert net[0].superposition.selection.index == 2
 
 
-def test_indices_that_change_afterwards_change_nothing():
+def test_indices_changed_after_the_selection_have_no_effect():
     net = superpose(
         nn.Conv1d(4, 3, 1), family=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True
     )
@@ -127,7 +127,7 @@ def test_indices_that_change_afterwards_change_nothing():
     torch.testing.assert_close(net(x), before, rtol=0, atol=0)
 
 
-def test_a_selection_that_fails_half_way_changes_nothing():
+def test_a_failed_selection_changes_nothing():
     net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
     net = superpose(net, family=BinaryContexts, num_contexts=9, seed=0)
     net[1].contexts.cache_bytes = 9  # a transform hides the index, so that all must fit

@@ -125,9 +125,10 @@ class Converter:
             label = name if key == "weight" else f"{name}.{key}".lstrip(".")
             contexts = self._draw_contexts(rows, f"'{key}' of layer '{name}'", label)
             if contexts.is_complex and not layer.has_complex_form:
+                kind = type(contexts).__name__
                 raise ValueError(
-                    f"superpose: layer '{name}' has no complex form, which "
-                    f"{type(contexts).__name__} needs; use a real family."
+                    f"superpose: layer '{name}' has no complex form, which {kind} needs; use a "
+                    "real family."
                 )
             self.is_complex = self.is_complex or contexts.is_complex
             parameter = self._complex_weight(weight, label) if contexts.is_complex else weight

@@ -42,8 +42,8 @@ def matching_layers(net: nn.Module, include: Patterns, exclude: Patterns) -> lis
     }
     if not selected:
         raise ValueError(
-            f"superpose: no layer of this {type(net).__name__} was converted; layers with a "
-            f"superposed form: {names}; include={include}, exclude={exclude}."
+            f"superpose: no layer of this {type(net).__name__} matches include={include} and "
+            f"exclude={exclude}; layers with a superposed form: {names}."
         )
     for name, superposed in selected.items():
         _check_parameters(name, net.get_submodule(name), superposed)
@@ -88,14 +88,13 @@ def _check_ties(net: nn.Module, selected: dict[str, type[Layer]]) -> None:
             first, first_layout = uses.setdefault(weight, (name, layout))
             if layout != first_layout:
                 raise ValueError(
-                    f"superpose: '{name}' is tied to '{first}', but has other rows; untie them in "
-                    "net, or leave both layers out with exclude."
+                    f"superpose: '{name}' is tied to '{first}', but has other rows; untie them."
                 )
     for path, module in net.named_modules():
         for key, value in module._parameters.items():
             if value is not None and value in uses and (module, key) not in superposed_keys:
+                name = f"{path}.{key}".lstrip(".")
                 raise ValueError(
-                    f"superpose: '{f'{path}.{key}'.lstrip('.')}' is not to be superposed, but is "
-                    f"tied to '{uses[value][0]}', which is; leave both layers of net out with "
-                    "exclude, or neither."
+                    f"superpose: '{name}' is not to be superposed, but is tied to "
+                    f"'{uses[value][0]}', which is; leave out both layers or neither."
                 )
