@@ -103,12 +103,17 @@ class OperatorCache:
             self.fill()
             assert self._table is not None
             return self._table.gather(index)
-        contexts, position = torch.unique(index, return_inverse=True)
         # An empty index still gives an operator of the right shape, without entries.
-        operators = [self.one(context) for context in contexts.tolist() or [0]]
+        contexts = sorted(set(index.flatten().tolist()) or {0})
+        first = self.one(contexts[0])  # makes the table if all contexts fit into it
         if self._table is not None:
+            for context in contexts:
+                if not self._filled[context]:
+                    self.one(context)
             return self._table.gather(index)
-        return type(operators[0]).stack(operators).map(lambda tensor: tensor[position])
+        batch = type(first).stack([self.one(context) for context in contexts])
+        position = torch.searchsorted(index.new_tensor(contexts), index.contiguous())
+        return batch.map(lambda tensor: tensor[position])
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _draw(self, index: int) -> TensorOperator:

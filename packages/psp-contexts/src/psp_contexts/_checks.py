@@ -1,6 +1,6 @@
 """Checks that several functions share."""
 
-import operator
+from operator import index as to_index
 from typing import ClassVar, Protocol
 
 import torch
@@ -25,7 +25,7 @@ class Family(Protocol):
 
 def checked_count(argument: str, value: int, most: int = LARGEST_COUNT, least: int = 1) -> int:
     """Return an integer in least..most as an int; numpy's integers become one."""
-    count = int(operator.index(value))
+    count = int(to_index(value))
     if count < least:
         raise ValueError(f"{argument} must be at least {least}, but is {count}.")
     if count > most:
@@ -39,7 +39,9 @@ def checked_context(family: Family, context: int | Tensor) -> int | Tensor:
     The values of a tensor are checked where they can be read.
     """
     if not isinstance(context, Tensor):
-        lowest = highest = context = int(operator.index(context))
+        if type(context) is not int:  # int() of an int would end its dynamic tracing
+            context = int(to_index(context))
+        lowest = highest = context
     elif context.dtype != torch.int64:
         raise TypeError(
             f"context must be an int or a LongTensor, but is a tensor of {context.dtype}; "
@@ -68,14 +70,14 @@ def check_dtype(family: Family, argument: str, dtype: torch.dtype) -> None:
     if dtype in (ALL_DTYPES if family.is_complex else REAL_DTYPES):
         return
     name = type(family).__name__
-    if dtype.is_complex and not family.is_complex:
+    if dtype in ALL_DTYPES:
         raise TypeError(
             f"{name} is real, but {argument} is {dtype}; use ComplexContexts or OnePowerContexts, "
             "or pass its real and imaginary parts one after the other."
         )
     raise TypeError(
-        f"{name} needs {argument} floating, of 16 to 64 bits, but it is {dtype}; convert it, for "
-        f"example {argument}.float()."
+        f"{name} needs {argument} as a floating tensor of 16 to 64 bits, but its dtype is {dtype}; "
+        f"convert it, for example {argument}.float()."
     )
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import partial
+from operator import index as to_index
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +18,9 @@ from psp_contexts._checks import (
     checked_context,
     checked_count,
 )
+from psp_contexts._context_operator import ContextOperator
 from psp_contexts._random import Source
+from psp_contexts._spec import SpecModule
 from psp_contexts.operators import Grouped, Operator, TensorOperator
 
 LARGEST_DIM = 2**32
@@ -26,7 +29,7 @@ LARGEST_DIM = 2**32
 _COMPLEX = {torch.float64: torch.complex128, torch.complex128: torch.complex128}
 
 
-class Contexts(nn.Module, ABC):
+class Contexts(SpecModule):
     """A family of invertible linear maps C_0 … C_{K-1} on vectors of length `dim`.
 
     Contexts are a pure function of (seed, name, index): the same in every process and on every
@@ -52,14 +55,6 @@ class Contexts(nn.Module, ABC):
 
     Source:
         Cheung et al. 2019, section 2: W = Σ_k W_k C_k⁻¹, read back as W C_k.
-
-    Example:
-        >>> import torch
-        >>> from psp_contexts import BinaryContexts
-        >>> contexts = BinaryContexts(4, num_contexts=50, seed=0)
-        >>> x = torch.ones(2, 4)
-        >>> torch.equal(contexts[7].unbind(contexts[7].bind(x)), x)
-        True
     """
 
     is_complex: ClassVar[bool] = False
@@ -68,18 +63,18 @@ class Contexts(nn.Module, ABC):
     cache_bytes: int = 2**27
     """Bytes of drawn contexts to keep per dtype and device, at most.
 
-    A family that fits as a whole reserves its room at once. Where memory is given out lazily, as
-    on a CPU, it is taken as contexts are used.
+    A family that fits as a whole allocates its table at once. The CPU's allocator commits memory
+    only as contexts are drawn.
     """
 
     gathers: ClassVar[bool] = True
-    """True if a batch of contexts gathers one operator per vector; else it is `Grouped`."""
+    """True if a batch of contexts gathers a copy of each operator; else it is `Grouped`."""
 
     def __init__(self, dim: int, num_contexts: int, *, seed: int, name: str = "") -> None:
         super().__init__()
         self.dim = checked_count("dim", dim, LARGEST_DIM)
         self.num_contexts = checked_count("num_contexts", num_contexts)
-        self.seed = int(seed.__index__())  # of numpy's integers, too, since the spec is JSON
+        self.seed = int(to_index(seed))  # numpy's integers are not JSON
         self.name = str.__str__(name)  # the text of an Enum's member, not the member's name
         self._caches: dict[tuple[object, ...], OperatorCache] = {}
 
@@ -105,21 +100,8 @@ class Contexts(nn.Module, ABC):
     # Operators.
 
     def __getitem__(self, context: int | Tensor) -> Operator:
-        """Return the operator of a context, which serves vectors of any dtype and device.
-
-        Args:
-            context: An index, or a LongTensor of any shape.
-
-        Raises:
-            IndexError: If an index is not in 0..num_contexts-1.
-            TypeError: If a tensor of indices is no LongTensor.
-
-        Example:
-            >>> from psp_contexts import BinaryContexts
-            >>> BinaryContexts(2, num_contexts=3, seed=0)[1].matrix().abs().tolist()
-            [[1.0, 0.0], [0.0, 1.0]]
-        """
-        return _ContextOperator(self, checked_context(self, context))
+        """Return the operator of a context, for vectors of any dtype and device; see `operator`."""
+        return ContextOperator(self, checked_context(self, context))
 
     def operator(self, context: int | Tensor, like: Tensor) -> Operator:
         """Return the operator of a context in the dtype and on the device of a tensor.
@@ -163,27 +145,11 @@ class Contexts(nn.Module, ABC):
             IndexError: If an index is not in 0..num_contexts-1. Negative indices are not.
             TypeError: If x has another dtype, or a tensor of indices is no LongTensor.
             ValueError: If the shapes do not fit.
-
-        Example:
-            >>> import torch
-            >>> from psp_contexts import BinaryContexts
-            >>> contexts = BinaryContexts(4, num_contexts=50, seed=0)
-            >>> contexts.bind(torch.ones(2, 4), torch.tensor([3, 7])).shape
-            torch.Size([2, 4])
         """
         return self._checked_operator("x", x, context, 1).bind(x)
 
     def unbind(self, x: Tensor, context: int | Tensor) -> Tensor:
-        """Return C_k⁻¹ x for every vector of x; see `bind`.
-
-        Example:
-            >>> import torch
-            >>> from psp_contexts import RotationContexts
-            >>> contexts = RotationContexts(3, num_contexts=5, seed=0)
-            >>> x = torch.tensor([1.0, 2.0, 3.0])
-            >>> torch.allclose(contexts.unbind(contexts.bind(x, 4), 4), x, atol=1e-6)
-            True
-        """
+        """Return C_k⁻¹ x for every vector of x; see `bind`."""
         return self._checked_operator("x", x, context, 1).unbind(x)
 
     def store(self, weight: Tensor, context: int | Tensor) -> Tensor:
@@ -228,11 +194,6 @@ class Contexts(nn.Module, ABC):
             IndexError: If an index is not in 0..num_contexts-1.
             TypeError: If `dtype` is neither floating nor complex, or a tensor of indices is no
                 LongTensor.
-
-        Example:
-            >>> from psp_contexts import PermutationContexts
-            >>> PermutationContexts(3, num_contexts=2, seed=0).matrix(1).sum(0).tolist()
-            [1.0, 1.0, 1.0]
         """
         if dtype not in ALL_DTYPES:
             raise TypeError(f"dtype must be floating or complex, of 16 to 64 bits, but is {dtype}.")
@@ -248,15 +209,15 @@ class Contexts(nn.Module, ABC):
         Raises:
             IndexError: If the index is not in 0..num_contexts-1.
         """
-        context = checked_context(self, index.__index__())
+        context = checked_context(self, to_index(index))
         assert isinstance(context, int)
         return self._draw(context)
 
     def fill(self, like: Tensor) -> None:
         """Draw every context now, for the dtype and device of a tensor.
 
-        A later lookup is then one gather without a question that depends on the data, as
-        `torch.compile` needs. For `torch.export` use `operator`.
+        A later lookup is then one gather that reads no values, as `torch.compile` needs. For
+        `torch.export` use `operator`.
 
         Raises:
             MemoryError: If the contexts take more than `cache_bytes`.
@@ -320,8 +281,8 @@ class Contexts(nn.Module, ABC):
         return self._cache(like).many(context.to(like.device))
 
     def _cache(self, like: Tensor) -> OperatorCache:
-        # Fake tensors hold no data; the type keeps them out of the cache of real ones. The type
-        # of a fake parameter is Parameter, and that of its data is FakeTensor.
+        # The type keeps fake tensors, which hold no data, out of the cache of real ones. A fake
+        # parameter has the type FakeTensor, a real one Parameter.
         kind = Tensor if type(like) is nn.Parameter else type(like)
         key = (like.dtype, like.device, kind)
         if key not in self._caches:
@@ -339,43 +300,6 @@ class Contexts(nn.Module, ABC):
     def _dtype(self, dtype: torch.dtype) -> torch.dtype:
         return _COMPLEX.get(dtype, torch.complex64) if self.is_complex else dtype
 
-    # Behaviour as a module.
-
-    def get_extra_state(self) -> Tensor:
-        """Return the spec as bytes: all that a state dict holds of a fixed family."""
-        return torch.frombuffer(bytearray(json.dumps(self.spec()).encode()), dtype=torch.uint8)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Refuse the state of another family.
-
-        Raises:
-            ValueError: If `state` names other contexts than these, or is not the state of a family.
-        """
-        try:
-            saved = json.loads(bytes(state.tolist()))
-        except (ValueError, RecursionError, TypeError):
-            saved = None
-        if not isinstance(saved, dict):
-            raise ValueError(
-                f"state is not the state of contexts, but a tensor of {state.dtype} of shape "
-                f"{tuple(state.shape)} that names none; pass what get_extra_state returns."
-            )
-        spec = self.spec()
-        differ = [key for key in {**spec, **saved} if saved.get(key) != spec.get(key)]
-        if differ:
-            raise ValueError(
-                "the state was saved with other contexts: "
-                + ", ".join(f"{key}={saved.get(key)!r}" for key in differ)
-                + ", but this module has "
-                + ", ".join(f"{key}={spec.get(key)!r}" for key in differ)
-                + "; build the module with the saved ones."
-            )
-
-    def extra_repr(self) -> str:
-        """Return the arguments that name this family."""
-        spec = self.spec()
-        return ", ".join(f"{key}={value!r}" for key, value in spec.items() if key != "family")
-
     def __getstate__(self) -> dict[str, Any]:
         """Leave the cache out of copies and pickles: it can be drawn again."""
         return {**self.__dict__, "_caches": {}}
@@ -383,34 +307,3 @@ class Contexts(nn.Module, ABC):
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self._caches.clear()  # drawn for another device or dtype
         return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-
-class _ContextOperator(Operator):
-    """Operator of `contexts[k]`, looked up at each use for the dtype and device of the input."""
-
-    def __init__(self, contexts: Contexts, context: int | Tensor) -> None:
-        self._contexts = contexts
-        self._context = context
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        return self._context.shape if isinstance(self._context, Tensor) else torch.Size()
-
-    def bind(self, x: Tensor) -> Tensor:
-        return self._contexts.bind(x, self._context)
-
-    def unbind(self, x: Tensor) -> Tensor:
-        return self._contexts.unbind(x, self._context)
-
-    def store(self, weight: Tensor) -> Tensor:
-        return self._contexts.store(weight, self._context)
-
-    def retrieve(self, weight: Tensor) -> Tensor:
-        return self._contexts.retrieve(weight, self._context)
-
-    def matrix(self) -> Tensor:
-        return self._contexts.matrix(self._context)
-
-    def reshape(self, *batch_shape: int) -> "_ContextOperator":
-        context = torch.as_tensor(self._context).reshape(batch_shape)
-        return _ContextOperator(self._contexts, context)

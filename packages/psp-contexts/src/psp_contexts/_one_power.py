@@ -47,8 +47,8 @@ class OnePowerContexts(ComplexContexts):
 
     def _operator(self, parameters: tuple[Tensor, ...]) -> Diagonal:
         """Return the product with e^{iφk}, from the power k or, learned, from the phases φk."""
-        (numbers,) = parameters
-        phases = numbers if self.learned else numbers[..., None] * self.shared_phases()
+        (values,) = parameters
+        phases = values if self.learned else values[..., None] * self.shared_phases()
         # Reduced in float64 before `exp`: float32 would lose the phase of a large power.
         return super()._operator((phases.remainder(2 * math.pi),))
 

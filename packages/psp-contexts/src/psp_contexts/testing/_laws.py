@@ -172,7 +172,7 @@ def a_mixed_batch_equals_one_at_a_time(family: Family, dim: int, seed: int) -> N
 
 
 def operators_act_as_the_short_forms(family: Family, dim: int, seed: int) -> None:
-    """For one context as an int or a tensor, and for a batch; and so do their copies."""
+    """Operators of one context, as an int or a tensor, and of a batch, and their copies."""
     contexts, x = _draw_inputs(family, dim, seed)
     with torch.inference_mode():
         contexts.bind(x, 1)  # contexts drawn during an evaluation must serve training
@@ -245,7 +245,7 @@ def every_dtype_is_served(family: Family, dim: int, seed: int) -> None:
 
 
 def contexts_depend_on_seed_name_and_index_alone(family: Family, dim: int, seed: int) -> None:
-    """Not on the number of contexts, the order of use, or a global generator."""
+    """The number of contexts, the order of use and global generators play no part."""
     first = family(dim, 3, seed=seed, name="layer")
     torch.rand(1)  # move the global generator, which must play no part
     second = family(dim, 1000 if not list(first.parameters()) else 4, seed=seed, name="layer")
@@ -300,7 +300,7 @@ def contexts_follow_the_device_of_their_input(family: Family, dim: int, seed: in
 
 
 def bad_arguments_are_refused(family: Family, dim: int, seed: int) -> None:
-    """Each with an error that says what arrived and what to do."""
+    """Every error says what arrived and what to do."""
     contexts, x = _draw_inputs(family, dim, seed)
     verbs: tuple[Callable[[Tensor, int | Tensor], object], ...] = (
         contexts.bind,
@@ -372,7 +372,7 @@ def _operators(contexts: Contexts, context: int | Tensor, like: Tensor) -> Itera
 
 
 def _index_for(x: Tensor) -> Tensor:
-    """Return a context for every row of x, out of order; every context occurs in ten rows."""
+    """Return a context for every row of x, out of order. Ten rows name every context."""
     return torch.arange(len(x)).mul(3).remainder(NUM_CONTEXTS)
 
 
