@@ -26,7 +26,9 @@ def num_parameters(learner: Learner, tasks: int) -> dict[str, int]:
     """
     net = learner.net
     layers = [module for module in net.modules() if isinstance(module, Superposed)]
-    families = [layer.contexts_for(name) for layer in layers for name in layer.superposed]
+    families = [
+        layer.contexts_for(name) for layer in layers for name in layer.superposition.superposed
+    ]
     own = {id(value) for family in families for value in [*family.parameters(), *family.buffers()]}
     weights = sum(_numbers(value) for value in net.parameters() if id(value) not in own)
     statistics = sum(
@@ -52,7 +54,7 @@ def _numbers_per_context(layer: Superposed, copies: int) -> int:
     learned = dict(layer.named_parameters(recurse=False))
     return sum(
         _numbers(getattr(layer, name)) * (copies if name in learned else 1)
-        for name in layer.per_context
+        for name in layer.superposition.per_context
         if _is_needed(getattr(layer, name))
     )
 

@@ -1,30 +1,39 @@
 """Norm layers of superposed networks: affine and running statistics for each model."""
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from psp_nn.layers.layer import Layer, entry_per_context
-from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import Mixture, One, PerSample
 
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
-class Norms(Enum):
-    """What becomes of the norm layers of a superposed network.
+
+class Norms(StrEnum):
+    """Treatment of the norm layers of a superposed network.
 
     Shared running statistics are those of the model trained last, and destroy the others.
     """
 
-    PER_CONTEXT = "affine and running statistics for each model"
-    SHARED = "one affine and one set of running statistics, as in the original network"
-    FROZEN = "the affine and the running statistics of the original network, never changed"
-    BATCH = "BatchNorm without affine or running statistics, as in the paper; others shared"
+    PER_CONTEXT = "per-context"
+    """Affine and running statistics for each model."""
+
+    SHARED = "shared"
+    """One affine and one set of running statistics, as in the original network."""
+
+    FROZEN = "frozen"
+    """The affine and running statistics of the original network, never updated."""
+
+    BATCH = "batch"
+    """BatchNorm without affine or running statistics, as in the paper; other norms shared."""
 
 
 class _SuperposedNorm(Layer):
-    """A norm layer with tables; complex input is normalised in both parts apart."""
+    """A norm layer with tables; real and imaginary part of complex input are normalised apart."""
 
     weights: ClassVar[tuple[str, ...]] = ()
     tables: ClassVar[tuple[str, ...]] = ("weight", "bias")
@@ -32,96 +41,89 @@ class _SuperposedNorm(Layer):
     weight: Any = entry_per_context("weight")
 
     def forward(self, input: Tensor) -> Tensor:
-        """The norm with the affine of the model in use.
+        """Normalise the input with the affine of the model in use.
 
         Args:
-            input: As for the plain layer; complex in a complex network.
+            input: Shape as for the ordinary layer; complex in a complex network.
 
         Returns:
             Shape and dtype of the input.
 
         Raises:
-            TypeError: If the input is no tensor.
-            ValueError: If the batch mixes contexts and it has not one sample per context along
-                the stated dimension.
+            ValueError: If the batch mixes contexts and `input` does not have one sample per
+                context along the stated dimension.
         """
-        x = input
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"layer '{self.layer_name}' needs a Tensor as its input x, but got a "
-                f"{type(x).__name__}."
-            )
         self.note_use()
-        if not x.is_complex():
-            return self._normed(x)
-        try:
-            self.__dict__["part"] = 0
-            real = self._normed(x.real)
-            self.__dict__["part"] = 1
-            return torch.complex(real, self._normed(x.imag))
-        finally:
-            self.__dict__["part"] = 0
+        if not input.is_complex():
+            return self._normalise(input, 0)
+        return torch.complex(self._normalise(input.real, 0), self._normalise(input.imag, 1))
 
-    def _normed(self, x: Tensor) -> Tensor:
-        if isinstance(self.selected, PerSample):
-            return self._per_sample(x, self.selected)
+    def _normalise(self, x: Tensor, part: int) -> Tensor:
+        """Normalise x; `part` selects the tables of the real (0) or the imaginary part (1)."""
+        if isinstance(self.superposition.selection, PerSample):
+            return self._normalise_samples(x, part, self.superposition.selection)
+        if self.superposition.parts == 1:
+            return self._plain_forward(x)
+        with self.read_once(**self._entries(part)):
+            return self._plain_forward(x)
+
+    def _plain_forward(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(x)
         return y
 
-    def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
+    def _entries(self, part: int) -> dict[str, Any]:
+        return {name: self._entry(name, part) for name in self.tables}
+
+    def _normalise_samples(self, x: Tensor, part: int, selection: PerSample) -> Tensor:
         channels = self._channels(x)
-        selected.check(x, self.layer_name, trailing=x.dim() - channels.start)
+        selection.check(x, self.superposition.name, trailing=x.dim() - channels.start)
         with self.read_once(weight=None, bias=None):
-            y: Tensor = super().forward(x)
-        scale, shift = (self._entries(name, x, selected) for name in ("weight", "bias"))
+            y = self._plain_forward(x)
+        scale, shift = (
+            self._sample_entries(name, x, part, selection) for name in ("weight", "bias")
+        )
         if scale is not None:
             y = y * scale
         return y if shift is None else y + shift
 
-    def _entries(self, name: str, x: Tensor, selected: PerSample) -> Tensor | None:
-        """The entries of the models of all samples, shaped to broadcast to x."""
-        table: Tensor | None = self._parameters.get(name)
-        if table is None:
-            table = self._buffers.get(name)
+    def _sample_entries(
+        self, name: str, x: Tensor, part: int, selection: PerSample
+    ) -> Tensor | None:
+        """Return the entries of the models of all samples, shaped to broadcast to x."""
+        table = self.table(name)
         if table is None:
             return None
+        per_context = name in self.superposition.per_context
         shape = [1] * x.dim()
         channels = self._channels(x)
         self._check_channels(x, table.shape[channels.start - channels.stop :])
         shape[channels] = x.shape[channels]
-        if name in self.per_context:
-            shape[selected.batch_dim] = len(selected.index)
-            table = selected.rows(table)
-        if self.parts == 2:
-            table = table.select(1 if name in self.per_context else 0, self.part)
+        if per_context:
+            shape[selection.batch_dim] = len(selection.index)
+            table = selection.rows(table)
+        if self.superposition.parts == 2:
+            table = table.select(1 if per_context else 0, part)
         return table.reshape(shape)
 
     def _channels(self, x: Tensor) -> slice:
-        """The dimensions of x that the affine has numbers for."""
+        """Return the dimensions of x that the affine acts on."""
         return slice(1, 2)
 
     def _check_channels(self, x: Tensor, sizes: torch.Size) -> None:
-        """Refuse what would broadcast."""
-        if x.shape[self._channels(x)] != sizes:
+        if x.shape[self._channels(x)] != sizes:  # it would broadcast
             raise ValueError(
-                f"layer '{self.layer_name}' norms {tuple(sizes)} channels, but its input x has "
-                f"shape {tuple(x.shape)}."
+                f"layer '{self.superposition.name}' normalises {tuple(sizes)} channels, but its "
+                f"input has shape {tuple(x.shape)}."
             )
 
 
-class _WithStatistics(_SuperposedNorm):
+class _NormWithStatistics(_SuperposedNorm):
     """A norm layer that may keep running statistics."""
 
     eps: float
     track_running_stats: bool
 
-    tables: ClassVar[tuple[str, ...]] = (
-        "weight",
-        "bias",
-        "running_mean",
-        "running_var",
-        "num_batches_tracked",
-    )
+    tables: ClassVar[tuple[str, ...]] = ("weight", "bias", *_STATISTICS)
 
     bias: Any = entry_per_context("bias")
     running_mean: Any = entry_per_context("running_mean")
@@ -129,79 +131,76 @@ class _WithStatistics(_SuperposedNorm):
     num_batches_tracked: Any = entry_per_context("num_batches_tracked")
 
     def reset_running_stats(self) -> None:
-        """Forget the statistics of the model in use, those of the others stay.
+        """Reset the statistics of the model in use; those of the others stay.
 
-        So does `torch.optim.swa_utils.update_bn` before it takes them anew from a few batches.
+        `torch.optim.swa_utils.update_bn` calls this before it computes them from a few batches.
 
         Raises:
             RuntimeError: If there are statistics for each model and not one model is in use.
         """
-        for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+        for name, value in zip(_STATISTICS, (0, 1, 0), strict=True):
             table = self._buffers[name]
             if table is None:
                 continue
-            if name not in self.per_context:
+            if name not in self.superposition.per_context:
                 table.fill_(value)
                 continue
-            if not isinstance(self.selected, One):
+            selection = self.superposition.selection
+            if not isinstance(selection, One):
                 raise RuntimeError(
-                    f"layer '{self.layer_name}' cannot reset the statistics of several models at "
-                    "once; select one with use_context."
+                    f"layer '{self.superposition.name}' cannot reset the statistics of several "
+                    "models at once; select one with use_context."
                 )
-            index = self.selected.tensor.reshape(1).to(table.device)
-            table.index_fill_(0, index, value)
+            table.index_fill_(0, selection.tensor.reshape(1).to(table.device), value)
 
-    def _normed(self, x: Tensor) -> Tensor:
-        selected = self.selected
-        if isinstance(selected, Mixture) and not self.training and self.track_running_stats:
-            # Torch has no gradient to statistics, which a mixture's coefficients need.
+    def _normalise(self, x: Tensor, part: int) -> Tensor:
+        state = self.superposition
+        selection = state.selection
+        if isinstance(selection, Mixture) and not self.training and self.track_running_stats:
+            # The kernels of torch have no gradient for the statistics, which depend on the mixture.
+            entries = self._entries(part)
+            self._check_channels(x, entries["running_mean"].shape)
             shape = [-1 if dim == 1 else 1 for dim in range(x.dim())]
-            self._check_channels(x, self.entry("running_mean").shape)
-            entries = (self.entry(n) for n in ("running_mean", "running_var", "weight", "bias"))
-            return self._normed_by(x, *(e if e is None else e.view(shape) for e in entries))
-        statistics = [
-            name
-            for name in ("running_mean", "running_var", "num_batches_tracked")
-            if name in self.per_context and self.training
-        ]
-        if not statistics or isinstance(selected, PerSample):
-            return super()._normed(x)
-        if not isinstance(selected, One):
+            names = ("running_mean", "running_var", "weight", "bias")
+            mean, var, scale, shift = (
+                None if entries[name] is None else entries[name].view(shape) for name in names
+            )
+            return self._apply_statistics(x, mean, var, scale, shift)
+        updated = [name for name in _STATISTICS if name in state.per_context and self.training]
+        if not updated or isinstance(selection, PerSample):
+            return super()._normalise(x, part)
+        if not isinstance(selection, One):
             raise RuntimeError(
-                f"layer '{self.layer_name}' cannot update the statistics of a mixture of models; "
+                f"layer '{state.name}' cannot update the statistics of a mixture of models; "
                 "call eval() first."
             )
-        if isinstance(selected.current, int):
-            return super()._normed(x)  # entries read by an int are views, and updated in place
-        with self.read_once() as read:
-            y = super()._normed(x)
-        for name in statistics:
-            self._write(name, selected.tensor, read[name])
+        if isinstance(selection.current, int):
+            return super()._normalise(x, part)  # an int reads views, which are updated in place
+        with self.read_once(**self._entries(part)) as entries:
+            y = self._plain_forward(x)
+        for name in updated:
+            self._write(name, part, selection.tensor, entries[name])
         return y
 
-    def _write(self, name: str, index: Tensor, entry: Tensor) -> None:
+    def _write(self, name: str, part: int, index: Tensor, entry: Tensor) -> None:
         table = self._buffers[name]
         assert table is not None
-        if self.parts == 2:
-            table = table[:, self.part]
+        if self.superposition.parts == 2:
+            table = table[:, part]
         table.index_copy_(0, index.reshape(1).to(table.device), entry.unsqueeze(0))
 
-    def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
+    def _normalise_samples(self, x: Tensor, part: int, selection: PerSample) -> Tensor:
         trailing = x.dim() - 1
-        mean, var = self._buffers["running_mean"], self._buffers["running_var"]
-        if self.training or mean is None or var is None:
-            part = self.part
-            return by_context(
-                self, x, lambda samples: self._of_part(samples, part), trailing=trailing
+        if self.training or self._buffers["running_mean"] is None:
+            return loop_over_contexts(
+                self, x, lambda samples: self._normalise(samples, part), trailing=trailing
             )
-        selected.check(x, self.layer_name, trailing=trailing)
-        mean, var, scale, shift = (
-            self._entries(name, x, selected)
-            for name in ("running_mean", "running_var", "weight", "bias")
-        )
-        return self._normed_by(x, mean, var, scale, shift)
+        selection.check(x, self.superposition.name, trailing=trailing)
+        names = ("running_mean", "running_var", "weight", "bias")
+        mean, var, scale, shift = (self._sample_entries(n, x, part, selection) for n in names)
+        return self._apply_statistics(x, mean, var, scale, shift)
 
-    def _normed_by(
+    def _apply_statistics(
         self,
         x: Tensor,
         mean: Tensor | None,
@@ -209,7 +208,7 @@ class _WithStatistics(_SuperposedNorm):
         scale: Tensor | None,
         shift: Tensor | None,
     ) -> Tensor:
-        """The norm with given statistics, in the input's dtype as torch gives it."""
+        """Normalise with given statistics, in the dtype of x as torch does."""
         assert mean is not None
         assert var is not None
         factor = (var + self.eps).rsqrt()
@@ -220,12 +219,8 @@ class _WithStatistics(_SuperposedNorm):
             term = term + shift
         return torch.addcmul(term, x, factor).to(x.dtype)  # one pass over x
 
-    def _of_part(self, x: Tensor, part: int) -> Tensor:
-        self.__dict__["part"] = part
-        return self._normed(x)
 
-
-class SuperposedBatchNorm(_WithStatistics, nn.modules.batchnorm._BatchNorm):
+class SuperposedBatchNorm(_NormWithStatistics, nn.modules.batchnorm._BatchNorm):
     """BatchNorm with affine and running statistics for each model.
 
     Example:
@@ -241,8 +236,8 @@ class SuperposedBatchNorm(_WithStatistics, nn.modules.batchnorm._BatchNorm):
     """
 
 
-class SuperposedInstanceNorm(_WithStatistics, nn.modules.instancenorm._InstanceNorm):
-    """InstanceNorm with what it has of affine and running statistics for each model."""
+class SuperposedInstanceNorm(_NormWithStatistics, nn.modules.instancenorm._InstanceNorm):
+    """InstanceNorm with its affine and running statistics, if any, for each model."""
 
 
 class SuperposedGroupNorm(_SuperposedNorm, nn.GroupNorm):
@@ -270,32 +265,32 @@ class SuperposedRMSNorm(_SuperposedNorm, nn.RMSNorm):
 
 
 class Frozen(nn.Module):
-    """A mixin for norm layers that always use their running statistics."""
+    """Mixin for norm layers that always use their running statistics."""
 
     def train(self, mode: bool = True) -> "Frozen":
-        """Stays in evaluation."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
-_frozen: dict[type[nn.Module], type[nn.Module]] = {}
+_frozen_classes: dict[type[nn.Module], type[nn.Module]] = {}
 
 
 def freeze_norm(module: nn.Module) -> None:
-    """Make a norm layer keep its affine and its statistics, if it has them, for ever."""
+    """Stop the updates of a norm layer's affine and of its statistics, if it has them."""
     module.requires_grad_(False)
     if module._buffers.get("running_mean") is not None:
         plain = type(module)
-        if plain not in _frozen:
-            _frozen[plain] = type(f"Frozen{plain.__name__}", (Frozen, plain), {})
-        module.__class__ = _frozen[plain]
+        if plain not in _frozen_classes:
+            _frozen_classes[plain] = type(f"Frozen{plain.__name__}", (Frozen, plain), {})
+        module.__class__ = _frozen_classes[plain]
         module.eval()
 
 
 def use_batch_statistics(module: nn.Module) -> None:
-    """Take affine and running statistics from a BatchNorm; other norm layers stay."""
+    """Remove affine and running statistics from a BatchNorm; other norm layers are unchanged."""
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         for name in ("weight", "bias"):
             module._parameters[name] = None
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
+        for name in _STATISTICS:
             module._buffers[name] = None
         module.affine = module.track_running_stats = False
