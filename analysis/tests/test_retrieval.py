@@ -171,7 +171,7 @@ def test_measured_noise_is_that_of_dense_matrices(family, real_part):
         assert point.noise_error == pytest.approx(spread)
         readable = 2 if real_part and contexts.is_complex else 1  # noise is half imaginary
         law = readable * point.squared_alignment * 4 / (count - 1)
-        assert point.law_snr == pytest.approx(law)
+        assert point.predicted_snr == pytest.approx(law)
         assert point.snr == pytest.approx(point.signal / point.noise)
         assert point.expected_snr == pytest.approx(point.signal / point.expected_noise)
 
@@ -204,8 +204,8 @@ def test_snr_of_aligned_models_falls_by_the_papers_law(family):
     for seed in range(60):
         for point in measure_retrieval(family(48, 17, seed=seed), models, counts):
             assert point.squared_alignment == pytest.approx(1)
-            assert point.law_snr == pytest.approx(48 / (point.num_models - 1))
-            ratios[point.num_models].append(point.law_snr / point.snr)
+            assert point.predicted_snr == pytest.approx(48 / (point.num_models - 1))
+            ratios[point.num_models].append(point.predicted_snr / point.snr)
     for count in counts:
         assert estimate(torch.tensor(ratios[count])).agrees(1.0)
 
@@ -225,7 +225,7 @@ def test_generic_models_cannot_be_told_from_one_another_whatever_the_family():
     for family in (IdentityContexts, BinaryContexts, KroneckerRotationContexts):
         (point,) = measure_retrieval(family(64, 9, seed=0), models, [9], reads=9)
         assert point.squared_alignment == pytest.approx(1 / 64, rel=0.1)
-        assert point.law_snr == pytest.approx(1 / 8, rel=0.1)
+        assert point.predicted_snr == pytest.approx(1 / 8, rel=0.1)
         assert point.snr == pytest.approx(1 / 8, rel=0.2)
 
 

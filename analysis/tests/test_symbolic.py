@@ -5,7 +5,7 @@ import sympy as sp
 import torch
 
 from analysis import symbolic
-from analysis.symbolic._chance import Chance
+from analysis.symbolic._random import RandomSymbols
 from analysis.symbolic._phases import define_phases
 from analysis.symbolic._real import define
 from psp_contexts import (
@@ -66,10 +66,10 @@ def drawn_numbers(contexts: Contexts, index: int) -> list[float]:
     ids=lambda contexts: type(contexts).__name__,
 )
 def test_real_definitions_are_what_the_package_draws(contexts):
-    chance = Chance()
-    alternatives = define(contexts, chance)
+    random = RandomSymbols()
+    alternatives = define(contexts, random)
     for index in range(9):
-        values = dict(zip(chance.symbols, drawn_numbers(contexts, index), strict=True))
+        values = dict(zip(random.symbols, drawn_numbers(contexts, index), strict=True))
         candidates = [
             torch.tensor(sp.Matrix(rows).subs(values).tolist(), dtype=torch.float64)
             for rows in alternatives
