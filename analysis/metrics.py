@@ -123,7 +123,8 @@ def _to_tensor(accuracy: AccuracyMatrix, *, least_tasks: int = 1) -> Tensor:
     tasks = len(rows)
     if tasks < least_tasks:
         raise ValueError(
-            f"the accuracy matrix has {tasks} rows; pass at least {least_tasks}, one per task."
+            f"the accuracy matrix has {tasks} rows, but at least {least_tasks} are needed; pass "
+            "one per task learned, R[i][j] the accuracy on task j after task i."
         )
     matrix = torch.full((tasks, tasks), math.nan, dtype=torch.float64)
     for i, row in enumerate(rows):
