@@ -13,23 +13,18 @@ def check_offset(name: str, offset: int) -> None:
     """Refuse an offset that does not separate two contexts."""
     if not 0 < abs(operator.index(offset)) <= LARGEST_OFFSET:
         raise ValueError(
-            f"{name}={offset} must be the distance between two contexts, from 1 to 2**61 or "
-            "negative; at distance 0 both contexts are the same and U = I."
+            f"{name}={offset} must be a distance of two contexts, not 0 and at most 2**61 in size."
         )
 
 
 def check_orthonormal(basis: Tensor) -> None:
     """Refuse a basis whose columns are not orthonormal."""
     if basis.dim() != 2 or not basis.numel():
-        raise ValueError(
-            f"basis must have shape (dim, d) with at least one column, but has "
-            f"{tuple(basis.shape)}; pass vectors as columns."
-        )
+        raise ValueError(f"basis must have shape (dim, d) and columns, not {tuple(basis.shape)}.")
     gram = basis.mH @ basis
     error = (gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).abs().max().item()
     if not error <= 100 * torch.finfo(basis.dtype).eps * len(basis) ** 0.5:
         raise ValueError(
-            f"the columns of basis, shape {tuple(basis.shape)}, are not orthonormal: QᴴQ differs "
-            f"from the identity by {error:.2g}; use analysis.overlap.principal_basis, or "
-            "torch.linalg.qr(...).Q."
+            f"the columns of basis, shape {tuple(basis.shape)}, are not orthonormal (error "
+            f"{error:.2g}); use analysis.overlap.principal_basis, or torch.linalg.qr(...).Q."
         )

@@ -87,10 +87,7 @@ def capacity_at_snr(num_models: Iterable[SupportsIndex], snr: Curve, target: flo
     """
     ratios = [float(ratio) for ratio in snr]
     if min([target, *ratios]) <= 0:
-        raise ValueError(
-            f"capacity_at_snr got target={target:g} and a smallest snr of {min(ratios):g}; pass "
-            "positive ratios of powers, not decibels."
-        )
+        raise ValueError(f"snr and target={target:g} must be ratios above 0, not decibels.")
     margin = [math.log(ratio) - math.log(target) for ratio in ratios]
     return _first_failure(num_models, "snr", margin)
 
@@ -123,9 +120,7 @@ def capacity_at_tolerance(
         Capacity(num_models=2, fails_at=4, estimate=2.828...)
     """
     if not tolerance >= 0:
-        raise ValueError(
-            f"tolerance={tolerance:g} must be at least 0; pass the largest drop, 0.01 for a point."
-        )
+        raise ValueError(f"tolerance={tolerance:g} must be at least 0; pass 0.01 for a point.")
     now = [float(value) for value in accuracy]
     fresh = np.broadcast_to(np.asarray(when_learned, dtype=float), len(now)).tolist()
     if not np.isfinite([*now, *fresh]).all():
@@ -182,8 +177,6 @@ def fit_growth(
         raise ValueError(f"offset={offset:g} must be finite.")
     sizes = [operator.index(dim) for dim in dims]
     points = list(zip(sizes, capacities, strict=True))
-    if min(sizes, default=1) < 1:
-        raise ValueError(f"dims must be at least 1, but the smallest is {min(sizes)}.")
     excluded = {dim for dim, capacity in points if capacity.censored or capacity.estimate <= offset}
     logarithms = [
         (math.log(dim), math.log(capacity.estimate - offset))
@@ -212,15 +205,10 @@ def _first_failure(
 ) -> Capacity:
     """Return the capacity from margins over the target, which holds at margins of at least 0."""
     counts = [operator.index(count) for count in num_models]
-    if not len(counts) == len(margin) > 0:
+    increasing = all(before < after for before, after in itertools.pairwise([0, *counts]))
+    if not (increasing and len(counts) == len(margin) > 0):
         raise ValueError(
-            f"num_models has {len(counts)} entries and {curve} {len(margin)}; pass as many of "
-            "each, at least one."
-        )
-    if counts[0] < 1 or any(after <= before for before, after in itertools.pairwise(counts)):
-        raise ValueError(
-            f"num_models must be at least 1 and increase strictly, but is {counts}; sort the "
-            "curve by K."
+            f"num_models={counts} must increase from 1 or more, one K per {curve} ({len(margin)})."
         )
     if any(math.isnan(value) for value in margin):
         raise ValueError(f"{curve} or its target is NaN at some K; omit that K.")

@@ -62,8 +62,7 @@ def last_average_accuracy(accuracy: AccuracyMatrix, count: int) -> float:
     last_row = _to_tensor(accuracy)[-1]
     if not 1 <= count <= len(last_row):
         raise ValueError(
-            f"last_average_accuracy got count={count} for {len(last_row)} tasks; pass a count in "
-            f"1..{len(last_row)}."
+            f"last_average_accuracy got count={count} for {len(last_row)} tasks; pass 1 to all."
         )
     return float(last_row[-count:].mean())
 
@@ -123,23 +122,20 @@ def _to_tensor(accuracy: AccuracyMatrix, *, least_tasks: int = 1) -> Tensor:
     tasks = len(rows)
     if tasks < least_tasks:
         raise ValueError(
-            f"the accuracy matrix has {tasks} rows, but at least {least_tasks} are needed; pass "
-            "one per task learned, R[i][j] the accuracy on task j after task i."
+            f"the accuracy matrix has {tasks} rows; pass at least {least_tasks}, one per task."
         )
     matrix = torch.full((tasks, tasks), math.nan, dtype=torch.float64)
     for i, row in enumerate(rows):
         if not i < len(row) <= tasks:
             raise ValueError(
-                f"row {i} of the accuracy matrix has {len(row)} entries for {tasks} tasks; pass "
-                f"at least {i + 1}, one per task learned so far, and at most {tasks}."
+                f"row {i} of the accuracy matrix has {len(row)} entries; pass {i + 1} to {tasks}."
             )
         matrix[i, : i + 1] = matrix.new_tensor([float(entry) for entry in row[: i + 1]])
     invalid = ~((matrix >= 0) & (matrix <= 1)) & ~_future(tasks)
     if invalid.any():
         i, j = invalid.nonzero()[0].tolist()
         raise ValueError(
-            f"R[{i}, {j}] = {matrix[i, j].item():g} is not an accuracy in 0..1; measure every "
-            "entry with j <= i, and divide percentages by 100."
+            f"R[{i}, {j}] = {matrix[i, j]:g} is not in 0..1; divide percentages by 100."
         )
     return matrix
 

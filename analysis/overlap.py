@@ -92,8 +92,7 @@ def principal_basis(x: Inexact[Tensor, "n dim"], rank: int) -> Inexact[Tensor, "
     """
     if x.dim() != 2 or not 1 <= rank <= min(x.shape):
         raise ValueError(
-            f"principal_basis got rank={rank} for inputs of shape {tuple(x.shape)}; pass x "
-            "(n, dim) and a rank from 1 to min(n, dim)."
+            f"rank={rank} must be in 1..min(n, dim) for inputs (n, dim), not {tuple(x.shape)}."
         )
     basis: Tensor = torch.linalg.svd(x, full_matrices=False).Vh[:rank].mH
     return basis

@@ -119,20 +119,11 @@ def measure_retrieval(
     counts = [operator.index(count) for count in num_models]
     if not counts or counts[0] < 2 or sorted(set(counts)) != counts:
         raise ValueError(
-            f"num_models must increase from 2 or more, but is {counts}; a single model is read "
-            "without noise."
-        )
-    if counts[-1] > contexts.num_contexts:
-        raise IndexError(
-            f"num_models asks for {counts[-1]} models, but there are {contexts.num_contexts} "
-            f"contexts; build the family with num_contexts={counts[-1]} or more."
+            f"num_models={counts} must increase from 2 or more; one model alone has no noise."
         )
     get_models, weights = _as_function(models, counts[-1])
     if expected and weights is None:
-        raise ValueError(
-            "expected=True needs all weights at once, but models is a function; pass the tensors "
-            "(weights, inputs)."
-        )
+        raise ValueError("expected=True needs models as tensors (weights, inputs), not a function.")
     superposition: Tensor | None = None
     stored, points = 0, []
     for count in counts:
@@ -157,8 +148,7 @@ def _as_function(
     weights, inputs = models
     if not count <= len(weights) == len(inputs):
         raise IndexError(
-            f"num_models asks for {count} models, but there are weights of {len(weights)} models "
-            f"and inputs of {len(inputs)}; pass both for every model."
+            f"{count} models need weights and inputs, not {len(weights)} and {len(inputs)} of them."
         )
     return lambda index: _checked_shapes(index, weights[index], inputs[index]), weights
 

@@ -41,8 +41,7 @@ def estimate(samples: Num[Tensor, " n"]) -> Estimate:
     """
     if samples.dim() != 1 or len(samples) < 2 or samples.is_complex():
         raise ValueError(
-            f"samples must be a vector of at least two real samples, but are {samples.dtype} of "
-            f"shape {tuple(samples.shape)}; flatten them, or pass real and imaginary part in turn."
+            f"samples must be a real vector of 2 or more, but are {samples.dtype} {samples.shape}."
         )
     samples = samples.cpu().double()
     return Estimate(samples.mean().item(), samples.std().item() / math.sqrt(len(samples)))

@@ -46,8 +46,7 @@ def aligned_models(
         inputs = inputs.relu()
         if not inputs.any(dim=-1).all():
             raise ValueError(
-                f"aligned_models: seed={seed} draws an input of dim={dim} without a positive "
-                "entry, which a ReLU sets to zero; pass a larger dim or another seed."
+                f"the ReLU leaves nothing of an input at dim={dim}, seed={seed}; pass a larger dim."
             )
     outputs = torch.randn(num_models, out_features, 1, generator=generator, dtype=dtype)
     inputs = (inputs / inputs.norm(dim=-1, keepdim=True)).expand(num_models, 1, dim)

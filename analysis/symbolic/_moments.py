@@ -49,8 +49,7 @@ def mean(contexts: Contexts, *, offset: int = 1) -> Expr:
         >>> symbolic.mean(contexts)
         w0*x0/2 + w0*x1/2 + w1*x0/2 + w1*x1/2
     """
-    _check(contexts, offset=offset)
-    w, x = vectors(contexts.dim)
+    w, x = _vectors_of(contexts, offset=offset)
     if is_phased(contexts):
         return phase_product(contexts, [Factor(w, offset)], x)
     return real_moment(contexts, w, x, 1)
@@ -66,8 +65,7 @@ def second_moment(contexts: Contexts, *, offset: int = 1) -> Expr:
         >>> sympy.factor(symbolic.second_moment(RotationContexts(2, num_contexts=2, seed=0)))
         (w0**2 + w1**2)*(x0**2 + x1**2)/2
     """
-    _check(contexts, offset=offset)
-    w, x = vectors(contexts.dim)
+    w, x = _vectors_of(contexts, offset=offset)
     if is_phased(contexts):
         return phase_product(contexts, [Factor(w, offset), Factor(w, offset, True)], x)
     return real_moment(contexts, w, x, 2)
@@ -75,8 +73,7 @@ def second_moment(contexts: Contexts, *, offset: int = 1) -> Expr:
 
 def pseudo_moment(contexts: Contexts, *, offset: int = 1) -> Expr:
     """Derive E[(wᵀUx)²], without the modulus. Arguments and errors are those of `mean`."""
-    _check(contexts, offset=offset)
-    w, x = vectors(contexts.dim)
+    w, x = _vectors_of(contexts, offset=offset)
     if is_phased(contexts):
         return phase_product(contexts, [Factor(w, offset), Factor(w, offset)], x)
     return real_moment(contexts, w, x, 2)
@@ -84,8 +81,7 @@ def pseudo_moment(contexts: Contexts, *, offset: int = 1) -> Expr:
 
 def fourth_moment(contexts: Contexts, *, offset: int = 1) -> Expr:
     """Derive E|wᵀUx|⁴. Arguments and errors are those of `mean`."""
-    _check(contexts, offset=offset)
-    w, x = vectors(contexts.dim)
+    w, x = _vectors_of(contexts, offset=offset)
     if is_phased(contexts):
         factors = [Factor(w, offset, conjugate) for conjugate in (False, False, True, True)]
         return phase_product(contexts, factors, x)
@@ -113,13 +109,11 @@ def real_product_moment(contexts: Contexts, *, offset: int, other_offset: int) -
         >>> symbolic.real_product_moment(contexts, offset=3, other_offset=-3)
         v0*w0*x0**2/2 + v1*w1*x1**2/2
     """
-    _check(contexts, offset=offset, other_offset=other_offset)
+    w, x = _vectors_of(contexts, offset=offset, other_offset=other_offset)
     if offset == other_offset:
         raise ValueError(
-            f"real_product_moment needs two stored models, but offset and other_offset are both "
-            f"{offset}; for one model, use second_moment."
+            f"offset and other_offset are both {offset}; for one model, use second_moment."
         )
-    w, x = vectors(contexts.dim)
     v = _symbols("v", contexts.dim)
     if not is_phased(contexts):
         return real_product(contexts, w, v, x)
@@ -135,13 +129,15 @@ def _symbols(letter: str, dim: int) -> list[Expr]:
     return [sp.Symbol(f"{letter}{unit}", real=True) for unit in range(dim)]
 
 
-def _check(contexts: Contexts, **offsets: int) -> None:
+def _vectors_of(contexts: Contexts, **offsets: int) -> tuple[list[Expr], list[Expr]]:
+    """Return `vectors`, after checks of the offsets and of the number of terms."""
     permuted = isinstance(contexts, PermutationContexts | SignedPermutationContexts)
     largest = LARGEST_PERMUTED if permuted else LARGEST_DIM
     if contexts.dim > largest:
         raise ValueError(
-            f"contexts have dim={contexts.dim}, but symbolic writes out every term, up to dim "
-            f"{largest} for {type(contexts).__name__}; use analysis.theory for larger dims."
+            f"symbolic writes out every term, up to dim={largest} for {type(contexts).__name__}, "
+            f"but the contexts have dim={contexts.dim}; use analysis.theory for larger dims."
         )
     for name, offset in offsets.items():
         check_offset(name, offset)
+    return vectors(contexts.dim)

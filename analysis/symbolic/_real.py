@@ -85,9 +85,7 @@ def define(
         a, b = (_haar(size, random, rotate) for size in contexts.sizes)
         matrices = [sp.kronecker_product(a, b) * _signs(dim, random)]
     else:
-        raise NotImplementedError(
-            f"symbolic has no definition of {family.__name__}; pass a family of psp_contexts."
-        )
+        raise NotImplementedError(f"symbolic has no definition of the family {family.__name__}.")
     return [matrix.tolist() for matrix in matrices]
 
 

@@ -294,24 +294,26 @@ def test_families_without_a_closed_form_are_refused():
         pass
 
     one = torch.ones(4)
-    with pytest.raises(NotImplementedError, match="no moments are known for the family Mine; meas"):
+    with pytest.raises(
+        NotImplementedError, match=r"no moments are known for Mine\(.*; measure it with"
+    ):
         theory.mean(Mine, one, one)
-    with pytest.raises(NotImplementedError, match="learned BinaryContexts, which depend on the"):
+    with pytest.raises(NotImplementedError, match=r"for BinaryContexts.* learned=True"):
         theory.mean(BinaryContexts(4, 2, seed=0, learned=True), one, one)
     with pytest.raises(NotImplementedError, match="tail_bound holds for BinaryContexts, not for"):
         theory.tail_bound(RotationContexts, one, one, 1.0)
-    with pytest.raises(ValueError, match="length 5, but the vectors have length 4"):
+    with pytest.raises(ValueError, match=r"length 4, but contexts are BinaryContexts\(dim=5"):
         theory.mean(BinaryContexts(5, 2, seed=0), one, one)
-    with pytest.raises(TypeError, match=r"is real, but w is .* pass the real and the imaginary"):
+    with pytest.raises(TypeError, match=r"is real, but w is .* pass real parts in turn"):
         theory.mean(BinaryContexts, one.to(torch.complex64), one)
 
 
 @pytest.mark.parametrize("offset", [0, 2**62, -(10**30)])
 def test_one_context_or_no_distance_is_refused(offset):
     one = torch.ones(4)
-    with pytest.raises(ValueError, match=f"offset={offset} must be the distance between two"):
+    with pytest.raises(ValueError, match=f"offset={offset} must be a distance of two contexts"):
         theory.second_moment(LocalMixContexts, one, one, offset=offset)
-    with pytest.raises(ValueError, match=f"other_offset={offset} must be the distance between"):
+    with pytest.raises(ValueError, match=f"other_offset={offset} must be a distance of two"):
         theory.real_covariance(OnePowerContexts, one, one, offset=1, other=one, other_offset=offset)
 
 

@@ -74,5 +74,5 @@ def test_moments_of_the_step_on_others(family):
 
 def test_learned_contexts_are_refused():
     learned = BinaryContexts(4, 2, seed=0, learned=True)
-    with pytest.raises(ValueError, match="BinaryContexts is learned; pass the fixed family"):
+    with pytest.raises(ValueError, match="not Cᵀ for learned BinaryContexts; pass the fixed"):
         step_on_other(learned, torch.ones(1, 4), ETA, trained=0, read=1)

@@ -182,7 +182,9 @@ def test_a_model_that_is_not_stored_cannot_be_read(read):
 def test_noise_refuses_tensors_of_another_shape():
     weights, x = torch.ones(3, 1, 4), torch.ones(1, 4)
     for pair in ((weights, x[0]), (weights[0], x)):
-        with pytest.raises(ValueError, match=r"pass \(models, out, dim\) and \(n, dim\)"):
+        with pytest.raises(
+            ValueError, match=r"weights must have shape \(models, out, dim\) and x \(n, dim\)"
+        ):
             expected_noise_power(RotationContexts, *pair, read=0)
     with pytest.raises(ValueError, match=r"must be the same dim, .* weights \(1, 4\), x \(1, 1\)"):
         expected_noise_power(RotationContexts, weights, x[:, :1], read=0)

@@ -62,7 +62,7 @@ def test_weights_independent_of_their_input_have_an_alignment_of_one_part_in_dim
         (lambda: largest_num_models(-5, 1), "dim=-5 must be at least 1"),
         (lambda: largest_num_models(5, -1), "target_snr=-1 must be at least 0"),
         (lambda: largest_num_models(64, 0.0), "target_snr=0.0 .* more models than fit in 64 bits"),
-        (lambda: largest_num_models(64, 1e-300), "pass a larger ratio of powers"),
+        (lambda: largest_num_models(64, 1e-300), "pass a larger target"),
         (lambda: largest_num_models(1e200, 1, 1e200), "or a smaller dim"),
         (lambda: largest_num_models(5, 1, -1), "squared_alignment=-1 must be at least 0"),
     ],

@@ -66,25 +66,16 @@ def moments_of(family: Family, dim: int) -> Moments:
         NotImplementedError: If no closed form is known: an unknown class, or learned contexts.
     """
     contexts = family if isinstance(family, Contexts) else family(dim, 2, seed=0)
-    name = type(contexts).__name__
-    if type(contexts) not in _MOMENTS:
-        known = ", ".join(sorted(known.__name__ for known in _MOMENTS))
+    if type(contexts) not in _MOMENTS or getattr(contexts, "learned", False):
         raise NotImplementedError(
-            f"no moments are known for the family {name}; measure it with analysis.retrieval, or "
-            f"pass one of {known}."
+            f"no moments are known for {contexts}; measure it with analysis.retrieval."
         )
     if contexts.dim != dim:
         raise ValueError(
-            f"family={name} acts on vectors of length {contexts.dim}, but the vectors have length "
-            f"{dim}; pass contexts of that length, or the class."
-        )
-    if getattr(contexts, "learned", False):
-        raise NotImplementedError(
-            f"no moments are known for learned {name}, which depend on the training; measure them "
-            "with analysis.retrieval, or pass the fixed family that they start from."
+            f"vectors have length {dim}, but contexts are {contexts}; pass contexts of that length."
         )
     moments = _MOMENTS[type(contexts)](contexts)
-    moments.name = name
+    moments.name = type(contexts).__name__
     return moments
 
 
@@ -111,8 +102,7 @@ def prepare(family: Family, offset: int | None, **vectors: Tensor) -> tuple[Mome
     for name, vector in vectors.items():
         if vector.is_complex() and not moments.is_complex:
             raise TypeError(
-                f"{moments.name} is real, but {name} is {vector.dtype}; pass the real and the "
-                "imaginary part one after the other."
+                f"{moments.name} is real, but {name} is {vector.dtype}; pass real parts in turn."
             )
     doubled = [double(vector) for vector in vectors.values()]
     dtype = reduce(torch.promote_types, (vector.dtype for vector in doubled))

@@ -42,8 +42,7 @@ def step_on_other(
     """
     if getattr(contexts, "learned", False):
         raise ValueError(
-            f"step_on_other needs contexts with C⁻¹ = Cᵀ, but {type(contexts).__name__} is "
-            "learned; pass the fixed family."
+            f"C⁻¹ is not Cᵀ for learned {type(contexts).__name__}; pass the fixed family."
         )
     return -learning_rate * contexts.retrieve(contexts.store(gradient, trained), read)
 

@@ -175,8 +175,7 @@ def real_covariance(
     check_offset("other_offset", other_offset)
     if offset == other_offset:
         raise ValueError(
-            f"real_covariance needs two stored models, but offset and other_offset are both "
-            f"{offset}; for one model, use real_second_moment and mean."
+            f"offset and other_offset are both {offset}; for one model, use real_second_moment."
         )
     moments, (w, x, other) = prepare(family, offset, w=w, x=x, other=other)
     hermitian, pseudo = moments.covariance(w, x, offset, other, other_offset)
@@ -217,9 +216,8 @@ def tail_bound(
     moments, (w, x) = prepare(family, None, w=w, x=x)
     if not isinstance(moments, BinaryMoments):
         raise NotImplementedError(
-            f"tail_bound holds for BinaryContexts, not for {moments.name}; pass "
-            "family=BinaryContexts, or estimate the tail from samples of "
-            "analysis.retrieval.interference."
+            f"tail_bound holds for BinaryContexts, not for {moments.name}; estimate the tail from "
+            "samples of analysis.retrieval.interference."
         )
     threshold = double(threshold)
     exponent = threshold.square() / (2 * dot(power(w), power(x)))

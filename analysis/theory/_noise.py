@@ -54,8 +54,8 @@ def expected_noise_power(
     """
     if weights.dim() != 3 or x.dim() != 2:
         raise ValueError(
-            f"expected_noise_power got weights of shape {tuple(weights.shape)} and x of shape "
-            f"{tuple(x.shape)}; pass (models, out, dim) and (n, dim)."
+            f"weights must have shape (models, out, dim) and x (n, dim), but have "
+            f"{tuple(weights.shape)} and {tuple(x.shape)}."
         )
     if not 0 <= read < len(weights):
         raise IndexError(f"read={read} is not one of the {len(weights)} models in weights.")

@@ -100,9 +100,8 @@ def largest_num_models(
     exact = 1 + _ratio_of_two_models(squared_alignment, dim) / at_least(0, "target_snr", target_snr)
     if not bool((exact < 2**62).all()):
         raise ValueError(
-            f"target_snr={target_snr} at dim={dim} and squared_alignment={squared_alignment} "
-            "allows more models than fit in 64 bits; pass a larger ratio of powers (decibels are "
-            "10 ** (dB / 10)) or a smaller dim."
+            f"target_snr={target_snr} at dim={dim} allows more models than fit in 64 bits; pass a "
+            "larger target (a ratio, not decibels) or a smaller dim."
         )
     # The factor rounds up a quotient that is whole except for its rounding error.
     return (exact * (1 + 1e-12)).floor().long()

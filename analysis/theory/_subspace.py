@@ -3,9 +3,9 @@
 from jaxtyping import Float, Float64, Inexact
 from torch import Tensor
 
-from analysis._checks import check_offset, check_orthonormal
+from analysis._checks import check_orthonormal
 from analysis.theory._algebra import double, energy, power
-from analysis.theory._families import Family, moments_of
+from analysis.theory._families import Family, prepare
 
 
 def expected_overlap(
@@ -41,12 +41,8 @@ def expected_overlap(
         1.0
     """
     check_orthonormal(basis)
-    if offset is not None:
-        check_offset("offset", offset)
-    moments = moments_of(family, len(basis))
-    if basis.is_complex() and not moments.is_complex:
-        raise TypeError(f"{moments.name} is real, but basis is {basis.dtype}; pass a real basis.")
-    return moments.overlap(double(basis), offset).real
+    moments, (rows,) = prepare(family, offset, basis=basis.mT)
+    return moments.overlap(rows.mT, offset).real
 
 
 def coherence_penalty(basis: Inexact[Tensor, "dim d"]) -> Float64[Tensor, ""]:
