@@ -13,7 +13,7 @@ def check_offset(name: str, offset: int) -> None:
     """Refuse an offset that does not separate two contexts."""
     if not 0 < abs(operator.index(offset)) <= LARGEST_OFFSET:
         raise ValueError(
-            f"{name}={offset} must be a distance of two contexts, not 0 and at most 2**61 in size."
+            f"{name}={offset} is not a distance between two contexts; pass 1 to 2**61, or negative."
         )
 
 

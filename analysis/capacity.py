@@ -208,7 +208,7 @@ def _first_failure(
     increasing = all(before < after for before, after in itertools.pairwise([0, *counts]))
     if not (increasing and len(counts) == len(margin) > 0):
         raise ValueError(
-            f"num_models={counts} must increase from 1 or more, one K per {curve} ({len(margin)})."
+            f"num_models={counts} must increase from 1 or more, with {len(margin)} K as in {curve}."
         )
     if any(math.isnan(value) for value in margin):
         raise ValueError(f"{curve} or its target is NaN at some K; omit that K.")

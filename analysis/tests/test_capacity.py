@@ -171,9 +171,9 @@ def test_curves_may_be_lists_arrays_or_tensors(give):
         (lambda: capacity_at_snr([2, 4], [1.0, 2.0], 0.0), "target=0 .* not decibels"),
         (
             lambda: capacity_at_snr([2, 4], [1.0], 1.0),
-            r"num_models=\[2, 4\] must increase .* one K per snr \(1\)",
+            r"num_models=\[2, 4\] must increase .* with 1 K as in snr",
         ),
-        (lambda: capacity_at_snr([], [], 1.0), r"one K per snr \(0\)"),
+        (lambda: capacity_at_snr([], [], 1.0), r"with 0 K as in snr"),
         (
             lambda: capacity_at_snr([4, 2], [1.0, 2.0], 1.0),
             r"num_models=\[4, 2\] must increase from 1 or more",

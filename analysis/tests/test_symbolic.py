@@ -202,9 +202,9 @@ def test_dims_with_too_many_terms_are_refused(contexts):
 
 def test_offsets_of_one_context_or_one_model_are_refused():
     contexts = OnePowerContexts(2, 2, seed=0)
-    with pytest.raises(ValueError, match="offset=0 must be a distance of two contexts"):
+    with pytest.raises(ValueError, match="offset=0 is not a distance between two"):
         symbolic.mean(contexts, offset=0)
-    with pytest.raises(ValueError, match="other_offset=0 must be a distance of two"):
+    with pytest.raises(ValueError, match="other_offset=0 is not a distance between two"):
         symbolic.real_product_moment(contexts, offset=1, other_offset=0)
     with pytest.raises(ValueError, match="are both 2; for one model, use second_moment"):
         symbolic.real_product_moment(contexts, offset=2, other_offset=2)

@@ -76,3 +76,9 @@ def test_learned_contexts_are_refused():
     learned = BinaryContexts(4, 2, seed=0, learned=True)
     with pytest.raises(ValueError, match="not Cᵀ for learned BinaryContexts; pass the fixed"):
         step_on_other(learned, torch.ones(1, 4), ETA, trained=0, read=1)
+
+
+def test_a_complex_gradient_of_a_real_family_is_refused_by_name():
+    gradient = torch.ones(1, 4, dtype=torch.complex64)
+    with pytest.raises(TypeError, match="BinaryContexts is real, but gradient is torch"):
+        step_mean(BinaryContexts, gradient, torch.ones(1, 4), ETA)

@@ -84,7 +84,7 @@ def test_bases_that_are_not_orthonormal_are_refused(basis):
 
 
 def test_overlap_refuses_one_context_and_complex_bases_of_real_families():
-    with pytest.raises(ValueError, match="offset=0 must be a distance of two contexts"):
+    with pytest.raises(ValueError, match="offset=0 is not a distance between two"):
         expected_overlap(BinaryContexts, torch.eye(4), offset=0)
     with pytest.raises(TypeError, match="is real, but basis is"):
         expected_overlap(BinaryContexts, torch.eye(4).to(torch.complex64))

@@ -3,8 +3,7 @@
 from jaxtyping import Float64, Inexact, Num
 from torch import Tensor
 
-from analysis.theory._families import Family
-from analysis.theory._interference import mean, second_moment
+from analysis.theory._families import Family, prepare
 from psp_contexts import Contexts
 
 
@@ -69,7 +68,8 @@ def step_mean(
     Raises:
         NotImplementedError, TypeError, ValueError: See `mean`.
     """
-    return -learning_rate * mean(family, gradient, x.unsqueeze(-2))
+    moments, (rows, inputs) = prepare(family, None, gradient=gradient, x=x.unsqueeze(-2))
+    return -learning_rate * moments.mean(rows, inputs, None)
 
 
 def step_second_moment(
@@ -89,4 +89,5 @@ def step_second_moment(
         >>> step_second_moment(RotationContexts, torch.ones(1, 4), torch.ones(1, 4), 0.5)
         tensor([[1.]], dtype=torch.float64)
     """
-    return learning_rate**2 * second_moment(family, gradient, x.unsqueeze(-2))
+    moments, (rows, inputs) = prepare(family, None, gradient=gradient, x=x.unsqueeze(-2))
+    return learning_rate**2 * moments.second_moment(rows, inputs, None)
