@@ -304,7 +304,7 @@ def test_families_without_a_closed_form_are_refused():
         theory.tail_bound(RotationContexts, one, one, 1.0)
     with pytest.raises(ValueError, match=r"length 4, but contexts are BinaryContexts\(dim=5"):
         theory.mean(BinaryContexts(5, 2, seed=0), one, one)
-    with pytest.raises(TypeError, match=r"is real, but w is .* pass .real and .imag in turn"):
+    with pytest.raises(TypeError, match=r"is real, but w is .* pass .real, then .imag"):
         theory.mean(BinaryContexts, one.to(torch.complex64), one)
 
 

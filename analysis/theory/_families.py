@@ -102,7 +102,7 @@ def prepare(family: Family, offset: int | None, **vectors: Tensor) -> tuple[Mome
     for name, vector in vectors.items():
         if vector.is_complex() and not moments.is_complex:
             raise TypeError(
-                f"{moments.name} is real, but {name} is {vector.dtype}; pass .real and .imag in turn."
+                f"{moments.name} is real, but {name} is {vector.dtype}; pass .real, then .imag."
             )
     doubled = [double(vector) for vector in vectors.values()]
     dtype = reduce(torch.promote_types, (vector.dtype for vector in doubled))
