@@ -116,10 +116,12 @@ def predict_retention(
             simulation = _Simulation(
                 weights, updates, others, decline, model, num_models, (seed, model, draw)
             )
+            drift = _Drift(weights, states, (seed, model, draw))
             with use_context(net, model):
                 curves.append([matrix[model, model]])
                 for earlier, now in itertools.pairwise(further):
                     simulation.add(earlier, now)
+                    drift.set(now)
                     curves[-1].append(evaluate(net, model))
     finally:
         net.load_state_dict(before)
@@ -145,6 +147,16 @@ class _Weight:
         """Return the context of every group: a family holds one group after the other."""
         groups = self.contexts.num_contexts // self.num_contexts
         return context if groups == 1 else torch.arange(groups) * count + context
+
+    def rows(self, value: Tensor) -> Tensor:
+        """Return a stored value as the rows on which contexts act."""
+        return self.layer.to_rows(self.key, value.to(self.layer.stored(self.key)))
+
+    def add(self, rows: Tensor) -> None:
+        """Add rows to the stored weight."""
+        stored = self.layer.stored(self.key)
+        whole = rows.expand_as(self.layer.to_rows(self.key, stored))
+        stored.add_(self.layer.from_rows(self.key, whole))
 
 
 def _weights(net: nn.Module) -> dict[str, _Weight]:
@@ -173,9 +185,8 @@ def _update(
     """ΔŴ = (W_after − W_before) C_k: what learning model k added, as it sees it."""
     update = {}
     for name, weight in weights.items():
-        rows = weight.layer.to_rows(weight.key, after[name] - before[name])
         index = weight.index(model, weight.num_contexts)
-        update[name] = weight.contexts.retrieve(rows.to(weight.layer.stored(weight.key)), index)
+        update[name] = weight.contexts.retrieve(weight.rows(after[name] - before[name]), index)
     return update
 
 
@@ -244,10 +255,9 @@ class _Simulation:
                 update, contexts = self._updates[other - 1][name], self._contexts[name]
                 bound = contexts.store(update, weight.index(int(chunk[0]), self._num_models))
                 read = contexts.retrieve(bound, weight.index(0, self._num_models))
-                noise = factor * (read - _common(contexts, update))
-                rows = weight.contexts.store(noise, weight.index(self._model, weight.num_contexts))
-                stored = weight.layer.stored(weight.key)
-                stored.add_(weight.layer.from_rows(weight.key, rows))
+                noise = factor * (read - _shared_part(contexts, update))
+                index = weight.index(self._model, weight.num_contexts)
+                weight.add(weight.contexts.store(noise, index))
 
 
 def _unused(weight: _Weight, count: int, seed: tuple[int, ...]) -> Contexts:
@@ -264,15 +274,47 @@ def _unused(weight: _Weight, count: int, seed: tuple[int, ...]) -> Contexts:
     return family(**options)
 
 
-def _common(contexts: Contexts, update: Tensor) -> Tensor:
-    """Return the part of an update that reaches every model alike, under a biased family.
+class _Drift:
+    """Drift of what a permutation leaves in place: the mean of every row.
 
-    A permutation leaves the mean of a row where it is. All models share it and every one of them
-    trains it, like a shared bias.
+    All models share these means and all of them train them, so that they wander about a common
+    value rather than ever further: the drift over the longest observed lag stands for longer ones.
     """
+
+    def __init__(
+        self, weights: Mapping[str, _Weight], states: Sequence[Mapping[str, Any]], seed: tuple[int, ...]
+    ) -> None:
+        self._rng = np.random.default_rng((*seed, 1))
+        self._weights = {
+            name: weight
+            for name, weight in weights.items()
+            if isinstance(weight.contexts, PermutationContexts)
+        }
+        self._means = [
+            {
+                name: _shared_part(weight.contexts, weight.rows(state[name]))
+                for name, weight in self._weights.items()
+            }
+            for state in states
+        ]
+        self._applied = {name: torch.zeros(()) for name in self._weights}
+
+    def set(self, further: int) -> None:
+        """Apply the drift after so many further models, in place of the one before."""
+        lag = min(further, len(self._means) - 1)
+        first = int(self._rng.integers(len(self._means) - lag))
+        sign = int(self._rng.choice((-1, 1)))
+        for name, weight in self._weights.items():
+            drift = sign * (self._means[first + lag][name] - self._means[first][name])
+            weight.add(drift - self._applied[name])
+            self._applied[name] = drift
+
+
+def _shared_part(contexts: Contexts, rows: Tensor) -> Tensor:
+    """Return the part of rows that every model reads alike, as a column; zero if unbiased."""
     if isinstance(contexts, PermutationContexts):
-        return update.mean(-1, keepdim=True)
-    return torch.zeros_like(update[..., :1])
+        return rows.mean(-1, keepdim=True)
+    return torch.zeros_like(rows[..., :1])
 
 
 def _test_points(num_models: int) -> tuple[int, ...]:
