@@ -282,7 +282,10 @@ class _Drift:
     """
 
     def __init__(
-        self, weights: Mapping[str, _Weight], states: Sequence[Mapping[str, Any]], seed: tuple[int, ...]
+        self,
+        weights: Mapping[str, _Weight],
+        states: Sequence[Mapping[str, Any]],
+        seed: tuple[int, ...],
     ) -> None:
         self._rng = np.random.default_rng((*seed, 1))
         self._weights = {
@@ -295,7 +298,7 @@ class _Drift:
                 name: _shared_part(weight.contexts, weight.rows(state[name]))
                 for name, weight in self._weights.items()
             }
-            for state in states
+            for state in states[1:]
         ]
         self._applied = {name: torch.zeros(()) for name in self._weights}
 
