@@ -19,13 +19,13 @@ from experiments._incremental_memory import expected_memory, gigabytes, memory_o
 from experiments._incremental_run import Run, learner_of, run_to_record
 from experiments._incremental_summary import batch_table, result_of, table_of_runs
 from experiments._incremental_tasks import CLASSES_PER_TASK, stream_of
-from experiments._presets import records_of
-from experiments._readme import filled
 from experiments.incremental import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config
 from experiments.methods import Heads, num_parameters
 from experiments.runner import build_resnet18, read_record, rmsprop
 from experiments.runner.files import DamagedFile
 from experiments.runner.groups import groups_of
+from experiments.studies import load_study
+from experiments.tables import fill_tables as filled
 from psp_contexts import BinaryContexts, SignedPermutationContexts
 from psp_data import Images, IncrementalStream
 from psp_nn import Superposed, SuperposedConv2d, report, use_context
@@ -105,8 +105,8 @@ def test_a_run_leaves_a_whole_record_and_the_same_one_if_it_is_stopped(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("experiments.runner.Progress.write", stopping)
-        patch.setattr("experiments.runner.Checkpoint.is_due", lambda self: True)
+        patch.setattr("experiments.runner.progress.Progress.write", stopping)
+        patch.setattr("experiments.runner.checkpoint.Checkpoint.is_due", lambda self: True)
         with pytest.raises(Killed):
             record_of(run, tmp_path)
     resumed = record_of(run, tmp_path)
@@ -278,7 +278,7 @@ def test_the_presets_are_complete():
 
 
 def test_the_strengths_are_those_that_the_search_found_best():
-    records, _ = records_of("incremental", "search", ROOT / "experiments" / "results")
+    records, _ = load_study("incremental").records_of("search", ROOT / "experiments" / "results")
     for method, strength in STRENGTHS.items():
         found = [each for each in records if each["config"]["method"] == method]
         best = max(found, key=lambda record: result_of(record).all)

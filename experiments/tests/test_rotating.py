@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from experiments import figures, rotating
-from experiments._readme import filled
 from experiments._rotating_choosing import ByAppearance, ByConfidence, Choosing
 from experiments._rotating_claims import claims_of_contexts, claims_of_forgetting, hits, swing
 from experiments._rotating_reading import Readings
@@ -16,6 +15,7 @@ from experiments._rotating_run import Run, _learner, run_to_record
 from experiments._rotating_summary import clock_beside_inferred, last_turn, result_of
 from experiments.rotating import FAMILIES, PRESETS, SEEDS, Config, Grid
 from experiments.runner import Checkpoint, Progress, start_record, write_record
+from experiments.tables import fill_tables as filled
 from psp_data import RotatingStream, load
 from psp_nn import infer_context
 
