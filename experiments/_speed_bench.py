@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from experiments._permuting_measure import TestSets
 from experiments.methods import build_learner
 from experiments.runner import Learner, Progress, build_mlp, rmsprop, train
+from experiments.studies.permuting.run import PermutedTestImages
 from psp_data import Images, PermutingStream, RotatingStream, Stream
 
 LEARNING_RATE = 1e-4
@@ -87,7 +87,7 @@ class Bench:
         self._turned = self._binary(
             lambda seed: torch.nn.Sequential(torch.nn.Flatten(), *build(seed)), 10
         )
-        self._tests = TestSets(self._stream)
+        self._tests = PermutedTestImages(self._stream)
         # Task 1: its pixels are permuted, which task 0's are not. So many steps in that the
         # samples are never those of the turn before.
         self._first = self._stream.first_step(1)
@@ -169,7 +169,7 @@ class Bench:
     def tests(self, steps: int) -> None:
         """All test images of so many tasks."""
         for task in range(1, 1 + steps):
-            samples, labels = self._tests(task % 50, len(self._tests))
+            samples, labels = self._tests(task % 50, self._tests.counts[0])
             self._learner.count_correct(samples, labels, context=task % 50)
 
     def milliseconds(self, *, steps: int, rounds: int) -> dict[str, list[float]]:

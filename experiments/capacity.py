@@ -106,7 +106,8 @@ class Config(GridSettings):
         """Refuse what cannot be run."""
         super().__post_init__()
         names = tuple(FAMILIES)
-        self.check_choices({"families": names, "untrained": names})
+        self.check_choices("families", names)
+        self.check_choices("untrained", names)
         for field in ("families", "widths", "tolerance", "dims"):
             values = getattr(self, field)
             if not values or len(set(values)) < len(values):
@@ -180,13 +181,7 @@ def run(config: Config) -> Record:
     device = str(resolve_device(config.device))
     training = Training(config.dataset, config.steps, config.batch, config.learning_rate, device)
     seeds = dict(zip(config.widths, cycle(config.seeds), strict=False))
-    grid = partial(
-        run_grid,
-        jobs=config.jobs,
-        parts=config.out / f"{config.name}.parts",
-        backend=config.backend,
-        address=config.address,
-    )
+    grid = partial(run_grid, settings=config, folder=config.out / f"{config.name}.parts")
 
     aligned = [
         AlignedCell(family, dim, config.models, seed, device)
@@ -194,7 +189,7 @@ def run(config: Config) -> Record:
         for dim in config.dims
         for seed in range(config.draws)
     ]
-    curves = grid(retrieve_aligned, aligned, title="retrieval", cost=AlignedCell.cost)
+    curves = grid(retrieve_aligned, aligned, title="retrieval")
     record["aligned"] = [
         {"family": cell.family, "dim": cell.dim, "seed": cell.seed, **curve}
         for cell, curve in zip(aligned, curves, strict=True)
@@ -205,7 +200,7 @@ def run(config: Config) -> Record:
         for width in config.widths
         for seed in range(seeds[width])
     ]
-    layers = grid(retrieve_trained, trained, title="layers", cost=TrainedCell.cost)
+    layers = grid(retrieve_trained, trained, title="layers")
     record["trained"] = [
         {"width": cell.width, "seed": cell.seed, "families": by_family}
         for cell, by_family in zip(trained, layers, strict=True)
@@ -217,7 +212,7 @@ def run(config: Config) -> Record:
         for width in config.widths
         for seed in range(seeds[width])
     ]
-    results = grid(train_and_test, nets, title="networks", cost=NetworkCell.cost)
+    results = grid(train_and_test, nets, title="networks")
     record["networks"] = [
         {"family": cell.family, "width": cell.width, "seed": cell.seed, **result}
         for cell, result in zip(nets, results, strict=True)

@@ -29,7 +29,6 @@ from statistics import median
 
 import torch
 
-from experiments._permuting_run import Dataset
 from experiments._speed_bench import Bench
 from experiments._speed_summary import ratios
 from experiments.runner import (
@@ -42,6 +41,7 @@ from experiments.runner import (
     write_record,
 )
 from experiments.runner.record import Record
+from experiments.studies.permuting.run import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,18 @@ class Recipe(Checked):
         self.check_counts("batch", "curve_every", "curve_images")
         self.check_positive("learning_rate")
 
+    def check_choices(self, choices: dict[str, tuple[str, ...]]) -> None:  # type: ignore[override]
+        """Refuse members of fields that are not among the choices for that field."""
+        for name, known in choices.items():
+            super().check_choices(name, known)
+
+    def check_different(self, *names: str) -> None:
+        """Refuse fields that hold a value twice."""
+        for name in names:
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} must be different values, not {values}.")
+
 
 def runs_of(
     config: Recipe,

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.diverged import Diverged
+from experiments.runner.experiment import Experiment
 from experiments.runner.files import DamagedFile
 from experiments.runner.grid import run_grid
 from experiments.runner.learner import Learner
@@ -122,13 +123,9 @@ def run_all(
             checkpoint_seconds=settings.checkpoint_seconds,
         ),
         runs,
-        jobs=settings.jobs,
+        settings,
         title=experiment,
-        parts=folder,
-        cost=lambda run: run.cost(),
-        name=lambda run: run.name,
-        backend=settings.backend,
-        address=settings.address,
+        folder=folder,
     )
 
 
@@ -227,3 +224,27 @@ def _peak_memory_mb() -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (2**20 if sys.platform == "darwin" else 2**10)
+
+
+class Unmoved:
+    """The presets, tables and figures of a study that is not yet an `Experiment`."""
+
+    def __init__(self, name: str, presets: Any, tables: Any, figures: Any, optional: Any = ()):
+        self.name = name
+        self.presets = {preset: config.runs() for preset, config in presets.items()}
+        self.tables = tables
+        self.figures = figures
+        self.tables_without_records = optional
+
+    def read(self, run: Any, results: Path) -> Record | None:
+        """Read the record of a run; None if there is none."""
+        path = results / self.name / f"{run.name}.json"
+        if not path.exists():
+            return None
+        record = read_record(path)
+        check_record(record, path, self.name, run)
+        return record
+
+    records_of: Any = Experiment.records_of
+    table: Any = Experiment.table
+    draw: Any = Experiment.draw

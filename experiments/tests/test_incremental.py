@@ -13,7 +13,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from experiments.methods.method import METHODS
 from experiments.methods.multi_head import Heads
-from experiments.runner.experiment import run_to_record
 from experiments.runner.files import DamagedFile
 from experiments.runner.networks import build_resnet18
 from experiments.runner.optimiser import rmsprop
@@ -28,12 +27,12 @@ from experiments.studies.incremental.run import (
     STRENGTHS,
     IncrementalRun,
     learner_of,
-    prepare,
 )
 from experiments.studies.incremental.study import STUDY
 from experiments.studies.incremental.summary import batch_table, result_of, table_of_runs
 from experiments.studies.incremental.tasks import CLASSES_PER_TASK, stream_of
-from experiments.tables import filled
+from experiments.tables import fill_tables
+from experiments.tests.small import record_of, run_all
 from psp_contexts import BinaryContexts, SignedPermutationContexts
 from psp_data import Images, IncrementalStream
 from psp_nn import Superposed, SuperposedConv2d, report, use_context
@@ -65,17 +64,6 @@ def two_tasks(monkeypatch):
     monkeypatch.setitem(CLASSES_PER_TASK, "split-digits", 5)
 
 
-def record_of(run, folder):
-    return run_to_record(
-        run,
-        experiment="incremental",
-        prepare=prepare,
-        folder=folder,
-        device="cpu",
-        checkpoint_seconds=1e9,
-    )
-
-
 def learner_and_stream(method, norms, **changes):
     run = small(method, norms, **changes)
     stream = stream_of(run.tasks, run.seed, run.batch, run.steps)
@@ -101,16 +89,15 @@ def test_the_command_leaves_records_and_does_not_run_them_again(tmp_path):
         for run in PRESETS["smoke"]
         if str(run.method) in ("Binary", "multi-head-SI")
     ]
-    settings = RunSettings(out=tmp_path)
-    STUDY.run_all(runs, settings)
+    run_all(STUDY, runs, tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-    assert announce(runs, settings) == "3 of 3 runs are done."
+    assert announce(runs, RunSettings(out=tmp_path)) == "3 of 3 runs are done."
 
 
 @pytest.mark.parametrize(("method", "norms"), VARIANTS)
 def test_a_stopped_run_ends_with_the_same_record(method, norms, two_tasks, tmp_path, monkeypatch):
     run = small(method, norms)
-    whole = record_of(run, tmp_path)
+    whole = record_of(STUDY, run, tmp_path)
     assert whole["status"] == "complete"
     record = json.loads(json.dumps(whole, allow_nan=False))
     assert record["config"] == config_of(run)
@@ -132,8 +119,8 @@ def test_a_stopped_run_ends_with_the_same_record(method, norms, two_tasks, tmp_p
         patch.setattr("experiments.runner.progress.Progress.write", kill)
         patch.setattr("experiments.runner.checkpoint.Checkpoint.is_due", lambda self: True)
         with pytest.raises(Killed):
-            record_of(run, tmp_path)
-    resumed = record_of(run, tmp_path)
+            record_of(STUDY, run, tmp_path)
+    resumed = record_of(STUDY, run, tmp_path)
     assert resumed["resumed_at"] == [4]
     for part in MEASURED:
         assert resumed[part] == whole[part]
@@ -156,7 +143,7 @@ def test_the_table_of_test_batches_leaves_out_methods_without_batch_statistics()
 def test_contexts_keep_an_old_task_where_the_standard_net_loses_it(two_tasks, tmp_path):
     def task_0(method):
         run = small(method, "batch", width=4, steps=20, batch=32, curve_every=20)
-        return result_of(record_of(run, tmp_path)).tasks[0]
+        return result_of(record_of(STUDY, run, tmp_path)).tasks[0]
 
     assert task_0("Binary") > 80 > 50 > task_0("standard")
 
@@ -356,7 +343,7 @@ def test_bad_values_are_refused_before_any_work(change, message):
 
 
 def test_what_needs_a_gpu_says_so_until_it_is_run(tmp_path):
-    text = filled("<!-- table: incremental/paper run-or-not -->\n<!-- end -->", tmp_path)
+    text = fill_tables("<!-- table: incremental/paper run-or-not -->\n<!-- end -->", tmp_path)
     for method in ("standard", "multi-head", "Binary"):
         assert f"| {method} | batch | not run: needs a GPU |" in text
     assert "ResNet-18 of width 64, 20,000 steps of 128 images a task (the paper's size)" in text
@@ -375,7 +362,7 @@ def test_the_figure_shows_every_kind_of_batch_norm(two_tasks, tmp_path):
     variants = [("Binary", "batch"), ("multi-head", "per-context"), ("single", "shared")]
     runs = [small(method, norms, steps=2) for method, norms in variants]
     runs.append(dataclasses.replace(runs[0], seed=1))
-    records = [record_of(run, tmp_path) for run in runs]
+    records = [record_of(STUDY, run, tmp_path) for run in runs]
     files = draw_figure_6(records, tmp_path / "figure")
     assert [path.name for path in files] == ["figure.png", "figure.svg"]
     drawn = files[1].read_text()

@@ -9,7 +9,6 @@ import torch
 from experiments import figures
 from experiments.methods.method import METHODS
 from experiments.runner.checkpoint import Checkpoint
-from experiments.runner.experiment import run_to_record
 from experiments.runner.progress import Progress
 from experiments.runner.record import config_of, start_record, write_record
 from experiments.runner.run import select
@@ -21,11 +20,12 @@ from experiments.studies.rotating.claims import (
 )
 from experiments.studies.rotating.contexts import TestContexts
 from experiments.studies.rotating.presets import FAMILIES, PRESETS, SEEDS
-from experiments.studies.rotating.run import RotatingRun, learner_of, prepare
+from experiments.studies.rotating.run import RotatingRun, learner_of
 from experiments.studies.rotating.selection import ByAppearance, ByConfidence, SelectingLearner
 from experiments.studies.rotating.study import STUDY
 from experiments.studies.rotating.summary import clock_beside_inferred, last_turn, result_of
-from experiments.tables import filled
+from experiments.tables import fill_tables
+from experiments.tests.small import record_of
 from psp_data import RotatingStream, load
 from psp_nn import infer_context
 
@@ -62,17 +62,6 @@ def tiny(kind, **changes):
     return small(kind, **{"turns": 1, "width": 16, **few, **changes})
 
 
-def record_of(run, folder):
-    return run_to_record(
-        run,
-        experiment="rotating",
-        prepare=prepare,
-        folder=folder,
-        device="cpu",
-        checkpoint_seconds=1e9,
-    )
-
-
 def test_the_command_leaves_every_record_and_does_not_run_again(tmp_path, capsys):
     STUDY.main(arguments=["smoke", "--out", str(tmp_path)])
     assert "| digits | 3 | LocalMix | fast, local mix |" in capsys.readouterr().out
@@ -86,7 +75,7 @@ def test_the_command_leaves_every_record_and_does_not_run_again(tmp_path, capsys
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_record_holds_every_measurement_as_counts(kind, tmp_path):
     run = tiny(kind)
-    record = json.loads(json.dumps(record_of(run, tmp_path), allow_nan=False))
+    record = json.loads(json.dumps(record_of(STUDY, run, tmp_path), allow_nan=False))
     assert record["status"] == "complete"
     assert record["config"] == config_of(run)
     chooses, infers = run.choose != "clock", 3 <= run.contexts <= 100
@@ -118,7 +107,7 @@ def test_a_record_holds_every_measurement_as_counts(kind, tmp_path):
 
 def test_the_standard_net_swings_and_contexts_by_windows_hold(tmp_path):
     standard, binary = (
-        record_of(small(kind, width=64), tmp_path) for kind in ("standard", "windows")
+        record_of(STUDY, small(kind, width=64), tmp_path) for kind in ("standard", "windows")
     )
     assert swing(standard) > 30
     assert swing(binary) < 12
@@ -133,7 +122,7 @@ def test_the_standard_net_swings_and_contexts_by_windows_hold(tmp_path):
 
 
 def test_contexts_selected_by_appearance_return_in_every_turn(tmp_path):
-    record = record_of(small("appearance", batch=64), tmp_path)
+    record = record_of(STUDY, small("appearance", batch=64), tmp_path)
     per_turn = [record["choices"]["contexts"][start : start + 8] for start in range(0, 40, 8)]
     assert per_turn[-1] == per_turn[-2]
     assert len(set(per_turn[-1])) >= 3
@@ -143,7 +132,7 @@ def test_contexts_selected_by_appearance_return_in_every_turn(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_run_ends_bit_identical(kind, tmp_path, monkeypatch):
     run = tiny(kind)
-    whole = record_of(run, tmp_path)
+    whole = record_of(STUDY, run, tmp_path)
 
     class Interrupted(Exception):
         pass
@@ -156,8 +145,8 @@ def test_a_stopped_run_ends_bit_identical(kind, tmp_path, monkeypatch):
         patch.setattr(Progress, "write", interrupt)
         patch.setattr(Checkpoint, "is_due", lambda self: True)
         with pytest.raises(Interrupted):
-            record_of(run, tmp_path)
-    resumed = record_of(run, tmp_path)
+            record_of(STUDY, run, tmp_path)
+    resumed = record_of(STUDY, run, tmp_path)
     assert resumed["resumed_at"] == [100]
     for part in MEASURED:
         assert resumed.get(part) == whole.get(part)
@@ -342,7 +331,7 @@ def test_figures_tables_and_claims_come_from_records_alone(tmp_path, capsys):
     }
 
     def table(preset, name):
-        return filled(f"<!-- table: rotating/{preset} {name} -->\n<!-- end -->", tmp_path)
+        return fill_tables(f"<!-- table: rotating/{preset} {name} -->\n<!-- end -->", tmp_path)
 
     row = "| fashion_mnist | 3 | Binary | 10 windows | 80.00 ± 0.00 | 80.00 ± 0.00 | 80.00 ± 0.00"
     assert row in table("figure-4", "accuracy")

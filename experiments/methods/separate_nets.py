@@ -1,4 +1,4 @@
-"""One net for every task: the ceiling."""
+"""One network for every task: the upper bound without interference."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from experiments.runner import Learner
+from experiments.runner.learner import Learner
 
 
-class Single(Learner):
-    """A new net for every task: what no interference would give. Only the last net is kept.
+class SeparateNets(Learner):
+    """A new network for every task, of which only the last one is kept.
 
     Args:
-        build: The net of a task.
-        optimise: Its optimiser.
+        build: Builds the network of a task.
+        optimise: Builds the optimiser of a network.
         options: See `Learner`.
     """
 
@@ -24,13 +24,17 @@ class Single(Learner):
         optimise: Callable[[nn.Module], torch.optim.Optimizer],
         **options: Any,
     ) -> None:
-        """See the class."""
         net = build(0)
         super().__init__(net, optimise(net), **options)
         self._build = build
         self._optimise = optimise
 
     def begin_task(self, task: int) -> None:
-        """Forget all."""
+        """Start with the network of the task."""
         self.net.load_state_dict(self._build(task).state_dict())
         self.optimiser = self._optimise(self.net)
+
+    def num_parameters(self, tasks: int) -> dict[str, int]:
+        """Count one network for every task."""
+        each = super().num_parameters(tasks=1)["total"]
+        return {"total": tasks * each, "per_added_model": each}

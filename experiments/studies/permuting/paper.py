@@ -1,4 +1,4 @@
-"""What the paper reports on permuted MNIST."""
+"""Results of the paper on permuted MNIST."""
 
 TABLE = {
     "EWC": 97.0,
@@ -8,7 +8,7 @@ TABLE = {
     "Complex": 97.4,
     "OnePower": 97.2,
 }
-"""Figure 3, right: accuracy over the last ten of 50 tasks, in percent; EWC and SI as quoted there
+"""Figure 3, right: accuracy on the last ten of 50 tasks, in percent; EWC and SI as quoted there
 from Zenke et al. 2017."""
 
 TABLE_RECIPE = {
@@ -20,7 +20,7 @@ TABLE_RECIPE = {
     "hidden_layers": 2,
     "width": 2000,
 }
-"""What the table belongs to: its numbers stand beside runs that agree in all of these."""
+"""Recipe of the table: its results are shown beside runs that agree with all of it."""
 
 FIGURE_2 = {128: 36.0, 256: 58.0, 512: 76.0, 1024: 88.0, 2048: 94.5}
 """Task 0 after 50 tasks with binary contexts, by width, in percent, read off figure 2."""

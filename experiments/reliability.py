@@ -1,8 +1,8 @@
-"""What `nox -s reliability` tried, as a record and as a table of the README.
+"""Summarise a run of `nox -s reliability` as a record and as a table of the README.
 
-    python -m experiments._reliability report.xml --out experiments/results
+    python experiments/reliability.py report.xml --out experiments/results
 
-reads what pytest reported: its tests note what they tried as properties, `WHAT: WHERE`.
+The tests report what they tried as properties, `WHAT: WHERE`, in pytest's JUnit XML.
 """
 
 from dataclasses import dataclass
@@ -11,41 +11,37 @@ from xml.etree import ElementTree
 
 import tyro
 
-from experiments.runner import start_record, write_record
-from experiments.runner.record import Record
+from experiments.runner.record import Record, start_record, write_record
 
 
 @dataclass(frozen=True)
 class Session:
-    """How the tests were run.
-
-    Args:
-        hypothesis_profile: See `conftest.py` at the root.
-    """
+    """Config of a test session."""
 
     hypothesis_profile: str = "thorough"
+    """Name of the profile in `conftest.py` at the root."""
 
 
 def main(reports: tyro.conf.Positional[tuple[Path, ...]], out: Path = Path("runs")) -> None:
-    """Make the record `reliability.json` of one report, or of several that make up the whole.
+    """Write the record `reliability.json` of one or several reports.
 
     Args:
         reports: JUnit XML, as `pytest --junitxml` writes it.
-        out: The folder for the record.
+        out: Folder for the record.
     """
     path = out / "reliability.json"
-    print(f"{reliability_table(write_record(path, summary_of(*reports)))}\n\nWritten: {path}")
+    print(f"{reliability_table(write_record(path, summarise(*reports)))}\n\nWritten: {path}")
 
 
-def summary_of(*reports: Path) -> Record:
-    """What was tried, how many tests there were and how many of them failed.
+def summarise(*reports: Path) -> Record:
+    """Count the tests, the failures, and what the tests tried.
 
     Args:
         reports: JUnit XML.
 
     Returns:
-        A record, to be written: `tests`, `failed`, `skipped`, `test_seconds`, and `tried`, by
-        what and by where the sum of what the tests have noted.
+        A record, to be written: `tests`, `failed`, `skipped`, `test_seconds`, and `tried`, the
+        sums of the reported properties by `WHAT` and `WHERE`.
     """
     suites = [
         suite
@@ -73,13 +69,13 @@ def summary_of(*reports: Path) -> Record:
 
 
 def reliability_table(record: Record) -> str:
-    """A Markdown table of what was tried, and where.
+    """Format a Markdown table of what was tried, and where.
 
     Args:
-        record: From `summary_of`.
+        record: A record from `summarise`.
 
     Example:
-        >>> from experiments._reliability import reliability_table
+        >>> from experiments.reliability import reliability_table
         >>> tried = {"moments killed": {"permuting": 50.0, "capacity": 50.0}}
         >>> print(reliability_table({"tests": 9, "failed": 0, "skipped": 1, "tried": tried}))
         | tried | where | how many |
@@ -90,8 +86,8 @@ def reliability_table(record: Record) -> str:
     """
     lines = ["| tried | where | how many |", "|---|---|---|"]
     for what, counts in sorted(record["tried"].items()):
-        for place, (where, count) in enumerate(sorted(counts.items())):
-            lines.append(f"|{'' if place else f' {what}'} | {where} | {count:,.6g} |")
+        for index, (where, count) in enumerate(sorted(counts.items())):
+            lines.append(f"|{'' if index else f' {what}'} | {where} | {count:,.6g} |")
     skipped = record["skipped"]
     lines.append(
         f"| tests | all | {record['tests']:,}, of which {record['failed']} failed and {skipped} "

@@ -1,4 +1,4 @@
-"""Figures 2 and 3 of the paper, drawn from records of runs on permuted images."""
+"""Figures 2 and 3 of the paper, from records of runs on permuted images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,24 +7,25 @@ from statistics import mean
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments._permuting_paper import FIGURE_2, TABLE, TABLE_RECIPE
-from experiments._permuting_summary import net_of, results_of
 from experiments.runner.figure import colour_of, plot_spread, save_figure, style_of
-from experiments.runner.groups import Group, method_of
+from experiments.runner.groups import Group, groups_of, method_of, percent
+from experiments.runner.record import Record
+from experiments.studies.permuting.paper import FIGURE_2, TABLE, TABLE_RECIPE
+from experiments.studies.permuting.summary import net_of, results_of
 
 
-def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
-    """Task 0 over the steps, a panel for each width, with and without binary contexts.
+def draw_figure_2(records: Sequence[Record], path: Path) -> list[Path]:
+    """Draw task 0 over the steps, with and without binary contexts, in a panel for each width.
 
     Args:
-        groups: Runs of the paper's recipe.
-        path: Where, without an ending.
+        records: Records of the paper's recipe.
+        path: Destination without a suffix.
 
     Returns:
-        The files; none if there is no run to draw.
+        The files; none if there is nothing to draw.
     """
-    shown = [each for each in groups if each["method"] in ("standard", "Binary")]
-    widths = sorted({each["width"] for each in shown} & set(FIGURE_2))
+    shown = [each for each in groups_of(records) if each["method"] in ("standard", "Binary")]
+    widths = sorted({group["width"] for group in shown} & set(FIGURE_2))
     if not widths:
         return []
     figure, panels = plt.subplots(
@@ -48,9 +49,9 @@ def draw_figure_2(groups: Sequence[Group], path: Path) -> list[Path]:
     return save_figure(figure, path)
 
 
-def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
-    """Task 0 over the steps, all methods at 256 units; arguments as for `draw_figure_2`."""
-    shown = [each for each in groups if each["width"] == 256]
+def draw_figure_3(records: Sequence[Record], path: Path) -> list[Path]:
+    """Draw task 0 over the steps for all methods at 256 units; arguments as in `draw_figure_2`."""
+    shown = [group for group in groups_of(records) if group["width"] == 256]
     if not shown:
         return []
     figure, axes = plt.subplots(figsize=(8.5, 4.4), layout="constrained")
@@ -63,25 +64,26 @@ def draw_figure_3(groups: Sequence[Group], path: Path) -> list[Path]:
     return save_figure(figure, path)
 
 
-def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
-    """The last ten tasks by method and width; arguments as for `draw_figure_2`."""
-    shown = [each for each in groups if each["width"] in (256, 512, TABLE_RECIPE["width"])]
+def draw_table(records: Sequence[Record], path: Path) -> list[Path]:
+    """Draw the last ten tasks by method and width; arguments as in `draw_figure_2`."""
+    widths = (256, 512, TABLE_RECIPE["width"])
+    shown = [group for group in groups_of(records) if group["width"] in widths]
     if not shown:
         return []
-    rank = [*TABLE, *(each["method"] for each in shown)].index
+    rank = [*TABLE, *(group["method"] for group in shown)].index
     methods = list(dict.fromkeys(map(method_of, sorted(shown, key=lambda g: rank(g["method"])))))
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
-    nets = sorted({(each["width"], net_of(each)) for each in shown})
+    nets = sorted({(group["width"], net_of(group)) for group in shown})
     for number, (marker, (_, net)) in enumerate(zip("oPvsD", nets, strict=False)):
-        own = [each for each in shown if net_of(each) == net]
-        aside = 0.12 * (number - (len(nets) - 1) / 2)  # so that none hides another
-        places = [methods.index(method_of(each)) + aside for each in own]
-        values = [mean(result.last for result in results_of(each)) for each in own]
+        groups = [group for group in shown if net_of(group) == net]
+        offset = 0.12 * (number - (len(nets) - 1) / 2)  # so that no marker hides another
+        places = [methods.index(method_of(group)) + offset for group in groups]
+        values = [mean(result.last for result in results_of(group)) for group in groups]
         axes.plot(places, values, marker, label=net)
     paper = {
-        methods.index(method_of(each)): TABLE[each["method"]]
-        for each in shown
-        if each["method"] in TABLE
+        methods.index(method_of(group)): TABLE[group["method"]]
+        for group in shown
+        if group["method"] in TABLE
     }
     axes.plot(list(paper), list(paper.values()), "x", color="black", label="paper")
     axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
@@ -91,9 +93,9 @@ def draw_table(groups: Sequence[Group], path: Path) -> list[Path]:
 
 
 def _plot_task_0(axes: Axes, group: Group) -> None:
-    """The mean over the seeds, and their range as a shade; the dot at the end is of all images."""
+    """Plot the mean over the seeds and their range; the last dot is measured on all images."""
     curves = [
-        [100 * right / record["curve"]["images"] for right in record["curve"]["correct"]]
+        [percent(correct, record["curve"]["images"]) for correct in record["curve"]["correct"]]
         for record in group.records
     ]
     steps = group.records[0]["curve"]["steps"]
