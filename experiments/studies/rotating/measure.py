@@ -58,7 +58,7 @@ class RotatedTestImages:
         return RotatingStream(subset, batch_size=1).test_set_at(degrees)
 
 
-class Measurement:
+class RotatingMeasurement:
     """Measures a learner on rotating images and keeps the counts in a log.
 
     Args:

@@ -12,7 +12,7 @@ from experiments.runner.learner import Learner, Precision
 from experiments.runner.networks import build_mlp
 from experiments.runner.run import Run
 from experiments.studies.rotating.contexts import MAX_INFERRED, can_infer
-from experiments.studies.rotating.measure import Measurement
+from experiments.studies.rotating.measure import RotatingMeasurement
 from experiments.studies.rotating.selection import (
     ByAppearance,
     ByConfidence,
@@ -149,7 +149,9 @@ class RotatingRun(Run):
         return self.turns * self.period * (2e7 + products)
 
 
-def prepare(run: RotatingRun, device: torch.device) -> tuple[Learner, RotatingStream, Measurement]:
+def prepare(
+    run: RotatingRun, device: torch.device
+) -> tuple[Learner, RotatingStream, RotatingMeasurement]:
     """Build the learner, the stream and the measurement of a run."""
     stream = RotatingStream(
         load_images(run.dataset).to(device),
@@ -160,7 +162,7 @@ def prepare(run: RotatingRun, device: torch.device) -> tuple[Learner, RotatingSt
         batch_size=run.batch,
     )
     learner = learner_of(run, stream)
-    measurement = Measurement(
+    measurement = RotatingMeasurement(
         learner,
         stream,
         num_steps=run.turns * run.period,
