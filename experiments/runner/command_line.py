@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import field, fields, make_dataclass
 from itertools import pairwise
 from textwrap import dedent
-from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
@@ -108,7 +107,7 @@ def _options_of(runs: Sequence[AnyRun]) -> type:
 def _without_none(kind: Any) -> Any:
     """Return T of `T | None`: an optional field is left out instead of given as None."""
     members = [each for each in get_args(kind) if each is not type(None)]
-    return members[0] if isinstance(kind, UnionType) else kind
+    return members[0] if type(None) in get_args(kind) else kind
 
 
 def _converter(run: type[AnyRun], name: str) -> Any:

@@ -1,19 +1,24 @@
 """The study on incremental CIFAR."""
 
-from experiments import _incremental_summary as summary
-from experiments._incremental_figures import draw_figure_6
-from experiments.incremental import PRESETS
-from experiments.runner.groups import groups_of
-from experiments.runner.runs import Unmoved
+from experiments.runner.experiment import Experiment
+from experiments.studies.incremental.estimate import announce
+from experiments.studies.incremental.figures import draw_figure_6
+from experiments.studies.incremental.presets import PRESETS
+from experiments.studies.incremental.run import IncrementalRun, prepare
+from experiments.studies.incremental.summary import batch_table, report, table, table_of_runs
 
-STUDY = Unmoved(
-    "incremental",
-    PRESETS,
-    {
-        "accuracy": lambda records: summary.table(groups_of(records)),
-        "test-batches": lambda records: summary.batch_table(groups_of(records)),
-        "run-or-not": lambda records: summary.table_of_runs(PRESETS["paper"].runs(), records),
+STUDY = Experiment(
+    name="incremental",
+    run=IncrementalRun,
+    presets=PRESETS,
+    prepare=prepare,
+    report=report,
+    tables={
+        "accuracy": table,
+        "test-batches": batch_table,
+        "run-or-not": lambda records: table_of_runs(PRESETS["paper"], records),
     },
-    {name: draw_figure_6 for name in ("paper", "cpu", "split-cifar100")},
-    ("run-or-not",),
+    figures=dict.fromkeys(("paper", "cpu", "split-cifar100"), draw_figure_6),
+    tables_without_records=("run-or-not",),
+    announce=announce,
 )

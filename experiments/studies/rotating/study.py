@@ -1,20 +1,27 @@
 """The study on rotating images."""
 
-from experiments import _rotating_summary as summary
-from experiments._rotating_claims import claims_of_contexts, claims_of_forgetting, claims_table
-from experiments._rotating_figures import draw_figure_4, draw_figure_5
-from experiments.rotating import PRESETS
-from experiments.runner.groups import groups_of
-from experiments.runner.runs import Unmoved
+from experiments.runner.experiment import Experiment
+from experiments.studies.rotating.claims import (
+    claims_of_contexts,
+    claims_of_forgetting,
+    claims_table,
+)
+from experiments.studies.rotating.figures import draw_figure_4, draw_figure_5
+from experiments.studies.rotating.presets import PRESETS
+from experiments.studies.rotating.run import RotatingRun, prepare
+from experiments.studies.rotating.summary import inferred_table, report, table
 
-STUDY = Unmoved(
-    "rotating",
-    PRESETS,
-    {
-        "accuracy": lambda records: summary.table(groups_of(records)),
+STUDY = Experiment(
+    name="rotating",
+    run=RotatingRun,
+    presets=PRESETS,
+    prepare=prepare,
+    report=report,
+    tables={
+        "accuracy": table,
         "forgetting": lambda records: claims_table(claims_of_forgetting(records)),
         "contexts": lambda records: claims_table(claims_of_contexts(records)),
-        "inferred": lambda records: summary.inferred_table(groups_of(records)),
+        "inferred": inferred_table,
     },
-    {"figure-4": draw_figure_4, "figure-5": draw_figure_5},
+    figures={"figure-4": draw_figure_4, "figure-5": draw_figure_5},
 )
