@@ -14,6 +14,7 @@ import tyro
 
 from experiments.runner.diverged import Diverged
 from experiments.runner.files import DamagedFile
+from experiments.runner.images import load_images
 from experiments.runner.run import AnyRun, select, sweep
 from experiments.runner.settings import RunSettings
 from experiments.runner.stopping import Stopped
@@ -155,6 +156,18 @@ def _exit_on_bad_value() -> Iterator[None]:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def check_images(name: str, batch: int) -> None:
+    """Load an image set; end the process if it is smaller than a training batch.
+
+    Raises:
+        OSError: If the set is missing.
+        DamagedFile: If its file does not hold it.
+    """
+    images = len(load_images(name).train_labels)
+    if batch > images:
+        sys.exit(f"error: batch={batch} is more than the {images} training images of {name}.")
 
 
 @contextmanager

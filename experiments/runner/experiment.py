@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Generic, Protocol
 
 from experiments.runner.checkpoint import Checkpoint
-from experiments.runner.command_line import exit_on_user_error, parse_runs
+from experiments.runner.command_line import check_images, exit_on_user_error, parse_runs
 from experiments.runner.device import Device, resolve_device
 from experiments.runner.diverged import Diverged
 from experiments.runner.files import DamagedFile
 from experiments.runner.grid import run_grid
-from experiments.runner.images import load_images
 from experiments.runner.learner import Learner
 from experiments.runner.progress import Progress
 from experiments.runner.record import (
@@ -93,8 +92,8 @@ class Experiment(Generic[AnyRun]):
         """
         runs, settings = parse_runs(self.run, self.presets, description, arguments)
         with exit_on_user_error():
-            for name in dict.fromkeys(name for run in runs for name in run.image_sets):
-                load_images(name)  # a missing set ends the command before any work
+            for name, batch in {(name, run.batch) for run in runs for name in run.image_sets}:
+                check_images(name, batch)  # before any work
             if self.announce:
                 print(self.announce(runs, settings), flush=True)
             records = self.run_all(runs, settings)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from experiments.runner.command_line import exit_on_user_error, parse
-from experiments.runner.images import load_images
+from experiments.runner.command_line import check_images, exit_on_user_error, parse
 from experiments.runner.record import Record, read_record, write_record
 
 
@@ -21,6 +20,10 @@ class Config(Protocol):
     @property
     def dataset(self) -> str:
         """The image set."""
+
+    @property
+    def batch(self) -> int:
+        """Samples in a training batch."""
 
     @property
     def name(self) -> str:
@@ -62,7 +65,7 @@ class Survey(Generic[AnyConfig]):
         """
         config = parse(self.config, self.presets, description, arguments)
         with exit_on_user_error():
-            load_images(config.dataset)  # a missing set ends the command before any work
+            check_images(config.dataset, config.batch)  # before any work
             path = config.out / f"{config.name}.json"
             record = write_record(path, self.measure(config))
             shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)

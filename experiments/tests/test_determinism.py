@@ -1,17 +1,14 @@
-"""The same config gives the same record: again, and in a pool of processes."""
+"""The same command gives the same record: twice, and in a pool of processes."""
 
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from experiments.tests.small import COMMANDS, results
+from experiments.tests.small import COMMANDS, ROOT, results
 
 pytestmark = pytest.mark.reliability
-
-ROOT = Path(__file__).parents[2]
 
 
 def run(name, out, jobs):
@@ -28,7 +25,7 @@ def run(name, out, jobs):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_twice_in_a_row_and_in_a_pool(name, tmp_path, request, record_property):
     if request.config.getoption("--hypothesis-profile") != "thorough":
-        pytest.skip("that a killed run ends as another one is its quick form")
+        pytest.skip("test_kill is the quick form")
     first = run(name, tmp_path / "first", jobs=1)
     assert first
     assert run(name, tmp_path / "again", jobs=1) == first

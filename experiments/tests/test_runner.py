@@ -1,17 +1,12 @@
-"""What the experiments share."""
+"""Command lines, records and devices."""
 
 from dataclasses import dataclass
 
 import pytest
 
-from experiments.runner import (
-    parse,
-    read_record,
-    resolve_device,
-    start_record,
-    write_record,
-)
-from experiments.runner.record import _dumps
+from experiments.runner.command_line import parse
+from experiments.runner.device import resolve_device
+from experiments.runner.record import layout, read_record, start_record, write_record
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def test_a_record_that_cannot_be_written_leaves_the_last_one(tmp_path):
 
 
 def test_a_record_is_laid_out_for_comparison_by_line():
-    text = _dumps({"a": list(range(40)), "b": [[1, 2], [3, 4]] * 10})
+    text = layout({"a": list(range(40)), "b": [[1, 2], [3, 4]] * 10})
     assert text.splitlines()[1].startswith(' "a": [0, 1, 2,')
     assert text.count("\n") == 4 + 20
 

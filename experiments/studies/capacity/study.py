@@ -1,23 +1,31 @@
 """The study of capacity."""
 
-from experiments import _capacity_summary as summary
-from experiments._capacity_figures import draw
-from experiments.capacity import PRESETS, Config, run
 from experiments.runner.survey import Survey
+from experiments.studies.capacity.config import PRESETS, CapacityConfig
+from experiments.studies.capacity.figures import draw
+from experiments.studies.capacity.measure import measure
+from experiments.studies.capacity.summary import (
+    accuracy_table,
+    aligned_table,
+    layer_table,
+    network_table,
+    report,
+    trained_table,
+)
 
 STUDY = Survey(
     name="capacity",
-    config=Config,
+    config=CapacityConfig,
     presets=PRESETS,
-    measure=run,
-    report=summary.report,
+    measure=measure,
+    report=report,
     tables={
-        "networks-that-fit-1": lambda record: summary.network_table(record, 1.0),
-        "networks-that-fit-5": lambda record: summary.network_table(record, 5.0),
-        "accuracy": summary.accuracy_table,
-        "aligned-models-that-fit": summary.aligned_table,
-        "trained-layers": summary.trained_table,
-        "trained-layers-that-fit": summary.layer_table,
+        "networks-that-fit-1": lambda record: network_table(record, 1.0),
+        "networks-that-fit-5": lambda record: network_table(record, 5.0),
+        "accuracy": accuracy_table,
+        "aligned-models-that-fit": aligned_table,
+        "trained-layers": trained_table,
+        "trained-layers-that-fit": layer_table,
     },
     figures=draw,
 )

@@ -1,14 +1,14 @@
 """The study of speed."""
 
-from experiments._speed_summary import speed_table
 from experiments.runner.survey import Survey
-from experiments.speed import PRESETS, Config, run
+from experiments.studies.speed.measure import PRESETS, SpeedConfig, measure
+from experiments.studies.speed.summary import report, speed_table
 
 STUDY = Survey(
     name="speed",
-    config=Config,
+    config=SpeedConfig,
     presets=PRESETS,
-    measure=run,
-    report=speed_table,
+    measure=measure,
+    report=report,
     tables={"speeds": speed_table},
 )

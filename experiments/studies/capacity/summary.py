@@ -1,7 +1,7 @@
-"""From the record of a capacity study to its answer: how many models fit, as tables."""
+"""Tables of a capacity study: how many models fit."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from statistics import geometric_mean, mean, stdev
 
 from analysis.capacity import (
@@ -11,33 +11,34 @@ from analysis.capacity import (
     capacity_at_tolerance,
     fit_growth,
 )
+from experiments.runner.groups import markdown_table
 from experiments.runner.record import Record
 
 
 def aligned_capacities(
     record: Record, family: str, field: str = "snr"
 ) -> dict[int, list[Capacity]]:
-    """By dim, for each seed: the largest K of aligned models at the target SNR.
+    """Return the largest K of aligned models at the target SNR, by dim and seed.
 
     Args:
-        record: Of a capacity study.
-        family: One of its families.
-        field: "snr" for what was measured, "expected" for the closed form.
+        record: Record of a capacity study.
+        family: Name of a family.
+        field: "snr" for the measurement, "expected" for the closed form.
     """
-    found: dict[int, list[Capacity]] = {dim: [] for dim in record["config"]["dims"]}
+    capacities: dict[int, list[Capacity]] = {dim: [] for dim in record["config"]["dims"]}
     for run in record["aligned"]:
         if run["family"] == family:
-            found[run["dim"]].append(_at_target(record, run["points"], field))
-    return found
+            capacities[run["dim"]].append(_at_target(record, run["points"], field))
+    return capacities
 
 
 def layer_capacities(record: Record, family: str, field: str = "snr") -> dict[int, list[Capacity]]:
-    """By width, for each seed: the largest K of trained layers, stored as differences."""
-    found: dict[int, list[Capacity]] = {width: [] for width in record["config"]["widths"]}
+    """Return the largest K of trained layers, stored as differences, by width and seed."""
+    capacities: dict[int, list[Capacity]] = {width: [] for width in record["config"]["widths"]}
     for run in record["trained"]:
         points = run["families"][family]["difference"]
-        found[run["width"]].append(_at_target(record, points, field))
-    return found
+        capacities[run["width"]].append(_at_target(record, points, field))
+    return capacities
 
 
 def _at_target(record: Record, points: list[dict[str, float]], field: str) -> Capacity:
@@ -47,18 +48,19 @@ def _at_target(record: Record, points: list[dict[str, float]], field: str) -> Ca
 
 
 def network_capacities(record: Record, family: str, points: float) -> dict[int, list[Capacity]]:
-    """By width, for each seed: the largest K of networks that lose at most so many points."""
-    found: dict[int, list[Capacity]] = {width: [] for width in record["config"]["widths"]}
+    """Return the largest K of networks that lose at most `points`, by width and seed."""
+    capacities: dict[int, list[Capacity]] = {width: [] for width in record["config"]["widths"]}
     for run in record["networks"]:
         if run["family"] == family:
             learned, now = accuracy_curves(run)
             models = range(1, len(now) + 1)
-            found[run["width"]].append(capacity_at_tolerance(models, now, learned, points / 100))
-    return found
+            capacity = capacity_at_tolerance(models, now, learned, points / 100)
+            capacities[run["width"]].append(capacity)
+    return capacities
 
 
 def accuracy_curves(run: Record) -> tuple[list[float], list[float]]:
-    """Mean accuracy of the first K tasks when each was just learned, and after task K; per K."""
+    """Return, per K, the mean accuracy of K tasks when just learned, and after the K-th task."""
     share = 1 / run["test_images"]
     rows = run["correct"]
     learned = [mean(row[-1] for row in rows[: count + 1]) * share for count in range(len(rows))]
@@ -66,30 +68,33 @@ def accuracy_curves(run: Record) -> tuple[list[float], list[float]]:
 
 
 def trained_families(record: Record) -> list[str]:
-    """The families that networks were trained with, in their order."""
+    """Return the families with which networks were trained, in their order."""
     config = record["config"]
     return [name for name in config["families"] if name not in config["untrained"]]
 
 
 def growth(capacities: dict[int, list[Capacity]], offset: float = 0.0) -> Growth:
-    """The exponent with which K − offset grows with the dim or width, over all seeds."""
-    sizes = [size for size, found in capacities.items() for _ in found]
-    every = [each for found in capacities.values() for each in found]
-    return fit_growth(sizes, every, offset=offset)
+    """Fit the exponent with which K − offset grows with the dim or width, over all seeds."""
+    sizes = [size for size, seeds in capacities.items() for _ in seeds]
+    points = [capacity for seeds in capacities.values() for capacity in seeds]
+    return fit_growth(sizes, points, offset=offset)
 
 
 def network_table(record: Record, points: float) -> str:
-    """How many networks fit: families × widths, and the exponent."""
+    """Format how many networks fit, by family and width, with the exponent."""
     widths = record["config"]["widths"]
     rows = []
     for family in trained_families(record):
-        found = network_capacities(record, family, points)
-        rows.append([family, *(_count(found[width]) for width in widths), _exponent(found)])
-    return _table(["family", *(f"{width} units" for width in widths), "exponent"], rows)
+        capacities = network_capacities(record, family, points)
+        counts = (_count(capacities[width]) for width in widths)
+        rows.append([family, *counts, _exponent(capacities)])
+    return markdown_table(
+        ["family", *(f"{width} units" for width in widths), "exponent"], rows, aligned=True
+    )
 
 
 def accuracy_table(record: Record) -> str:
-    """Accuracy when just learned, and of all tasks after the last, in percent."""
+    """Format the accuracy when just learned, and of all tasks after the last, in percent."""
     widths = record["config"]["widths"]
     rows = []
     for family in trained_families(record):
@@ -103,16 +108,16 @@ def accuracy_table(record: Record) -> str:
             learned, now = (100 * mean(curve[which][-1] for curve in curves) for which in (0, 1))
             row.append(f"{learned:.1f} → {now:.1f}")
         rows.append(row)
-    return _table(["family", *(f"{width} units" for width in widths)], rows)
+    return markdown_table(["family", *(f"{width} units" for width in widths)], rows, aligned=True)
 
 
 def aligned_table(record: Record) -> str:
-    """Where the SNR of aligned models falls below the target: K measured (closed form)."""
+    """Format the K at which the SNR of aligned models falls below the target."""
     return _crossing_table(record, aligned_capacities, record["config"]["dims"], "dim")
 
 
 def layer_table(record: Record) -> str:
-    """The same for trained layers, stored as differences."""
+    """Format the K at which the SNR of trained layers falls below the target."""
     return _crossing_table(record, layer_capacities, record["config"]["widths"], "width")
 
 
@@ -124,15 +129,19 @@ def _crossing_table(
 ) -> str:
     rows = []
     for family in record["config"]["families"]:
-        found = capacities(record, family, "snr")
+        measured = capacities(record, family, "snr")
         exact = capacities(record, family, "expected")
-        cells = [f"{_crossing(found[size])} ({_crossing(exact[size])})" for size in sizes]
-        rows.append([family, *cells, _exponent(found, offset=1.0)])
-    return _table(["family", *(f"{size_name} {size}" for size in sizes), "exponent of K − 1"], rows)
+        cells = [f"{_crossing(measured[size])} ({_crossing(exact[size])})" for size in sizes]
+        rows.append([family, *cells, _exponent(measured, offset=1.0)])
+    return markdown_table(
+        ["family", *(f"{size_name} {size}" for size in sizes), "exponent of K − 1"],
+        rows,
+        aligned=True,
+    )
 
 
 def trained_table(record: Record) -> str:
-    """SNR of trained layers at the largest K, whole and as differences: measured (closed form)."""
+    """Format the SNR of trained layers at the largest K, whole and as differences."""
     widths = record["config"]["widths"]
     rows = []
     for family in record["config"]["families"]:
@@ -150,11 +159,11 @@ def trained_table(record: Record) -> str:
                 row.append(f"{measured:.2g} ({exact:.2g})")
         rows.append(row)
     head = [f"{width}, {kind}" for width in widths for kind in ("whole", "difference")]
-    return _table(["family", *head], rows)
+    return markdown_table(["family", *head], rows, aligned=True)
 
 
 def report(record: Record) -> str:
-    """All tables with a heading each: what the command prints."""
+    """Format all tables with headings, for the terminal."""
     config = record["config"]
     sections = [
         f"Networks on {config['dataset']}: largest K with at most {points:g} points of mean "
@@ -176,36 +185,25 @@ def report(record: Record) -> str:
     return "\n\n".join(sections)
 
 
-def _count(found: Iterable[Capacity]) -> str:
-    """Mean ± standard deviation over seeds; a bound where a curve ended before the target."""
-    found = list(found)
-    counts = [each.num_models for each in found]
-    if any(each.at_limit for each in found):
+def _count(capacities: Sequence[Capacity]) -> str:
+    """Format mean ± standard deviation over seeds; a bound if a curve ended before the target."""
+    counts = [capacity.num_models for capacity in capacities]
+    if any(capacity.at_limit for capacity in capacities):
         return f"≥ {mean(counts):.3g}"
     spread = f" ± {stdev(counts):.1f}" if len(counts) > 1 else ""
     return f"{mean(counts):.3g}{spread}"
 
 
-def _crossing(found: list[Capacity]) -> str:
-    """Geometric mean over seeds of where the curves cross the target; a bound if one does not."""
-    centre = geometric_mean(each.estimate for each in found)
-    return f"{'≥ ' if any(each.at_limit for each in found) else ''}{centre:.2g}"
+def _crossing(capacities: Sequence[Capacity]) -> str:
+    """Format the geometric mean over seeds of the crossing; a bound if a curve does not cross."""
+    centre = geometric_mean(capacity.estimate for capacity in capacities)
+    return f"{'≥ ' if any(each.at_limit for each in capacities) else ''}{centre:.2g}"
 
 
 def _exponent(capacities: dict[int, list[Capacity]], offset: float = 0.0) -> str:
-    """The exponent ± its standard error; none where a curve was not crossed at two sizes."""
+    """Format the exponent ± its standard error; – unless curves cross at two sizes."""
     fit = growth(capacities, offset)
     if fit.exponent is None:
         return "–"
     error = "" if fit.standard_error is None else f" ± {fit.standard_error:.2f}"
     return f"{fit.exponent:.2f}{error}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    """Markdown, with the columns aligned for a terminal."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    pad: Callable[[list[str]], str] = lambda row: (  # noqa: E731
-        "| " + " | ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)) + " |"
-    )
-    rule = "|" + "|".join("-" * (size + 2) for size in widths) + "|"
-    return "\n".join([pad(head), rule, *map(pad, rows)])

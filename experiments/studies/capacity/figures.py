@@ -1,4 +1,4 @@
-"""The figures of a capacity study, drawn from its record alone."""
+"""Figures of a capacity study, from its record."""
 
 from pathlib import Path
 from statistics import mean
@@ -7,21 +7,25 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from analysis.capacity import Capacity
-from experiments._capacity_retrieval import mean_curve
-from experiments._capacity_summary import accuracy_curves, network_capacities, trained_families
 from experiments.runner.figure import colour_of, plain_ticks, save_figure
 from experiments.runner.record import Record
+from experiments.studies.capacity.retrieval import mean_curve
+from experiments.studies.capacity.summary import (
+    accuracy_curves,
+    network_capacities,
+    trained_families,
+)
 
 
 def draw(record: Record, path: Path) -> list[Path]:
-    """Draw both figures beside each other's names: `<path>-networks` and `<path>-retrieval`.
+    """Draw `<path>-networks` and `<path>-retrieval`.
 
     Args:
-        record: Of a capacity study.
-        path: Where, without an ending.
+        record: Record of a capacity study.
+        path: Destination without a suffix.
 
     Returns:
-        The files written.
+        The files.
     """
     return [*_draw_networks(record, path), *_draw_retrieval(record, path)]
 
@@ -30,14 +34,13 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
     config = record["config"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     width = config["widths"][-1]
-    tolerance = _telling_tolerance(record)
+    tolerance = _informative_tolerance(record)
     for family in trained_families(record):
         runs = [run for run in record["networks"] if run["family"] == family]
         shown = [accuracy_curves(run)[1] for run in runs if run["width"] == width]
         curve = [100 * mean(points) for points in zip(*shown, strict=True)]
         left.plot(range(1, len(curve) + 1), curve, color=colour_of(family), label=family)
-        found = network_capacities(record, family, tolerance)
-        _plot_capacities(right, found, family)
+        _plot_capacities(right, network_capacities(record, family, tolerance), family)
     left.set(
         xlabel="networks stored, K",
         ylabel="mean accuracy of all K (%)",
@@ -66,21 +69,22 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
     return save_figure(figure, path.with_name(f"{path.name}-networks"))
 
 
-def _telling_tolerance(record: Record) -> float:
-    """The largest tolerance that all but a fifth of the curves reach; else the smallest."""
+def _informative_tolerance(record: Record) -> float:
+    """Return the largest tolerance that all but a fifth of the curves reach; else the smallest."""
     tolerances: list[float] = sorted(record["config"]["tolerance"], reverse=True)
     for points in tolerances:
         by_family = [network_capacities(record, name, points) for name in trained_families(record)]
-        found = [each for widths in by_family for seeds in widths.values() for each in seeds]
-        if sum(each.at_limit for each in found) <= len(found) / 5:
+        capacities = [each for widths in by_family for seeds in widths.values() for each in seeds]
+        if sum(each.at_limit for each in capacities) <= len(capacities) / 5:
             return points
     return tolerances[-1]
 
 
-def _plot_capacities(axes: Axes, found: dict[int, list[Capacity]], family: str) -> None:
-    """Mean over seeds with the range as a bar; an arrow where the curve ended too early."""
+def _plot_capacities(axes: Axes, capacities: dict[int, list[Capacity]], family: str) -> None:
+    """Plot the mean over seeds and the range as a bar; a triangle if the curve ended too early."""
     counts = {
-        size: [max(each.estimate, 0.8) for each in each_seed] for size, each_seed in found.items()
+        size: [max(capacity.estimate, 0.8) for capacity in seeds]
+        for size, seeds in capacities.items()
     }
     centre = [mean(values) for values in counts.values()]
     low = [mean(values) - min(values) for values in counts.values()]
@@ -89,8 +93,8 @@ def _plot_capacities(axes: Axes, found: dict[int, list[Capacity]], family: str) 
     axes.errorbar(
         list(counts), centre, yerr=(low, high), color=colour, marker="o", ms=4, label=family
     )
-    for size, each_seed in found.items():
-        if any(each.at_limit for each in each_seed):
+    for size, seeds in capacities.items():
+        if any(capacity.at_limit for capacity in seeds):
             axes.plot(size, mean(counts[size]), marker="^", color=colour, ms=9)
 
 
