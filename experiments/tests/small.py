@@ -1,9 +1,14 @@
 """Every experiment in a small form: some tenths of a second of work, all kinds of state."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.experiment import run_to_record
+from experiments.runner.progress import Progress
 from experiments.runner.settings import RunSettings
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +52,24 @@ def record_of(study, run, folder, checkpoint_seconds=1e9):
         device="cpu",
         checkpoint_seconds=checkpoint_seconds,
     )
+
+
+@contextmanager
+def stopped_after(share, monkeypatch):
+    """Stop a run, with a checkpoint, at its first observation after that share of its steps."""
+
+    class Stop(Exception):
+        pass
+
+    def write(self, path):
+        if self.done > share + 1e-9:
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "write", write)
+        patch.setattr(Checkpoint, "is_due", lambda self: True)
+        with pytest.raises(Stop):
+            yield
 
 
 def run_all(study, runs, out, **settings):

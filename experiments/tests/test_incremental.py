@@ -32,7 +32,7 @@ from experiments.studies.incremental.study import STUDY
 from experiments.studies.incremental.summary import batch_table, result_of, table_of_runs
 from experiments.studies.incremental.tasks import CLASSES_PER_TASK, stream_of
 from experiments.tables import fill_tables
-from experiments.tests.small import record_of, run_all
+from experiments.tests.small import record_of, run_all, stopped_after
 from psp_contexts import BinaryContexts, SignedPermutationContexts
 from psp_data import Images, IncrementalStream
 from psp_nn import Superposed, SuperposedConv2d, report, use_context
@@ -108,18 +108,8 @@ def test_a_stopped_run_ends_with_the_same_record(method, norms, two_tasks, tmp_p
     if norms != "batch":
         assert {*compared["correct"], compared["one_class_correct"]} == {compared["correct"][0]}
 
-    class Killed(Exception):
-        pass
-
-    def kill(self, path):
-        if self.done > 4 / 6 + 1e-9:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("experiments.runner.progress.Progress.write", kill)
-        patch.setattr("experiments.runner.checkpoint.Checkpoint.is_due", lambda self: True)
-        with pytest.raises(Killed):
-            record_of(STUDY, run, tmp_path)
+    with stopped_after(4 / 6, monkeypatch):
+        record_of(STUDY, run, tmp_path)
     resumed = record_of(STUDY, run, tmp_path)
     assert resumed["resumed_at"] == [4]
     for part in MEASURED:

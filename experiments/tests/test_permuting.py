@@ -23,7 +23,7 @@ from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS
 from experiments.studies.permuting.run import STRENGTHS, PermutingRun
 from experiments.studies.permuting.study import STUDY
 from experiments.studies.permuting.summary import paper_table, result_of, table
-from experiments.tests.small import ROOT, record_of, run_all
+from experiments.tests.small import ROOT, record_of, run_all, stopped_after
 
 SMOKE = PRESETS["smoke"]
 MEASURED = ("numbers", "curve", "rows", "final")
@@ -90,31 +90,19 @@ def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
 @pytest.mark.parametrize(
     "method", ["Binary", "Complex", "LearnedBinary", "EWC", "OnlineEWC", "SI", "single"]
 )
-@pytest.mark.parametrize("stopped_after", [70, 130])
+@pytest.mark.parametrize("last_observed", [60, 120])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
-    method, stopped_after, tmp_path, monkeypatch
+    method, last_observed, tmp_path, monkeypatch
 ):
     run = small(method)
     whole = record_of(STUDY, run, tmp_path)
     commits = iter(["one", "another"])
     monkeypatch.setattr("experiments.runner.trainer.current_commit", lambda: next(commits))
-    stop = f"{stopped_after // 20 * 20 / 180}"
-
-    class Stopped(Exception):
-        pass
-
-    def stopping(self, path):
-        if self.done > float(stop) + 1e-9:
-            raise Stopped
-
-    with monkeypatch.context() as patch:
-        patch.setattr("experiments.runner.progress.Progress.write", stopping)
-        patch.setattr("experiments.runner.checkpoint.Checkpoint.is_due", lambda self: True)
-        with pytest.raises(Stopped):
-            record_of(STUDY, run, tmp_path)
+    with stopped_after(last_observed / 180, monkeypatch):
+        record_of(STUDY, run, tmp_path)
     assert (tmp_path / f"{run.name}.checkpoint").exists()
     resumed = record_of(STUDY, run, tmp_path)
-    assert resumed["resumed_at"] == [stopped_after // 20 * 20]
+    assert resumed["resumed_at"] == [last_observed]
     assert resumed["commits"] == ["one", "another"]
     for part in MEASURED:
         assert resumed[part] == whole[part]

@@ -8,8 +8,6 @@ import torch
 
 from experiments import figures
 from experiments.methods.method import METHODS
-from experiments.runner.checkpoint import Checkpoint
-from experiments.runner.progress import Progress
 from experiments.runner.record import config_of, start_record, write_record
 from experiments.runner.run import select
 from experiments.studies.rotating.claims import (
@@ -25,7 +23,7 @@ from experiments.studies.rotating.selection import ByAppearance, ByConfidence, S
 from experiments.studies.rotating.study import STUDY
 from experiments.studies.rotating.summary import clock_beside_inferred, last_turn, result_of
 from experiments.tables import fill_tables
-from experiments.tests.small import record_of
+from experiments.tests.small import record_of, stopped_after
 from psp_data import RotatingStream, load
 from psp_nn import infer_context
 
@@ -134,18 +132,8 @@ def test_a_stopped_run_ends_bit_identical(kind, tmp_path, monkeypatch):
     run = tiny(kind)
     whole = record_of(STUDY, run, tmp_path)
 
-    class Interrupted(Exception):
-        pass
-
-    def interrupt(self, path):
-        if self.done > 0.5:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "write", interrupt)
-        patch.setattr(Checkpoint, "is_due", lambda self: True)
-        with pytest.raises(Interrupted):
-            record_of(STUDY, run, tmp_path)
+    with stopped_after(0.5, monkeypatch):
+        record_of(STUDY, run, tmp_path)
     resumed = record_of(STUDY, run, tmp_path)
     assert resumed["resumed_at"] == [100]
     for part in MEASURED:
