@@ -17,8 +17,9 @@ from experiments.studies.rotating.claims import (
     swing,
 )
 from experiments.studies.rotating.contexts import TestContexts
+from experiments.studies.rotating.prepare import learner_of
 from experiments.studies.rotating.presets import FAMILIES, PRESETS, SEEDS
-from experiments.studies.rotating.run import RotatingRun, learner_of
+from experiments.studies.rotating.run import RotatingRun
 from experiments.studies.rotating.selection import ByAppearance, ByConfidence, SelectingLearner
 from experiments.studies.rotating.study import STUDY
 from experiments.studies.rotating.summary import clock_beside_inferred, last_turn, result_of

@@ -47,10 +47,7 @@ class IncrementalMeasurement(Accuracies):
     Args:
         learner: Learner under test.
         stream: Stream that it learns from.
-        every: See `Accuracies`.
-        curve_images: See `Accuracies`.
-        row_images: See `Accuracies`.
-        test_batch: See `Accuracies`.
+        options: Further options of `Accuracies`.
 
     Attributes:
         log: That of `Accuracies` and, at the end, `test_batches`: counts of correct answers on
@@ -58,27 +55,9 @@ class IncrementalMeasurement(Accuracies):
             `one_class_correct` in batches of one class of `one_class_size`.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        stream: IncrementalStream,
-        *,
-        every: int,
-        curve_images: int,
-        row_images: int,
-        test_batch: int,
-    ) -> None:
+    def __init__(self, learner: Learner, stream: IncrementalStream, **options: int) -> None:
         tests = TestImages(stream)
-        super().__init__(
-            learner,
-            stream,
-            tests,
-            num_steps=stream.num_steps,
-            every=every,
-            curve_images=curve_images,
-            row_images=row_images,
-            test_batch=test_batch,
-        )
+        super().__init__(learner, stream, tests, num_steps=stream.num_steps, **options)
         self._counts = tests.counts
 
     def __call__(self, done: int, loss: float) -> str:

@@ -34,29 +34,21 @@ _OPEN = "open in the paper"
 
 
 def draw_figure_4(records: Sequence[Record], path: Path) -> list[Path]:
-    """Draw 0° over the steps, and its last turns below, one panel per image set and depth.
+    """Draw 0° over the steps, one panel per image set and depth, and the circle.
 
     Args:
         records: Records of the preset's runs, all or some.
         path: Path without suffix.
 
     Returns:
-        The files, the circle included; none without records.
+        The files; none without records.
     """
     panels = panels_of(groups_of(records))
     return [*_draw_curves(panels, path), *_draw_circles(panels, path)] if panels else []
 
 
 def draw_figure_5(records: Sequence[Record], path: Path) -> list[Path]:
-    """Draw the families, the paper's choices of context, and those that it leaves open.
-
-    Args:
-        records: Records of the preset's runs, all or some.
-        path: Path without suffix.
-
-    Returns:
-        The files, circle and window boundary included; none without records.
-    """
+    """Draw the families and the choices of context; see `draw_figure_4`."""
     groups = groups_of(records)
     panels: dict[str, list[Group]] = {}
     for title, shows in _PANELS.items():

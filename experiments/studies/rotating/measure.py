@@ -24,6 +24,7 @@ from experiments.runner.images import evenly_spaced, take_evenly
 from experiments.runner.learner import Learner
 from experiments.runner.trainer import Log
 from experiments.studies.rotating.contexts import INFERRED, TestContexts
+from experiments.studies.rotating.run import RotatingRun
 from experiments.studies.rotating.selection import SelectingLearner
 from psp_data import RotatingStream
 
@@ -37,40 +38,8 @@ MAX_CONTEXTS = 10
 """Most contexts whose reach is measured, and most windows in a turn for the edge."""
 
 
-class RotatedTestImages:
-    """Test images at any angle, all or an evenly spaced subset.
-
-    Args:
-        stream: Stream of the images.
-    """
-
-    def __init__(self, stream: RotatingStream) -> None:
-        self._images = stream.images
-
-    def __len__(self) -> int:
-        """Return the number of test images."""
-        return len(self._images.test_labels)
-
-    def __call__(self, degrees: float, count: int) -> tuple[Tensor, Tensor]:
-        """Return `count` test images rotated by an angle, (count, C, H, W), and their labels."""
-        images, labels = take_evenly(self._images.test_images, self._images.test_labels, count)
-        subset = replace(self._images, test_images=images, test_labels=labels)
-        return RotatingStream(subset, batch_size=1).test_set_at(degrees)
-
-
 class RotatingMeasurement:
     """Measures a learner on rotating images and keeps the counts in a log.
-
-    Args:
-        learner: Learner under test.
-        stream: Stream that it learns from.
-        num_steps: Steps of the run.
-        every: Steps between two points of the curve.
-        images: Test images per point of the curve and per angle of the circle.
-        inferred_every: Steps between two points of the inferred curve.
-        inferred_images: Test images per point of the inferred curve, and per angle of the
-            inferred circle and of the reach.
-        edge_images: Test images per angle of the edge.
 
     Attributes:
         log: The measurements named in the module's docstring, as far as the learner has them.
@@ -78,31 +47,21 @@ class RotatingMeasurement:
             the last one trained before each point of the curve.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        stream: RotatingStream,
-        *,
-        num_steps: int,
-        every: int,
-        images: int,
-        inferred_every: int,
-        inferred_images: int,
-        edge_images: int,
-    ) -> None:
+    def __init__(self, learner: Learner, stream: RotatingStream, run: RotatingRun) -> None:
+        self.num_steps, self.every = run.turns * run.period, run.curve_every
+        self._inferred_every = run.inferred_every
         self._learner = learner
         self._stream = stream
         self._contexts = TestContexts(learner, stream)
-        self.num_steps, self.every = num_steps, every
-        self._inferred_every = inferred_every
-        self._tests = RotatedTestImages(stream)
+        self._total = len(stream.images.test_labels)
         self._images, self._inferred_images, self._edge_images = (
-            min(count, len(self._tests)) for count in (images, inferred_images, edge_images)
+            min(count, self._total)
+            for count in (run.curve_images, run.inferred_images, run.edge_images)
         )
-        self._at_0 = self._tests(0.0, self._images)
-        self.log: Log = {"curve": _empty_curve(every, self._images, "correct", "loss")}
+        self._at_0 = self._test_images(0.0, self._images)
+        self.log: Log = {"curve": _empty_curve(self.every, self._images, "correct", "loss")}
         if self._contexts.infers:
-            inferred = _empty_curve(inferred_every, self._inferred_images, *INFERRED)
+            inferred = _empty_curve(run.inferred_every, self._inferred_images, *INFERRED)
             self.log["inferred_curve"] = inferred
         if isinstance(learner, SelectingLearner):
             self.log["choices"] = {"used": 0, "contexts": []}
@@ -115,7 +74,7 @@ class RotatingMeasurement:
         if self._contexts.infers and (done % self._inferred_every == 0 or ends):
             self._extend_inferred_curve(done)
         if ends:
-            self.log["final"] = {"images": len(self._tests)} | self._count(0.0, len(self._tests))
+            self.log["final"] = {"images": self._total} | self._count(0.0, self._total)
             self.log["circle"] = self._circle()
             if self._contexts.infers:
                 self.log["inferred_circle"] = self._inferred_circle()
@@ -125,6 +84,13 @@ class RotatingMeasurement:
         curve = self.log["curve"]
         accuracy = 100 * curve["correct"][-1] / curve["images"]
         return f"turn {(done - 1) // self._stream.period}: 0° at {accuracy:.1f} %"
+
+    def _test_images(self, degrees: float, count: int) -> tuple[Tensor, Tensor]:
+        """Return evenly spaced test images rotated by an angle, (count, C, H, W), and labels."""
+        images = self._stream.images
+        samples, labels = take_evenly(images.test_images, images.test_labels, count)
+        subset = replace(images, test_images=samples, test_labels=labels)
+        return RotatingStream(subset, batch_size=1).test_set_at(degrees)
 
     def _extend_curve(self, done: int, loss: float) -> None:
         samples, labels = self._at_0
@@ -146,7 +112,7 @@ class RotatingMeasurement:
 
     def _count(self, degrees: float, images: int) -> dict[str, int]:
         """Return the counts by every source."""
-        samples, labels = self._tests(degrees, images)
+        samples, labels = self._test_images(degrees, images)
         return {
             source: self._learner.count_correct(samples, labels, context)
             for source, context in self._contexts.by_source(samples, degrees).items()
@@ -155,7 +121,7 @@ class RotatingMeasurement:
     def _circle(self) -> Log:
         correct = []
         for degrees in CIRCLE:
-            samples, labels = self._tests(degrees, self._images)
+            samples, labels = self._test_images(degrees, self._images)
             context = self._contexts.by_default(samples, degrees)
             correct.append(self._learner.count_correct(samples, labels, context))
         return {"images": self._images, "degrees": CIRCLE, "correct": correct}
@@ -165,7 +131,7 @@ class RotatingMeasurement:
         circle: Log = {"images": self._inferred_images, "degrees": CIRCLE}
         circle |= {source: {"correct": [], "chosen": []} for source in INFERRED}
         for degrees in CIRCLE:
-            samples, labels = self._tests(degrees, self._inferred_images)
+            samples, labels = self._test_images(degrees, self._inferred_images)
             for source, contexts in self._contexts.by_source(samples, degrees).items():
                 if isinstance(contexts, Tensor):
                     correct = self._learner.count_correct(samples, labels, contexts)
@@ -191,7 +157,7 @@ class RotatingMeasurement:
         """Return the counts at every angle under each of the contexts."""
         correct = []
         for degrees in angles:
-            samples, labels = self._tests(degrees, images)
+            samples, labels = self._test_images(degrees, images)
             correct.append(
                 [self._learner.count_correct(samples, labels, context) for context in contexts]
             )

@@ -1,25 +1,12 @@
 """A run on rotating images: one method, one choice of contexts, one seed."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import torch
-from torch import nn
+from typing import Literal
 
 from experiments.methods.method import METHODS, Method
-from experiments.runner.images import load_images
-from experiments.runner.learner import Learner, Precision
-from experiments.runner.networks import build_mlp
+from experiments.runner.learner import Precision
 from experiments.runner.run import Run
 from experiments.studies.rotating.contexts import MAX_INFERRED, can_infer
-from experiments.studies.rotating.measure import RotatingMeasurement
-from experiments.studies.rotating.selection import (
-    ByAppearance,
-    ByConfidence,
-    SelectingLearner,
-    Selector,
-)
-from psp_data import RotatingStream
 
 Dataset = Literal["mnist", "fashion_mnist", "digits"]
 
@@ -147,56 +134,3 @@ class RotatingRun(Run):
         if self.method == METHODS["Rotation"]:
             products += 2 * sum(length**2 for length in lengths) * self.batch
         return self.turns * self.period * (2e7 + products)
-
-
-def prepare(
-    run: RotatingRun, device: torch.device
-) -> tuple[Learner, RotatingStream, RotatingMeasurement]:
-    """Build the learner, the stream and the measurement of a run."""
-    stream = RotatingStream(
-        load_images(run.dataset).to(device),
-        run.seed,
-        period=run.period,
-        num_contexts=run.contexts,
-        num_tasks=1,
-        batch_size=run.batch,
-    )
-    learner = learner_of(run, stream)
-    measurement = RotatingMeasurement(
-        learner,
-        stream,
-        num_steps=run.turns * run.period,
-        every=run.curve_every,
-        images=run.curve_images,
-        inferred_every=run.inferred_every,
-        inferred_images=run.inferred_images,
-        edge_images=run.edge_images,
-    )
-    return learner, stream, measurement
-
-
-def learner_of(run: RotatingRun, stream: RotatingStream) -> Learner:
-    """Build the learner of a run."""
-    pixels = stream.images.train_images[0].numel()
-
-    def build(seed: int) -> nn.Module:
-        layers = build_mlp(pixels, run.width, stream.num_classes, seed, run.hidden_layers)
-        return nn.Sequential(nn.Flatten(), *layers)
-
-    options: dict[str, Any] = {"precision": run.precision, "compiled": run.compile}
-    learner = run.method.learner(
-        build,
-        num_contexts=run.contexts,
-        seed=run.seed,
-        learning_rate=run.learning_rate,
-        device=stream.device,
-        **options,
-    )
-    if run.choose == "clock":
-        return learner
-    selector: Selector = (
-        ByAppearance(run.contexts, pixels, stream.device)
-        if run.choose == "appearance"
-        else ByConfidence(run.contexts, learner.net)
-    )
-    return SelectingLearner(learner.net, learner.optimiser, selector, **options)

@@ -7,8 +7,9 @@ from experiments.studies.rotating.claims import (
     claims_table,
 )
 from experiments.studies.rotating.figures import draw_figure_4, draw_figure_5
+from experiments.studies.rotating.prepare import prepare
 from experiments.studies.rotating.presets import PRESETS
-from experiments.studies.rotating.run import RotatingRun, prepare
+from experiments.studies.rotating.run import RotatingRun
 from experiments.studies.rotating.summary import inferred_table, report, table
 
 STUDY = Experiment(
