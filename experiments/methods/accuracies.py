@@ -12,7 +12,6 @@ from torch import Tensor
 
 from experiments.methods.separate_nets import SeparateNets
 from experiments.runner.learner import TEST_BATCH, Learner
-from experiments.runner.record import Record
 from experiments.runner.trainer import Log
 from psp_data import Stream
 
@@ -28,18 +27,6 @@ class TestImages(Protocol):
 
     def __call__(self, task: int, count: int) -> tuple[Tensor, Tensor]:
         """Return `count` evenly spaced test images as `task` shows them, and their labels."""
-
-
-def matrix_of(record: Record) -> tuple[list[list[float]], list[float]]:
-    """Return the rows of a record's accuracy matrix and its final row, as fractions."""
-    rows, final = record["rows"], record["final"]
-    images = final["images"]
-    if not isinstance(images, list):
-        images = [images] * len(final["correct"])
-    return (
-        [[correct / rows["images"] for correct in row] for row in rows["correct"]],
-        [correct / total for correct, total in zip(final["correct"], images, strict=True)],
-    )
 
 
 class Accuracies:

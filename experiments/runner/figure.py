@@ -12,7 +12,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from experiments.runner.families import FAMILIES
-from experiments.runner.groups import Group, curve_of
 
 # Identical records give identical files: no date in them, and fixed ids in the SVG.
 matplotlib.rcParams["svg.hashsalt"] = "superposition"
@@ -59,29 +58,6 @@ def plot_spread(
     if len(curves) > 1:
         low, high = [min(each) for each in points], [max(each) for each in points]
         axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
-
-
-def plot_curves(axes: Axes, group: Group, **style: Any) -> None:
-    """Plot the curves of a group over the steps; style as for `plot_spread`."""
-    steps = group.records[0]["curve"]["steps"]
-    plot_spread(axes, steps, [curve_of(record) for record in group.records], **style)
-
-
-def row_of_panels(
-    count: int, size: tuple[float, float], **options: Any
-) -> tuple[Figure, Sequence[Axes]]:
-    """Create a figure of that size in inches with a row of panels; options as for `subplots`."""
-    figure, rows = plt.subplots(
-        1, count, figsize=size, squeeze=False, layout="constrained", **options
-    )
-    return figure, rows[0]
-
-
-def legend_below(axes: Axes, place: float, *handles_and_labels: Sequence[Any]) -> None:
-    """Add a legend below the axes, where it hides nothing; `place` is in heights of the axes."""
-    axes.legend(
-        *handles_and_labels, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, place), ncols=3
-    )
 
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:

@@ -63,12 +63,6 @@ def percent(correct: float, images: float) -> float:
     return 100 * correct / images
 
 
-def curve_of(record: Record) -> list[float]:
-    """Return the curve of a run in percent."""
-    curve = record["curve"]
-    return [percent(correct, curve["images"]) for correct in curve["correct"]]
-
-
 def spread(values: Sequence[float | None], digits: int = 2) -> str:
     """Format mean ± standard deviation; the mean alone of one value, – if a value is missing.
 

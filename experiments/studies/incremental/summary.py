@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.metrics import average_accuracy, forgetting
-from experiments.methods.accuracies import matrix_of
 from experiments.runner.groups import (
     diverged_lines,
     groups_of,
@@ -50,7 +49,12 @@ def result_of(record: Record) -> Result:
         >>> result_of({"rows": rows, "final": {"images": [100, 20], "correct": [82, 19]}})
         Result(tasks=(82.0, 95.0), all=88.5, forgetting=10.0, learned=95.0)
     """
-    rows, final = matrix_of(record)
+    rows = [
+        [count / record["rows"]["images"] for count in row] for row in record["rows"]["correct"]
+    ]
+    correct, images = record["final"]["correct"], record["final"]["images"]
+    per_task = images if isinstance(images, list) else [images] * len(correct)
+    final = [count / total for count, total in zip(correct, per_task, strict=True)]
     return Result(
         tasks=tuple(map(_rounded, final)),
         all=_rounded(average_accuracy([*rows[:-1], final])),

@@ -7,14 +7,8 @@ from statistics import mean
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments.runner.figure import (
-    colour_of,
-    plot_curves,
-    row_of_panels,
-    save_figure,
-    style_of,
-)
-from experiments.runner.groups import Group, groups_of, method_of
+from experiments.runner.figure import colour_of, plot_spread, save_figure, style_of
+from experiments.runner.groups import Group, groups_of, method_of, percent
 from experiments.runner.record import Record
 from experiments.studies.permuting.paper import FIGURE_2, TABLE, TABLE_RECIPE
 from experiments.studies.permuting.summary import net_of, results_of
@@ -34,17 +28,23 @@ def draw_figure_2(records: Sequence[Record], path: Path) -> list[Path]:
     widths = sorted({group["width"] for group in shown} & set(FIGURE_2))
     if not widths:
         return []
-    size = (2 + 2.6 * len(widths), 3.2)
-    figure, panels = row_of_panels(len(widths), size, sharey=True)
-    for axes, width in zip(panels, widths, strict=True):
+    figure, panels = plt.subplots(
+        1,
+        len(widths),
+        figsize=(2 + 2.6 * len(widths), 3.2),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes, width in zip(panels[0], widths, strict=True):
         for group in shown:
             if group["width"] == width:
                 _plot_task_0(axes, group)
         end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
         axes.plot(end, FIGURE_2[width], "x", color=colour_of("Binary"), label="paper, Binary")
         axes.set(title=f"{width} units", xlabel="steps", ylim=(0, 100))
-    panels[0].set_ylabel("accuracy on task 0 (%)")
-    handles, labels = panels[0].get_legend_handles_labels()
+    panels[0][0].set_ylabel("accuracy on task 0 (%)")
+    handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=7, loc="outside right upper")
     return save_figure(figure, path)
 
@@ -94,7 +94,12 @@ def draw_table(records: Sequence[Record], path: Path) -> list[Path]:
 
 def _plot_task_0(axes: Axes, group: Group) -> None:
     """Plot the mean over the seeds and their range; the last dot is measured on all images."""
+    curves = [
+        [percent(correct, record["curve"]["images"]) for correct in record["curve"]["correct"]]
+        for record in group.records
+    ]
+    steps = group.records[0]["curve"]["steps"]
     style = style_of(group["method"])
-    plot_curves(axes, group, label=method_of(group), **style)
+    plot_spread(axes, steps, curves, label=method_of(group), **style)
     final = mean(result.task_0 for result in results_of(group))
-    axes.plot(group.records[0]["curve"]["steps"][-1], final, ".", color=style["color"])
+    axes.plot(steps[-1], final, ".", color=style["color"])

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
-from experiments.methods.accuracies import matrix_of
 from experiments.runner.groups import (
     Group,
     diverged_lines,
@@ -62,7 +61,10 @@ def result_of(record: Record) -> Result:
         >>> result_of({"rows": rows, "final": {"images": 100, "correct": [82, 98]}})
         Result(last=90.0, all=90.0, forgetting=10.0, task_0=82.0)
     """
-    rows, final = matrix_of(record)
+    rows = [
+        [correct / record["rows"]["images"] for correct in row] for row in record["rows"]["correct"]
+    ]
+    final = [correct / record["final"]["images"] for correct in record["final"]["correct"]]
     measured = [*rows[:-1], final]
     return Result(
         last=_percent(last_average_accuracy(measured, min(LAST, len(final)))),

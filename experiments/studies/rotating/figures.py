@@ -7,16 +7,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from experiments.runner.figure import (
-    legend_below,
-    plot_curves,
-    plot_spread,
-    row_of_panels,
-    save_figure,
-    style_of,
-)
-from experiments.runner.groups import Group, curve_of, groups_of, percent
+from experiments.runner.figure import plot_spread, save_figure, style_of
+from experiments.runner.groups import Group, groups_of, percent
 from experiments.runner.record import Record
 from experiments.studies.rotating.claims import WINDOWS
 from experiments.studies.rotating.contexts import INFERRED
@@ -96,7 +90,7 @@ def _draw_curves(panels: Panels, path: Path, *, enlarged: bool = False) -> list[
         whole, late = rows[0][column], rows[1][column]
         for group in groups:
             for axes in (whole, late):
-                plot_curves(axes, group, label=label_of(group), **_style(group))
+                _plot_curve(axes, group)
         if title == _OPEN:
             for group in groups:
                 if _is_reference(group["method"], choice_of(group)):
@@ -107,7 +101,7 @@ def _draw_curves(panels: Panels, path: Path, *, enlarged: bool = False) -> list[
         whole.set(title=title, ylim=(0, 100))
         late.set(xlabel="steps", ylim=_limits(groups) if enlarged else (0, 100))
         handles, labels = whole.get_legend_handles_labels()
-        legend_below(late, -0.17, handles, labels)
+        _legend_below(late, -0.17, handles, labels)
     for row in rows:
         row[0].set_ylabel("accuracy at 0° (%)")
     return save_figure(figure, path)
@@ -119,15 +113,16 @@ def _draw_circles(panels: Panels, path: Path) -> list[Path]:
         (group for groups in panels.values() for group in groups if choice_of(group) == WINDOWS),
         None,
     )
-    columns = len(panels) + (with_windows is not None)
-    figure, row = row_of_panels(columns, (1 + 4 * columns, 5.4), subplot_kw={"projection": "polar"})
+    figure, row = _row_of_panels(
+        len(panels) + (with_windows is not None), 5.4, subplot_kw={"projection": "polar"}
+    )
     for axes, (title, groups) in zip(row, panels.items(), strict=False):
         for group in groups:
             degrees = group.records[0]["circle"]["degrees"]
             curves = [circle_of(record) for record in group.records]
             _plot_around(axes, degrees, curves, label=label_of(group), **_style(group))
         axes.set_title(title)
-        legend_below(axes, -0.08)
+        _legend_below(axes, -0.08)
     if with_windows is not None:
         _plot_reach(row[-1], with_windows)
     for axes in row:
@@ -137,7 +132,7 @@ def _draw_circles(panels: Panels, path: Path) -> list[Path]:
 
 def _draw_edges(panels: Panels, path: Path) -> list[Path]:
     """Draw the end of a window, under the context before it (solid) and the next (dashed)."""
-    figure, row = row_of_panels(len(panels), (1 + 4 * len(panels), 3.6), sharey=True)
+    figure, row = _row_of_panels(len(panels), 3.6, sharey=True)
     for axes, (title, groups) in zip(row, panels.items(), strict=True):
         for group in groups:
             edges = [record["edge"] for record in group.records]
@@ -151,9 +146,21 @@ def _draw_edges(panels: Panels, path: Path) -> list[Path]:
                 plot_spread(axes, degrees, curves, label=label, color=colour, linestyle=line)
         axes.axvline(degrees[len(degrees) // 2], color="black", linewidth=0.5)
         axes.set(title=title, xlabel="angle of the test images (°)")
-        legend_below(axes, -0.2)
+        _legend_below(axes, -0.2)
     row[0].set_ylabel("accuracy (%)")
     return save_figure(figure, path.with_name(f"{path.name}-edge"))
+
+
+def _row_of_panels(columns: int, height: float, **options: Any) -> tuple[Figure, Sequence[Axes]]:
+    figure, rows = plt.subplots(
+        1,
+        columns,
+        figsize=(1 + 4 * columns, height),
+        squeeze=False,
+        layout="constrained",
+        **options,
+    )
+    return figure, rows[0]
 
 
 def label_of(group: Group) -> str:
@@ -168,6 +175,15 @@ def _style(group: Group) -> dict[str, Any]:
     # A curve that swings within every turn would hide the others.
     thin = {"linewidth": 0.5} if group["choose"] == "confidence" else {}
     return style | thin | {"color": _COLOURS.get(choice_of(group), style["color"])}
+
+
+def _plot_curve(axes: Axes, group: Group) -> None:
+    curves = [
+        [percent(count, record["curve"]["images"]) for count in record["curve"]["correct"]]
+        for record in group.records
+    ]
+    steps = group.records[0]["curve"]["steps"]
+    plot_spread(axes, steps, curves, label=label_of(group), **_style(group))
 
 
 def _plot_inferred(axes: Axes, group: Group) -> None:
@@ -196,7 +212,14 @@ def _plot_reach(axes: Axes, group: Group) -> None:
         _plot_around(axes, reach["degrees"], [curve], label=f"context {context}", color=colour)
     seed = group.records[0]["config"]["seed"]
     axes.set_title(f"each context of {label_of(group)}, seed {seed}")
-    legend_below(axes, -0.08)
+    _legend_below(axes, -0.08)
+
+
+def _legend_below(axes: Axes, place: float, *handles_and_labels: Sequence[Any]) -> None:
+    """Add a legend below the axes, where it hides nothing."""
+    axes.legend(
+        *handles_and_labels, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, place), ncols=3
+    )
 
 
 def _has_edge(group: Group) -> bool:
@@ -208,11 +231,11 @@ def _has_edge(group: Group) -> bool:
 def _limits(groups: Sequence[Group]) -> tuple[float, float]:
     """Return the range of the superposed nets in the last turns."""
     values = [
-        accuracy
+        percent(count, record["curve"]["images"])
         for group in groups
         if group["method"] != "standard" and group["choose"] != "confidence"
         for record in group.records
-        for accuracy in curve_of(record)[-LATE * _points(record) :]
+        for count in record["curve"]["correct"][-LATE * _points(record) :]
     ]
     return (max(0.0, min(values) - 2), min(100.0, max(values) + 2)) if values else (0.0, 100.0)
 

@@ -6,7 +6,6 @@ from statistics import mean
 
 from experiments.runner.groups import (
     Group,
-    curve_of,
     diverged_lines,
     groups_of,
     markdown_table,
@@ -112,10 +111,10 @@ def last_turn(record: Record) -> list[float]:
 
 def turns_of(record: Record) -> list[list[float]]:
     """Return the curve at 0°, in percent, as one list per turn."""
-    config = record["config"]
+    config, curve = record["config"], record["curve"]
     turns: list[list[float]] = [[] for _ in range(config["turns"])]
-    for step, accuracy in zip(record["curve"]["steps"], curve_of(record), strict=True):
-        turns[(step - 1) // config["period"]].append(accuracy)
+    for step, correct in zip(curve["steps"], curve["correct"], strict=True):
+        turns[(step - 1) // config["period"]].append(percent(correct, curve["images"]))
     return turns
 
 
