@@ -1,6 +1,6 @@
 """Groups of records that differ by their seed alone, and tables of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -47,15 +47,49 @@ def method_of(group: Group) -> str:
     return f"{group['method']}{strength}"
 
 
-def diverged_lines(records: Iterable[Record]) -> list[str]:
-    """Return a sentence about each run that diverged: its step and its fault."""
-    return [
-        f"{record['config']['method']} {record['config']['width']}, seed "
-        f"{record['config']['seed']}, diverged in step {record['diverged']['step']}: "
-        f"{record['diverged']['fault']}."
-        for record in records
-        if record["status"] == "diverged"
-    ]
+def fractions_of(record: Record) -> tuple[list[list[float]], list[float]]:
+    """Return the fractions of correct images: the rows after each task, and the final row."""
+    rows, final = record["rows"], record["final"]
+    images = final["images"]
+    per_task = images if isinstance(images, list) else [images] * len(final["correct"])
+    return (
+        [[correct / rows["images"] for correct in row] for row in rows["correct"]],
+        [correct / count for correct, count in zip(final["correct"], per_task, strict=True)],
+    )
+
+
+def parameter_cells(group: Group) -> list[str]:
+    """Format the last cells of a row: parameters stored, per added model, and number of seeds."""
+    numbers = group.records[0]["numbers"]
+    return [f"{numbers['total']:,}", f"{numbers['per_added_model']:,}", str(len(group.records))]
+
+
+PARAMETER_HEADS = ["parameters stored", "per added model", "n"]
+"""Heads of `parameter_cells`."""
+
+
+def report(
+    records: Sequence[Record], table: Callable[[Sequence[Record]], str], recipe: Sequence[str] = ()
+) -> str:
+    """Summarise the runs of a command: the recipe, a table, and the runs that diverged.
+
+    Args:
+        records: Records of the runs.
+        table: Formats the complete ones.
+        recipe: Fields of the config that all runs share.
+    """
+    config = records[0]["config"]
+    complete = [record for record in records if record["status"] == "complete"]
+    parts = [", ".join(f"{name} {config[name]}" for name in recipe)]
+    parts.append(table(complete) if complete else "")
+    for record in records:
+        if record["status"] == "diverged":
+            config, diverged = record["config"], record["diverged"]
+            parts.append(
+                f"{config['method']} {config['width']}, seed {config['seed']}, diverged in step "
+                f"{diverged['step']}: {diverged['fault']}."
+            )
+    return "\n\n".join(filter(None, parts))
 
 
 def percent(correct: float, images: float) -> float:

@@ -4,42 +4,20 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any
 
 from experiments.runner.command_line import check_images, exit_on_user_error, parse
 from experiments.runner.record import Record, read_record, write_record
 
 
-class Config(Protocol):
-    """Everything that a survey depends on: a frozen dataclass derived from `Settings`."""
-
-    @property
-    def out(self) -> Path:
-        """Folder for the results."""
-
-    @property
-    def dataset(self) -> str:
-        """The image set."""
-
-    @property
-    def batch(self) -> int:
-        """Samples in a training batch."""
-
-    @property
-    def name(self) -> str:
-        """Stem of the files; another name for every other survey."""
-
-
-AnyConfig = TypeVar("AnyConfig", bound=Config)
-
-
 @dataclass(frozen=True)
-class Survey(Generic[AnyConfig]):
+class Survey:
     """A study that leaves one record.
 
     Attributes:
         name: Name of the command.
-        config: Class of its configs.
+        config: Class of its configs: `Settings` with `dataset`, `batch`, and `name`, the stem of
+            the files, another one for every other survey.
         presets: Configs by name.
         measure: Measures everything and returns the record, to be written. It may keep partial
             results in the folder `<name>.parts`.
@@ -49,9 +27,9 @@ class Survey(Generic[AnyConfig]):
     """
 
     name: str
-    config: type[AnyConfig]
-    presets: Mapping[str, AnyConfig]
-    measure: Callable[[AnyConfig], Record]
+    config: type[Any]
+    presets: Mapping[str, Any]
+    measure: Callable[[Any], Record]
     report: Callable[[Record], str]
     tables: Mapping[str, Callable[[Record], str]] = field(default_factory=dict)
     figures: Callable[[Record, Path], list[Path]] = lambda record, path: []

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments.runner.figure import plot_spread, save_figure, style_of
-from experiments.runner.groups import Group, groups_of, method_of, percent
+from experiments.runner.figure import plot_task_0, save_figure
+from experiments.runner.groups import Group, groups_of
 from experiments.runner.record import Record
 from experiments.studies.incremental.summary import size_of
 
@@ -44,7 +43,7 @@ def draw_figure_6(records: Sequence[Record], path: Path) -> list[Path]:
     for axes, norms in zip(panels[0], kinds, strict=True):
         for group in groups:
             if group["method"] == "single" or group["norms"] == norms:
-                _plot_task_0(axes, group)
+                plot_task_0(axes, group)
         _mark_tasks(axes, groups[0])
         axes.set(title=_PANELS[norms], xlabel="steps", ylim=(0, 100))
         axes.title.set_fontsize(9)
@@ -53,21 +52,6 @@ def draw_figure_6(records: Sequence[Record], path: Path) -> list[Path]:
     panels[0][0].set_ylabel("accuracy on task 0 (%)")
     figure.suptitle(size_of(groups[0].config), fontsize=9)
     return save_figure(figure, path)
-
-
-def _plot_task_0(axes: Axes, group: Group) -> None:
-    curves = [
-        [percent(count, record["curve"]["images"]) for count in record["curve"]["correct"]]
-        for record in group.records
-    ]
-    steps = group.records[0]["curve"]["steps"]
-    plot_spread(axes, steps, curves, label=method_of(group), **_style(group["method"]))
-
-
-def _style(method: str) -> dict[str, Any]:
-    if method == "multi-head":
-        return {**style_of("standard"), "linestyle": "--"}
-    return style_of(method.removeprefix("multi-head-"))
 
 
 def _mark_tasks(axes: Axes, group: Group) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 from analysis.metrics import average_accuracy, forgetting
 from experiments.runner.groups import (
-    diverged_lines,
+    PARAMETER_HEADS,
+    fractions_of,
     groups_of,
     markdown_table,
     method_of,
+    parameter_cells,
     percent,
     spread,
 )
@@ -49,12 +51,7 @@ def result_of(record: Record) -> Result:
         >>> result_of({"rows": rows, "final": {"images": [100, 20], "correct": [82, 19]}})
         Result(tasks=(82.0, 95.0), all=88.5, forgetting=10.0, learned=95.0)
     """
-    rows = [
-        [count / record["rows"]["images"] for count in row] for row in record["rows"]["correct"]
-    ]
-    correct, images = record["final"]["correct"], record["final"]["images"]
-    per_task = images if isinstance(images, list) else [images] * len(correct)
-    final = [count / total for count, total in zip(correct, per_task, strict=True)]
+    rows, final = fractions_of(record)
     return Result(
         tasks=tuple(map(_rounded, final)),
         all=_rounded(average_accuracy([*rows[:-1], final])),
@@ -99,12 +96,10 @@ def table(records: Sequence[Record], not_run: Sequence[tuple[str, str]] = ()) ->
     num_tasks = len(groups[0].records[0]["final"]["correct"]) if groups else MAX_COLUMNS
     columns = range(num_tasks if num_tasks <= MAX_COLUMNS else 1)
     heads = ["method", "BatchNorm", *(f"task {task} (%)" for task in columns)]
-    heads += ["all (%)", "just learned (%)", "forgetting (%)", "parameters stored"]
-    heads += ["per added model", "n"]
+    heads += ["all (%)", "just learned (%)", "forgetting (%)", *PARAMETER_HEADS]
     rows = []
     for group in groups:
         results = [result_of(record) for record in group.records]
-        parameters = group.records[0]["numbers"]
         rows.append(
             [
                 method_of(group),
@@ -113,9 +108,7 @@ def table(records: Sequence[Record], not_run: Sequence[tuple[str, str]] = ()) ->
                 spread([result.all for result in results], 1),
                 spread([result.learned for result in results], 1),
                 spread([result.forgetting for result in results], 1),
-                f"{parameters['total']:,}",
-                f"{parameters['per_added_model']:,}",
-                str(len(group.records)),
+                *parameter_cells(group),
             ]
         )
     blank = [""] * (len(heads) - 3)
@@ -165,10 +158,7 @@ def batch_table(records: Sequence[Record]) -> str:
     return markdown_table(heads, rows)
 
 
-def report(records: Sequence[Record]) -> str:
-    """Return the tables and the diverged runs, for the terminal."""
-    complete = groups_of(records)
-    tables = [table(records)] if complete else []
-    if any(group["norms"] == "batch" for group in complete):
-        tables.append(batch_table(records))
-    return "\n\n".join([*tables, *diverged_lines(records)])
+def report_tables(records: Sequence[Record]) -> str:
+    """Return all tables of complete records, for the terminal."""
+    has_batches = any(group["norms"] == "batch" for group in groups_of(records))
+    return "\n\n".join([table(records), *([batch_table(records)] if has_batches else [])])

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from analysis.metrics import average_accuracy, forgetting, last_average_accuracy
 from experiments.runner.groups import (
+    PARAMETER_HEADS,
     Group,
-    diverged_lines,
+    fractions_of,
     groups_of,
     markdown_table,
     method_of,
-    percent,
+    parameter_cells,
     spread,
 )
 from experiments.runner.record import Record
@@ -30,9 +31,7 @@ COLUMNS = (
     "all (%)",
     "forgetting (%)",
     "task 0 (%)",
-    "numbers stored",
-    "per added model",
-    "n",
+    *PARAMETER_HEADS,
 )
 
 DETAILS = ("net", "forgetting (%)", "task 0 (%)")
@@ -61,10 +60,7 @@ def result_of(record: Record) -> Result:
         >>> result_of({"rows": rows, "final": {"images": 100, "correct": [82, 98]}})
         Result(last=90.0, all=90.0, forgetting=10.0, task_0=82.0)
     """
-    rows = [
-        [correct / record["rows"]["images"] for correct in row] for row in record["rows"]["correct"]
-    ]
-    final = [correct / record["final"]["images"] for correct in record["final"]["correct"]]
+    rows, final = fractions_of(record)
     measured = [*rows[:-1], final]
     return Result(
         last=_percent(last_average_accuracy(measured, min(LAST, len(final)))),
@@ -75,7 +71,7 @@ def result_of(record: Record) -> Result:
 
 
 def _percent(fraction: float) -> float:
-    return round(percent(fraction, 1), 6)
+    return round(100 * fraction, 6)
 
 
 def net_of(group: Group) -> str:
@@ -106,7 +102,6 @@ def _markdown(groups: Sequence[Group], columns: Sequence[str]) -> str:
     rows = []
     for group in groups:
         results = results_of(group)
-        numbers = group.records[0]["numbers"]
         paper = _paper_of(group)
         cells = (
             net_of(group),
@@ -116,9 +111,7 @@ def _markdown(groups: Sequence[Group], columns: Sequence[str]) -> str:
             spread([result.all for result in results]),
             spread([result.forgetting for result in results]),
             spread([result.task_0 for result in results]),
-            f"{numbers['total']:,}",
-            f"{numbers['per_added_model']:,}",
-            str(len(results)),
+            *parameter_cells(group),
         )
         by_name = dict(zip(COLUMNS, cells, strict=True))
         rows.append([by_name[name] for name in columns])
@@ -130,10 +123,3 @@ def _paper_of(group: Group) -> float | None:
     if any(group[name] != value for name, value in TABLE_RECIPE.items()):
         return None
     return TABLE.get(group["method"])
-
-
-def report(records: Sequence[Record]) -> str:
-    """Summarise the runs of a grid for the terminal."""
-    config = records[0]["config"]
-    recipe = ", ".join(f"{name} {config[name]}" for name in RECIPE)
-    return "\n\n".join([recipe, table(records), *diverged_lines(records)])

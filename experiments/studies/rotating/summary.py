@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from statistics import mean
 
 from experiments.runner.groups import (
+    PARAMETER_HEADS,
     Group,
-    diverged_lines,
     groups_of,
     markdown_table,
+    parameter_cells,
     percent,
     spread,
 )
@@ -145,12 +146,10 @@ def choice_of(group: Group) -> str:
 def table(records: Sequence[Record]) -> str:
     """Return a Markdown table of runs of one recipe, one row per group."""
     head = "images | layers | method | contexts | 0°, end (%) | 0°, last turn (%) | "
-    head += "its lowest (%) | circle (%) | its lowest (%) | parameters stored | "
-    head += "per added model | n"
+    head += "its lowest (%) | circle (%) | its lowest (%)"
     rows = []
     for group in groups_of(records):
         results = [result_of(record) for record in group.records]
-        parameters = group.records[0]["numbers"]
         rows.append(
             [
                 *_row_names(group),
@@ -159,12 +158,10 @@ def table(records: Sequence[Record]) -> str:
                 spread([result.lowest for result in results]),
                 spread([result.circle for result in results]),
                 spread([result.circle_lowest for result in results]),
-                f"{parameters['total']:,}",
-                f"{parameters['per_added_model']:,}",
-                str(len(results)),
+                *parameter_cells(group),
             ]
         )
-    return markdown_table(head.split(" | "), rows)
+    return markdown_table([*head.split(" | "), *PARAMETER_HEADS], rows)
 
 
 def inferred_table(records: Sequence[Record]) -> str:
@@ -196,10 +193,3 @@ def _accuracy(record: Record, source: str, place: str) -> float | None:
         return clock_beside_inferred(record)
     accuracy: float = getattr(result_of(record, source), place)
     return accuracy
-
-
-def report(records: Sequence[Record]) -> str:
-    """Return the recipe, the table and the diverged runs, for the terminal."""
-    first = records[0]["config"]
-    recipe = ", ".join(f"{name} {first[name]}" for name in SHARED)
-    return "\n\n".join([recipe, table(records), *diverged_lines(records)])
