@@ -78,6 +78,29 @@ def plot_spread(
         axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
 
 
+def row_of_panels(
+    count: int, size: tuple[float, float], **options: Any
+) -> tuple[Figure, Sequence[Axes]]:
+    """Create a figure with a row of panels.
+
+    Args:
+        count: Number of panels.
+        size: Width and height in inches.
+        options: Further options of `subplots`.
+    """
+    figure, rows = plt.subplots(
+        1, count, figsize=size, squeeze=False, layout="constrained", **options
+    )
+    return figure, rows[0]
+
+
+def legend_below(axes: Axes, place: float, *handles_and_labels: Sequence[Any]) -> None:
+    """Add a legend below the axes, where it hides nothing; `place` is in heights of the axes."""
+    axes.legend(
+        *handles_and_labels, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, place), ncols=3
+    )
+
+
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
     """Set the ticks of a logarithmic axis, in plain numbers, without changing its limits."""
     low, high = axis.get_view_interval()

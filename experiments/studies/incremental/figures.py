@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments.runner.figure import plot_task_0, save_figure
+from experiments.runner.figure import legend_below, plot_task_0, row_of_panels, save_figure
 from experiments.runner.groups import Group, groups_of
 from experiments.runner.record import Record
 from experiments.studies.incremental.summary import size_of
@@ -32,24 +31,17 @@ def draw_figure_6(records: Sequence[Record], path: Path) -> list[Path]:
     kinds = [norms for norms in _PANELS if any(group["norms"] == norms for group in groups)]
     if not kinds:
         return []
-    figure, panels = plt.subplots(
-        1,
-        len(kinds),
-        figsize=(1 + 3.4 * len(kinds), 4),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axes, norms in zip(panels[0], kinds, strict=True):
+    size = (1 + 3.4 * len(kinds), 4)
+    figure, panels = row_of_panels(len(kinds), size, sharey=True)
+    for axes, norms in zip(panels, kinds, strict=True):
         for group in groups:
             if group["method"] == "single" or group["norms"] == norms:
                 plot_task_0(axes, group)
         _mark_tasks(axes, groups[0])
         axes.set(title=_PANELS[norms], xlabel="steps", ylim=(0, 100))
         axes.title.set_fontsize(9)
-        # Below, since with many tasks the curves fill the axes.
-        axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
-    panels[0][0].set_ylabel("accuracy on task 0 (%)")
+        legend_below(axes, -0.17)
+    panels[0].set_ylabel("accuracy on task 0 (%)")
     figure.suptitle(size_of(groups[0].config), fontsize=9)
     return save_figure(figure, path)
 

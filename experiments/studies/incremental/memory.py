@@ -74,8 +74,8 @@ def expected_memory(
     samples = torch.empty((run.batch, *stream.sample_shape), device="meta")
     labels = torch.empty(run.batch, dtype=torch.int64, device="meta")
     images = sum(
-        each.train_images.nbytes + (1 + samples.element_size()) * each.test_images.nbytes
-        for each in image_sets
+        image_set.train_images.nbytes + (1 + samples.element_size()) * image_set.test_images.nbytes
+        for image_set in image_sets
     )
     return {**memory_of(learner, samples, labels), "images": images}
 

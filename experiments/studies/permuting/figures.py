@@ -7,7 +7,7 @@ from statistics import mean
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments.runner.figure import colour_of, plot_task_0, save_figure
+from experiments.runner.figure import colour_of, plot_task_0, row_of_panels, save_figure
 from experiments.runner.groups import Group, groups_of, method_of
 from experiments.runner.record import Record
 from experiments.studies.permuting.paper import FIGURE_2, TABLE, TABLE_RECIPE
@@ -28,23 +28,17 @@ def draw_figure_2(records: Sequence[Record], path: Path) -> list[Path]:
     widths = sorted({group["width"] for group in shown} & set(FIGURE_2))
     if not widths:
         return []
-    figure, panels = plt.subplots(
-        1,
-        len(widths),
-        figsize=(2 + 2.6 * len(widths), 3.2),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axes, width in zip(panels[0], widths, strict=True):
+    size = (2 + 2.6 * len(widths), 3.2)
+    figure, panels = row_of_panels(len(widths), size, sharey=True)
+    for axes, width in zip(panels, widths, strict=True):
         for group in shown:
             if group["width"] == width:
                 _plot_curve(axes, group)
         end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
         axes.plot(end, FIGURE_2[width], "x", color=colour_of("Binary"), label="paper, Binary")
         axes.set(title=f"{width} units", xlabel="steps", ylim=(0, 100))
-    panels[0][0].set_ylabel("accuracy on task 0 (%)")
-    handles, labels = panels[0][0].get_legend_handles_labels()
+    panels[0].set_ylabel("accuracy on task 0 (%)")
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=7, loc="outside right upper")
     return save_figure(figure, path)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import mean
 
 from experiments.runner.groups import Group, groups_of, markdown_table, percent, spread
@@ -92,7 +91,9 @@ def claims_of_contexts(records: Sequence[Record]) -> list[Claim]:
         records: Records of one recipe, one image set and one depth.
     """
     runs = _Runs(groups_of(records))
-    return [*_families(runs), *_choices(runs), *_open_questions(runs)]
+    windows = runs("Complex")
+    inferred = [_inferred(windows, source) for source in INFERRED] if windows else []
+    return [*_comparisons(runs), *inferred]
 
 
 def claims_table(claims: Sequence[Claim]) -> str:
@@ -122,30 +123,22 @@ def _forgetting(panel: str, runs: _Runs) -> Iterator[Claim]:
         )
 
 
-def _families(runs: _Runs) -> Iterator[Claim]:
-    order = [name for name in ("Rotation", "Complex", "Binary") if runs(name)]
-    for better, worse in pairwise(order):
-        text = f"{better} contexts do better than {worse} ones, as on permuted images."
-        yield from _comparison(text, runs(better), runs(worse))
-
-
-def _choices(runs: _Runs) -> Iterator[Claim]:
-    standard, windows = runs("standard", "none"), runs("Complex")
+def _comparisons(runs: _Runs) -> Iterator[Claim]:
+    """Return the claims that one kind of run is better than another, if both have records."""
+    standard, binary, windows = runs("standard", "none"), runs("Binary"), runs("Complex")
     fast, mixed = runs("Complex", "fast"), runs("LocalMix", "fast, local mix")
+    better = "{} contexts do better than {} ones, as on permuted images."
+    yield from _comparison(better.format("Rotation", "Complex"), runs("Rotation"), windows)
+    yield from _comparison(better.format("Complex", "Binary"), windows, binary)
     yield from _comparison("*Fast* is better than the standard net.", fast, standard)
     yield from _comparison("*Fast* is worse than windows of 100 steps.", windows, fast)
     yield from _comparison("*Local mix* improves on *fast*.", mixed, fast)
-
-
-def _open_questions(runs: _Runs) -> Iterator[Claim]:
-    for method in ("Binary", "Complex"):
+    for method, fixed in (("Binary", binary), ("Complex", windows)):
         text = f"Open: do learned {method} contexts do better than fixed ones?"
-        yield from _comparison(text, runs(f"Learned{method}"), runs(method))
+        yield from _comparison(text, runs(f"Learned{method}"), fixed)
     for way in ("appearance", "confidence"):
         text = f"Open: do contexts selected by {way} do as well as the clock's?"
-        yield from _comparison(text, runs("Complex", f"10 by {way}"), runs("Complex"), slack=1.0)
-    for source in INFERRED if runs("Complex") else ():
-        yield _inferred(runs("Complex"), source)
+        yield from _comparison(text, runs("Complex", f"10 by {way}"), windows, slack=1.0)
 
 
 def _claim(text: str, measured: str, holds: Sequence[bool]) -> Claim:

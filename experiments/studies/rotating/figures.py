@@ -7,9 +7,14 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from experiments.runner.figure import plot_spread, save_figure, style_of
+from experiments.runner.figure import (
+    legend_below,
+    plot_spread,
+    row_of_panels,
+    save_figure,
+    style_of,
+)
 from experiments.runner.groups import Group, groups_of, percent
 from experiments.runner.record import Record
 from experiments.studies.rotating.claims import WINDOWS
@@ -53,7 +58,7 @@ def draw_figure_5(records: Sequence[Record], path: Path) -> list[Path]:
     edges = {
         title: with_edge
         for title, shown in panels.items()
-        if title != _OPEN and (with_edge := [each for each in shown if _has_edge(each)])
+        if title != _OPEN and (with_edge := [group for group in shown if _has_edge(group)])
     }
     return [
         *_draw_curves(panels, path, enlarged=True),
@@ -101,7 +106,7 @@ def _draw_curves(panels: Panels, path: Path, *, enlarged: bool = False) -> list[
         whole.set(title=title, ylim=(0, 100))
         late.set(xlabel="steps", ylim=_limits(groups) if enlarged else (0, 100))
         handles, labels = whole.get_legend_handles_labels()
-        _legend_below(late, -0.17, handles, labels)
+        legend_below(late, -0.17, handles, labels)
     for row in rows:
         row[0].set_ylabel("accuracy at 0° (%)")
     return save_figure(figure, path)
@@ -113,16 +118,16 @@ def _draw_circles(panels: Panels, path: Path) -> list[Path]:
         (group for groups in panels.values() for group in groups if choice_of(group) == WINDOWS),
         None,
     )
-    figure, row = _row_of_panels(
-        len(panels) + (with_windows is not None), 5.4, subplot_kw={"projection": "polar"}
-    )
+    columns = len(panels) + (with_windows is not None)
+    size = (1 + 4 * columns, 5.4)
+    figure, row = row_of_panels(columns, size, subplot_kw={"projection": "polar"})
     for axes, (title, groups) in zip(row, panels.items(), strict=False):
         for group in groups:
             degrees = group.records[0]["circle"]["degrees"]
             curves = [circle_of(record) for record in group.records]
             _plot_around(axes, degrees, curves, label=label_of(group), **_style(group))
         axes.set_title(title)
-        _legend_below(axes, -0.08)
+        legend_below(axes, -0.08)
     if with_windows is not None:
         _plot_reach(row[-1], with_windows)
     for axes in row:
@@ -132,7 +137,7 @@ def _draw_circles(panels: Panels, path: Path) -> list[Path]:
 
 def _draw_edges(panels: Panels, path: Path) -> list[Path]:
     """Draw the end of a window, under the context before it (solid) and the next (dashed)."""
-    figure, row = _row_of_panels(len(panels), 3.6, sharey=True)
+    figure, row = row_of_panels(len(panels), (1 + 4 * len(panels), 3.6), sharey=True)
     for axes, (title, groups) in zip(row, panels.items(), strict=True):
         for group in groups:
             edges = [record["edge"] for record in group.records]
@@ -146,21 +151,9 @@ def _draw_edges(panels: Panels, path: Path) -> list[Path]:
                 plot_spread(axes, degrees, curves, label=label, color=colour, linestyle=line)
         axes.axvline(degrees[len(degrees) // 2], color="black", linewidth=0.5)
         axes.set(title=title, xlabel="angle of the test images (°)")
-        _legend_below(axes, -0.2)
+        legend_below(axes, -0.2)
     row[0].set_ylabel("accuracy (%)")
     return save_figure(figure, path.with_name(f"{path.name}-edge"))
-
-
-def _row_of_panels(columns: int, height: float, **options: Any) -> tuple[Figure, Sequence[Axes]]:
-    figure, rows = plt.subplots(
-        1,
-        columns,
-        figsize=(1 + 4 * columns, height),
-        squeeze=False,
-        layout="constrained",
-        **options,
-    )
-    return figure, rows[0]
 
 
 def label_of(group: Group) -> str:
@@ -212,14 +205,7 @@ def _plot_reach(axes: Axes, group: Group) -> None:
         _plot_around(axes, reach["degrees"], [curve], label=f"context {context}", color=colour)
     seed = group.records[0]["config"]["seed"]
     axes.set_title(f"each context of {label_of(group)}, seed {seed}")
-    _legend_below(axes, -0.08)
-
-
-def _legend_below(axes: Axes, place: float, *handles_and_labels: Sequence[Any]) -> None:
-    """Add a legend below the axes, where it hides nothing."""
-    axes.legend(
-        *handles_and_labels, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, place), ncols=3
-    )
+    legend_below(axes, -0.08)
 
 
 def _has_edge(group: Group) -> bool:

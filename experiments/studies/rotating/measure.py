@@ -148,9 +148,9 @@ class RotatingMeasurement:
         """Measure around the end of the first window, of at least a tenth of a turn."""
         stream = self._stream
         windows = stream.num_contexts if 1 < stream.num_contexts <= MAX_CONTEXTS else MAX_CONTEXTS
-        step = -(-stream.period // windows)
-        contexts = dict.fromkeys(stream.context(each % stream.period) for each in (step - 1, step))
-        degrees = [stream.angle(step) + offset for offset in range(-AROUND, AROUND + 1)]
+        end = -(-stream.period // windows)
+        contexts = dict.fromkeys(map(stream.context, (end - 1, end % stream.period)))
+        degrees = [stream.angle(end) + offset for offset in range(-AROUND, AROUND + 1)]
         return self._grid(degrees, list(contexts), self._edge_images)
 
     def _grid(self, angles: Sequence[float], contexts: list[int], images: int) -> Log:

@@ -12,7 +12,7 @@ Dataset = Literal["mnist", "fashion_mnist", "digits"]
 
 Choose = Literal["clock", "appearance", "confidence"]
 
-METHOD_NAMES = tuple(name for name, each in METHODS.items() if each.family or name == "standard")
+METHOD_NAMES = ("standard", *(name for name, method in METHODS.items() if method.family))
 
 
 @dataclass(frozen=True, kw_only=True)
