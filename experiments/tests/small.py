@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.experiment import run_to_record
+from experiments.runner.progress import Progress
 from experiments.runner.settings import RunSettings
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +56,22 @@ def record_of(study, run, folder, checkpoint_seconds=1e9):
 def run_all(study, runs, out, **settings):
     """Run the runs of an experiment as its command does."""
     return study.run_all(runs, RunSettings(out=out, **settings))
+
+
+def stop_and_resume(study, run, folder, monkeypatch, fraction):
+    """Run a run, kill it after its last checkpoint before a fraction, and return its record."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress, path):
+        if progress.done > fraction + 1e-9:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "write", kill)
+        patch.setattr(Checkpoint, "is_due", lambda checkpoint: True)
+        with pytest.raises(Killed):
+            record_of(study, run, folder)
+    assert (folder / f"{run.name}.checkpoint").exists()
+    return record_of(study, run, folder)

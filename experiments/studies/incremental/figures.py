@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments.runner.figure import plot_task_0, save_figure
-from experiments.runner.groups import Group, groups_of
+from experiments.runner.figure import plot_curve, save_figure, style_of
+from experiments.runner.groups import Group, groups_of, method_of
 from experiments.runner.record import Record
 from experiments.studies.incremental.summary import size_of
 
@@ -43,7 +43,7 @@ def draw_figure_6(records: Sequence[Record], path: Path) -> list[Path]:
     for axes, norms in zip(panels[0], kinds, strict=True):
         for group in groups:
             if group["method"] == "single" or group["norms"] == norms:
-                plot_task_0(axes, group)
+                plot_curve(axes, group, method_of(group), **style_of(group["method"]))
         _mark_tasks(axes, groups[0])
         axes.set(title=_PANELS[norms], xlabel="steps", ylim=(0, 100))
         axes.title.set_fontsize(9)

@@ -17,6 +17,7 @@ sample, so tests take about 4 % of a run.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -26,6 +27,9 @@ from experiments.runner.trainer import Log
 from experiments.studies.rotating.contexts import INFERRED, TestContexts
 from experiments.studies.rotating.selection import SelectingLearner
 from psp_data import RotatingStream
+
+if TYPE_CHECKING:
+    from experiments.studies.rotating.run import RotatingRun
 
 CIRCLE = [10.0 * place for place in range(36)]
 """Angles of the circle, in degrees."""
@@ -64,13 +68,7 @@ class Measurement:
     Args:
         learner: Learner under test.
         stream: Stream that it learns from.
-        num_steps: Steps of the run.
-        every: Steps between two points of the curve.
-        images: Test images per point of the curve and per angle of the circle.
-        inferred_every: Steps between two points of the inferred curve.
-        inferred_images: Test images per point of the inferred curve, and per angle of the
-            inferred circle and of the reach.
-        edge_images: Test images per angle of the edge.
+        run: Run with the sizes of the measurements.
 
     Attributes:
         log: The measurements named in the module's docstring, as far as the learner has them.
@@ -78,31 +76,21 @@ class Measurement:
             the last one trained before each point of the curve.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        stream: RotatingStream,
-        *,
-        num_steps: int,
-        every: int,
-        images: int,
-        inferred_every: int,
-        inferred_images: int,
-        edge_images: int,
-    ) -> None:
+    def __init__(self, learner: Learner, stream: RotatingStream, run: "RotatingRun") -> None:
         self._learner = learner
         self._stream = stream
         self._contexts = TestContexts(learner, stream)
-        self.num_steps, self.every = num_steps, every
-        self._inferred_every = inferred_every
+        self.num_steps, self.every = run.turns * run.period, run.curve_every
+        self._inferred_every = run.inferred_every
         self._tests = RotatedTestImages(stream)
         self._images, self._inferred_images, self._edge_images = (
-            min(count, len(self._tests)) for count in (images, inferred_images, edge_images)
+            min(count, len(self._tests))
+            for count in (run.curve_images, run.inferred_images, run.edge_images)
         )
         self._at_0 = self._tests(0.0, self._images)
-        self.log: Log = {"curve": _empty_curve(every, self._images, "correct", "loss")}
+        self.log: Log = {"curve": _empty_curve(self.every, self._images, "correct", "loss")}
         if self._contexts.infers:
-            inferred = _empty_curve(inferred_every, self._inferred_images, *INFERRED)
+            inferred = _empty_curve(self._inferred_every, self._inferred_images, *INFERRED)
             self.log["inferred_curve"] = inferred
         if isinstance(learner, SelectingLearner):
             self.log["choices"] = {"used": 0, "contexts": []}

@@ -125,12 +125,6 @@ class RotatingRun(Run):
         return self.spell(parts, spelled)
 
     @property
-    def title(self) -> str:
-        """Short description for the progress bar."""
-        by = "" if self.choose == "clock" else f" by {self.choose}"
-        return f"{self.method} {self.contexts}{by} on {self.dataset}"
-
-    @property
     def image_sets(self) -> tuple[str, ...]:
         """The images that rotate."""
         return (self.dataset,)
@@ -160,17 +154,7 @@ def prepare(run: RotatingRun, device: torch.device) -> tuple[Learner, RotatingSt
         batch_size=run.batch,
     )
     learner = learner_of(run, stream)
-    measurement = Measurement(
-        learner,
-        stream,
-        num_steps=run.turns * run.period,
-        every=run.curve_every,
-        images=run.curve_images,
-        inferred_every=run.inferred_every,
-        inferred_images=run.inferred_images,
-        edge_images=run.edge_images,
-    )
-    return learner, stream, measurement
+    return learner, stream, Measurement(learner, stream, run)
 
 
 def learner_of(run: RotatingRun, stream: RotatingStream) -> Learner:
