@@ -12,8 +12,9 @@ from torch import Tensor
 
 from experiments.methods.separate_nets import SeparateNets
 from experiments.runner.learner import TEST_BATCH, Learner
+from experiments.runner.run import Run
 from experiments.runner.trainer import Log
-from psp_data import Stream
+from psp_data import IncrementalStream, PermutingStream
 
 
 class TestImages(Protocol):
@@ -36,9 +37,7 @@ class Accuracies:
         learner: The learner.
         stream: Its stream.
         tests: Test images of the stream's tasks.
-        num_steps: Number of steps of the run.
-        every: Number of steps between two points of the curve.
-        curve_images: Largest number of images for a point of the curve.
+        run: The run, with the size of its curve.
         row_images: Number of images for a full row of the accuracy matrix.
         test_batch: Largest number of test images in one batch.
 
@@ -51,30 +50,28 @@ class Accuracies:
     def __init__(
         self,
         learner: Learner,
-        stream: Stream,
+        stream: PermutingStream | IncrementalStream,
         tests: TestImages,
+        run: Run,
         *,
-        num_steps: int,
-        every: int,
-        curve_images: int,
         row_images: int,
         test_batch: int = TEST_BATCH,
     ) -> None:
-        self.num_steps = num_steps
-        self.every = every
+        self.num_steps = stream.num_steps
+        self.every = run.curve_every
         self._learner = learner
         self._stream = stream
         self._tests = tests
         self._test_batch = test_batch
         self._last = stream.num_tasks - 1
-        self._curve_images = min(curve_images, tests.counts[0])
+        self._curve_images = min(run.curve_images, tests.counts[0])
         self._row_images = min(max(1, row_images // stream.num_tasks), *tests.counts)
         # Networks of earlier tasks never change, so that their counts stay valid.
         self._forgets_nothing = isinstance(learner, SeparateNets)
         same_size = len(set(tests.counts)) == 1
         points: dict[str, list[float]] = {"steps": [], "correct": [], "loss": []}
         self.log: Log = {
-            "curve": {"every": every, "images": self._curve_images, **points},
+            "curve": {"every": self.every, "images": self._curve_images, **points},
             "rows": {"images": self._row_images, "correct": []},
             "final": {"images": tests.counts[0] if same_size else tests.counts, "correct": []},
         }

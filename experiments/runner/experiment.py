@@ -216,7 +216,7 @@ def run_to_record(
     status: Status = "complete"
 
     def observe(done: int, loss: float) -> None:
-        note = f"{run.title} {measurement(done, loss)}"
+        note = f"{run.name}, {measurement(done, loss)}"
         Progress(done / measurement.num_steps, note).write(folder / f"{run.name}.progress")
 
     try:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.methods.method import Method
 from experiments.runner.families import FAMILIES, name_of
-from experiments.runner.groups import Group, method_of, percent
+from experiments.runner.groups import Group, percent
 
 # Identical records give identical files: without dates, and with fixed ids in the SVG.
 matplotlib.rcParams["svg.hashsalt"] = "superposition"
@@ -41,16 +41,13 @@ def style_of(name: str) -> dict[str, Any]:
     return {"color": colour, "linestyle": "--" if method.learned or method.heads else "-"}
 
 
-def plot_task_0(axes: Axes, group: Group) -> dict[str, Any]:
-    """Plot the curve of task 0 with its range over the seeds, and return its style."""
+def plot_curve(axes: Axes, group: Group, label: str, **style: Any) -> None:
+    """Plot the curve of the records with its range over the seeds."""
     curves = [
         [percent(correct, record["curve"]["images"]) for correct in record["curve"]["correct"]]
         for record in group.records
     ]
-    style = style_of(group["method"])
-    steps = group.records[0]["curve"]["steps"]
-    plot_spread(axes, steps, curves, label=method_of(group), **style)
-    return style
+    plot_spread(axes, group.records[0]["curve"]["steps"], curves, label=label, **style)
 
 
 def plot_spread(

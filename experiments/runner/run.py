@@ -44,11 +44,6 @@ class Run(Checked, ABC):
 
     @property
     @abstractmethod
-    def title(self) -> str:
-        """Short description for the progress bar."""
-
-    @property
-    @abstractmethod
     def image_sets(self) -> tuple[str, ...]:
         """Names of the image sets that the run needs."""
 

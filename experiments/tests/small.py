@@ -1,7 +1,6 @@
 """Every experiment in a small form: some tenths of a second of work, all kinds of state."""
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,24 +53,25 @@ def record_of(study, run, folder, checkpoint_seconds=1e9):
     )
 
 
-@contextmanager
-def stopped_after(share, monkeypatch):
-    """Stop a run, with a checkpoint, at its first observation after that share of its steps."""
-
-    class Stop(Exception):
-        pass
-
-    def write(self, path):
-        if self.done > share + 1e-9:
-            raise Stop
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "write", write)
-        patch.setattr(Checkpoint, "is_due", lambda self: True)
-        with pytest.raises(Stop):
-            yield
-
-
 def run_all(study, runs, out, **settings):
     """Run the runs of an experiment as its command does."""
     return study.run_all(runs, RunSettings(out=out, **settings))
+
+
+def stop_and_resume(study, run, folder, monkeypatch, fraction):
+    """Run a run, kill it after its last checkpoint before a fraction, and return its record."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress, path):
+        if progress.done > fraction + 1e-9:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "write", kill)
+        patch.setattr(Checkpoint, "is_due", lambda checkpoint: True)
+        with pytest.raises(Killed):
+            record_of(study, run, folder)
+    assert (folder / f"{run.name}.checkpoint").exists()
+    return record_of(study, run, folder)

@@ -76,17 +76,6 @@ def test_bad_values_are_refused_before_any_work(change, message):
         CapacityConfig(**change)
 
 
-def test_missing_images_are_named_before_any_work(monkeypatch, tmp_path, capsys):
-    def load(name):
-        raise FileNotFoundError(f"{name} is not there")
-
-    monkeypatch.setattr("experiments.runner.images.load", load)
-    with pytest.raises(SystemExit):
-        STUDY.main(arguments=["smoke", "--out", str(tmp_path)])
-    assert "error: digits is not there" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
 def test_other_studies_have_other_names_and_other_machines_the_same():
     assert CapacityConfig().name == "capacity-digits"
     assert {preset.name for preset in PRESETS.values()} == {"capacity-smoke", "capacity-mnist"}

@@ -64,3 +64,22 @@ def test_a_file_is_not_a_folder(study, capsys, tmp_path):
     file = tmp_path / "file"
     file.touch()
     assert "out must be a folder, but" in refuse(study, ["--out", str(file)], capsys)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_missing_images_end_the_command_before_any_work(study, capsys, tmp_path, monkeypatch):
+    def load(name):
+        raise FileNotFoundError(f"{name} is not there")
+
+    monkeypatch.setattr("experiments.runner.images.load", load)
+    with pytest.raises(SystemExit) as caught:
+        load_study(study).main(arguments=["smoke", "--out", str(tmp_path)])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.strip() == "error: digits is not there"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("study", ["permuting", "rotating", "incremental"])
+def test_different_runs_of_the_presets_have_different_names(study):
+    runs = {run for preset in load_study(study).presets.values() for run in preset}
+    assert len({run.name for run in runs}) == len(runs)

@@ -14,7 +14,6 @@ from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.progress import Progress
 from experiments.runner.record import read_record
 from experiments.runner.run import sweep
-from experiments.runner.settings import RunSettings
 from experiments.studies.permuting.run import PermutingRun
 from experiments.studies.permuting.study import STUDY
 from experiments.tests.small import results, run_all
@@ -104,13 +103,6 @@ def test_a_folder_that_is_removed_during_a_run_is_created_again(tmp_path, undist
     run_all(STUDY, small("standard"), out, checkpoint_seconds=0)
     assert gone
     assert results(out) == undisturbed
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    path = tmp_path / "file"
-    path.touch()
-    with pytest.raises(ValueError, match=r"out must be a folder, but .*file is a file"):
-        RunSettings(out=path)
 
 
 def test_a_failed_run_leaves_the_other_records(tmp_path, monkeypatch):

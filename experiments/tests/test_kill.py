@@ -6,7 +6,9 @@ record, a cell of a grid), after some of its bytes or before it replaces the old
 
 import os
 import random
+import shlex
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -15,7 +17,7 @@ import pytest
 
 from experiments.runner import files
 from experiments.studies import load_study
-from experiments.tests.small import COMMANDS, results
+from experiments.tests.small import COMMANDS, ROOT, results
 
 pytestmark = [
     pytest.mark.reliability,
@@ -126,3 +128,22 @@ def run_in_child(name, out, moment):
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_gives_the_same_record_twice_and_in_a_pool(
+    name, tmp_path, request, record_property
+):
+    if request.config.getoption("--hypothesis-profile") != "thorough":
+        pytest.skip("the kills above are the quick form")
+
+    def run(folder, jobs):
+        command = [sys.executable, f"experiments/{name}.py", *shlex.split(COMMANDS[name])]
+        command += ["--jobs", str(jobs), "--out", str(tmp_path / folder)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        return results(tmp_path / folder)
+
+    first = run("first", jobs=1)
+    assert first
+    assert run("again", jobs=1) == run("pool", jobs=2) == first
+    record_property(f"runs with the same record: {name}", 3)

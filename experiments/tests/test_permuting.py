@@ -17,13 +17,12 @@ from experiments.runner.command_line import parse_runs
 from experiments.runner.files import DamagedFile
 from experiments.runner.networks import build_mlp
 from experiments.runner.record import config_of, read_record, start_record, write_record
-from experiments.runner.run import sweep
 from experiments.studies.permuting.paper import TABLE_RECIPE
 from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS, SEEDS
 from experiments.studies.permuting.run import STRENGTHS, PermutingRun
 from experiments.studies.permuting.study import STUDY
 from experiments.studies.permuting.summary import paper_table, result_of, table
-from experiments.tests.small import ROOT, record_of, run_all, stopped_after
+from experiments.tests.small import ROOT, record_of, run_all, stop_and_resume
 
 SMOKE = PRESETS["smoke"]
 MEASURED = ("numbers", "curve", "rows", "final")
@@ -90,25 +89,23 @@ def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
 @pytest.mark.parametrize(
     "method", ["Binary", "Complex", "LearnedBinary", "EWC", "OnlineEWC", "SI", "single"]
 )
-@pytest.mark.parametrize("last_observed", [60, 120])
+@pytest.mark.parametrize("stopped_after", [70, 130])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
-    method, last_observed, tmp_path, monkeypatch
+    method, stopped_after, tmp_path, monkeypatch
 ):
     run = small(method)
     whole = record_of(STUDY, run, tmp_path)
     commits = iter(["one", "another"])
     monkeypatch.setattr("experiments.runner.trainer.current_commit", lambda: next(commits))
-    with stopped_after(last_observed / 180, monkeypatch):
-        record_of(STUDY, run, tmp_path)
-    assert (tmp_path / f"{run.name}.checkpoint").exists()
-    resumed = record_of(STUDY, run, tmp_path)
-    assert resumed["resumed_at"] == [last_observed]
+    fraction = stopped_after // 20 * 20 / 180
+    resumed = stop_and_resume(STUDY, run, tmp_path, monkeypatch, fraction)
+    assert resumed["resumed_at"] == [stopped_after // 20 * 20]
     assert resumed["commits"] == ["one", "another"]
     for part in MEASURED:
         assert resumed[part] == whole[part]
 
 
-def test_a_run_does_not_go_on_from_another_runs_checkpoint(tmp_path):
+def test_a_run_does_not_continue_from_the_checkpoint_of_another_one(tmp_path):
     run = small("Binary")
     path = tmp_path / f"{run.name}.checkpoint"
     Checkpoint(path, of="other steps").save({"step": 1})
@@ -116,18 +113,10 @@ def test_a_run_does_not_go_on_from_another_runs_checkpoint(tmp_path):
         record_of(STUDY, run, tmp_path)
 
 
-def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path):
+def test_a_killed_command_continues_when_it_is_given_again(tmp_path):
     options = "--method SI --width 64 --dataset digits --tasks 8 --steps 100".split()
     options += ["--checkpoint-seconds", "0", "--curve-every", "10"]
-    (run,) = runs = sweep(
-        PermutingRun,
-        method=METHODS["SI"],
-        width=64,
-        dataset="digits",
-        tasks=8,
-        steps=100,
-        curve_every=10,
-    )
+    (run,) = runs = parse(*options)
     folder = tmp_path / "killed" / "permuting"
     command = [sys.executable, "experiments/permuting.py", *options, "--out", str(folder.parent)]
     process = subprocess.Popen(
@@ -148,14 +137,6 @@ def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path):
     for part in MEASURED:
         assert resumed[part] == whole[part]
     assert [path.name for path in folder.iterdir()] == [f"{run.name}.json"]
-
-
-def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
-    run = small("Binary")
-    path = tmp_path / f"{run.name}.checkpoint"
-    path.write_bytes(b"PK\x03\x04")
-    with pytest.raises(ValueError, match=r"is not a complete checkpoint .*delete it to start"):
-        record_of(STUDY, run, tmp_path)
 
 
 def test_the_presets_are_complete():
@@ -213,8 +194,6 @@ def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
         "mnist-Binary-2x256-seed1",
         f"mnist-SI-strength{STRENGTHS['SI']:g}-2x256-seed1",
     ]
-    names = [run.name for preset in PRESETS.values() for run in preset]
-    assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset})
 
 
 def test_the_strengths_are_those_that_the_search_found_best():
@@ -249,12 +228,6 @@ def test_without_a_preset_every_combination_is_run():
     [
         ("--method binary", "unknown method 'binary'; choose from standard, Binary"),
         ("--method multi-head", "unknown method 'multi-head'; choose from standard, Binary"),
-        ("--width 0", "width must be at least 1, not 0"),
-        ("--seed -1", "seed must be at least 0, not -1"),
-        ("--tasks 0", "tasks must be at least 1, not 0"),
-        ("smoke --curve-every 0", "curve_every must be at least 1"),
-        ("--learning-rate nan", "learning_rate must be positive, not nan"),
-        ("--method SI --strength -1", "strength must be positive"),
         ("--checkpoint-seconds -1", "checkpoint_seconds must not be negative, but is -1"),
         ("--method KroneckerRotation --width 31", "dim=31 is prime"),
         ("--address tcp://127.0.0.1:1", "needs backend=dask, not loky"),

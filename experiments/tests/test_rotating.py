@@ -24,7 +24,7 @@ from experiments.studies.rotating.selection import ByAppearance, ByConfidence, S
 from experiments.studies.rotating.study import STUDY
 from experiments.studies.rotating.summary import clock_beside_inferred, last_turn, result_of
 from experiments.tables import fill_tables
-from experiments.tests.small import record_of, stopped_after
+from experiments.tests.small import record_of, stop_and_resume
 from psp_data import RotatingStream, load
 from psp_nn import infer_context
 
@@ -133,9 +133,7 @@ def test_a_stopped_run_ends_bit_identical(kind, tmp_path, monkeypatch):
     run = tiny(kind)
     whole = record_of(STUDY, run, tmp_path)
 
-    with stopped_after(0.5, monkeypatch):
-        record_of(STUDY, run, tmp_path)
-    resumed = record_of(STUDY, run, tmp_path)
+    resumed = stop_and_resume(STUDY, run, tmp_path, monkeypatch, 0.5)
     assert resumed["resumed_at"] == [100]
     for part in MEASURED:
         assert resumed.get(part) == whole.get(part)
@@ -237,8 +235,6 @@ def test_the_presets_are_complete():
 def test_presets_share_their_runs():
     shared = set(PRESETS["figure-4"]) & set(PRESETS["figure-5"])
     assert len(shared) == len(FAMILIES) * len(SEEDS)
-    runs = {run for preset in PRESETS.values() for run in preset}
-    assert len({run.name for run in runs}) == len(runs)
 
 
 def test_a_preset_can_be_run_in_part():
@@ -255,12 +251,8 @@ def test_a_preset_can_be_run_in_part():
     ("change", "message"),
     [
         ({"method": METHODS["EWC"]}, r"unknown method 'EWC'; choose from standard, .*Binary"),
-        ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"turns": 0}, "turns must be at least 1, not 0"),
-        ({"edge_images": 0}, "edge_images must be at least 1"),
         ({"contexts": 1001}, "contexts=1001 exceeds the 1000 steps of a turn"),
         ({"inferred_every": 130}, "inferred_every=130 must be a multiple of curve_every=125"),
-        ({"learning_rate": -1.0}, "learning_rate must be positive"),
         ({"method": METHODS["KroneckerRotation"], "width": 31}, "dim=31 is prime"),
         ({"method": METHODS["standard"], "choose": "appearance"}, "but standard has 1"),
         ({"contexts": 1000, "choose": "confidence"}, "needs a method with 3 to 100 contexts"),

@@ -5,8 +5,14 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from experiments.runner.figure import legend_below, plot_task_0, row_of_panels, save_figure
-from experiments.runner.groups import Group, groups_of
+from experiments.runner.figure import (
+    legend_below,
+    plot_curve,
+    row_of_panels,
+    save_figure,
+    style_of,
+)
+from experiments.runner.groups import Group, groups_of, method_of
 from experiments.runner.record import Record
 from experiments.studies.incremental.summary import size_of
 
@@ -36,7 +42,7 @@ def draw_figure_6(records: Sequence[Record], path: Path) -> list[Path]:
     for axes, norms in zip(panels, kinds, strict=True):
         for group in groups:
             if group["method"] == "single" or group["norms"] == norms:
-                plot_task_0(axes, group)
+                plot_curve(axes, group, method_of(group), **style_of(group["method"]))
         _mark_tasks(axes, groups[0])
         axes.set(title=_PANELS[norms], xlabel="steps", ylim=(0, 100))
         axes.title.set_fontsize(9)

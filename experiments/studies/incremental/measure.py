@@ -9,7 +9,6 @@ from torch import Tensor
 
 from experiments.methods.accuracies import Accuracies
 from experiments.runner.images import take_evenly
-from experiments.runner.learner import Learner
 from psp_data import IncrementalStream
 
 TEST_BATCHES = (10, 100, 1000)
@@ -44,21 +43,11 @@ class IncrementalMeasurement(Accuracies):
     the images beside it. After the last step, the images of the last task, which is not forgotten
     yet, are shown in mixed batches of several sizes and in batches of one class.
 
-    Args:
-        learner: Learner under test.
-        stream: Stream that it learns from.
-        options: Further options of `Accuracies`.
-
     Attributes:
         log: That of `Accuracies` and, at the end, `test_batches`: counts of correct answers on
             `images` images of the last task, `correct` in mixed batches of `sizes`, and
             `one_class_correct` in batches of one class of `one_class_size`.
     """
-
-    def __init__(self, learner: Learner, stream: IncrementalStream, **options: int) -> None:
-        tests = TestImages(stream)
-        super().__init__(learner, stream, tests, num_steps=stream.num_steps, **options)
-        self._counts = tests.counts
 
     def __call__(self, done: int, loss: float) -> str:
         """Take the measurements due after `done` steps and return a progress message."""
@@ -73,7 +62,7 @@ class IncrementalMeasurement(Accuracies):
         points = self.num_steps // self.every + self._stream.num_tasks
         rows = self._row_images * self._stream.num_tasks * (self._stream.num_tasks + 1) // 2
         batches = (len(TEST_BATCHES) + 1) * max(TEST_BATCHES)
-        return points * self._curve_images + rows + sum(self._counts) + batches
+        return points * self._curve_images + rows + sum(self._tests.counts) + batches
 
     def _compare_test_batches(self) -> dict[str, object]:
         task = self._last

@@ -10,7 +10,7 @@ from experiments.methods.method import METHODS, Method
 from experiments.runner.learner import Learner, Precision
 from experiments.runner.networks import build_resnet18
 from experiments.runner.run import Run, spell_number
-from experiments.studies.incremental.measure import IncrementalMeasurement
+from experiments.studies.incremental.measure import IncrementalMeasurement, TestImages
 from experiments.studies.incremental.tasks import IMAGE_SETS, Tasks, stream_of
 from psp_data import IncrementalStream
 from psp_nn import Norms
@@ -145,11 +145,6 @@ class IncrementalRun(Run):
         return self.spell(filter(None, parts), [*spelled, *(CPU_SIZE if is_cpu_size else ())])
 
     @property
-    def title(self) -> str:
-        """Short description for the progress bar."""
-        return f"{self.method} {self.norms} {self.width}"
-
-    @property
     def image_sets(self) -> tuple[str, ...]:
         """The image sets of the tasks."""
         return IMAGE_SETS[self.tasks]
@@ -170,8 +165,8 @@ def prepare(
     measurement = IncrementalMeasurement(
         learner,
         stream,
-        every=run.curve_every,
-        curve_images=run.curve_images,
+        TestImages(stream),
+        run,
         row_images=run.row_images,
         test_batch=run.test_batch,
     )

@@ -7,7 +7,13 @@ from statistics import mean
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments.runner.figure import colour_of, plot_task_0, row_of_panels, save_figure
+from experiments.runner.figure import (
+    colour_of,
+    plot_curve,
+    row_of_panels,
+    save_figure,
+    style_of,
+)
 from experiments.runner.groups import Group, groups_of, method_of
 from experiments.runner.record import Record
 from experiments.studies.permuting.paper import FIGURE_2, TABLE, TABLE_RECIPE
@@ -33,7 +39,7 @@ def draw_figure_2(records: Sequence[Record], path: Path) -> list[Path]:
     for axes, width in zip(panels, widths, strict=True):
         for group in shown:
             if group["width"] == width:
-                _plot_curve(axes, group)
+                _plot_task_0(axes, group)
         end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
         axes.plot(end, FIGURE_2[width], "x", color=colour_of("Binary"), label="paper, Binary")
         axes.set(title=f"{width} units", xlabel="steps", ylim=(0, 100))
@@ -50,7 +56,7 @@ def draw_figure_3(records: Sequence[Record], path: Path) -> list[Path]:
         return []
     figure, axes = plt.subplots(figsize=(8.5, 4.4), layout="constrained")
     for group in shown:
-        _plot_curve(axes, group)
+        _plot_task_0(axes, group)
     end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
     axes.plot(end, FIGURE_2[256], "x", color=colour_of("Binary"), label="paper, Binary")
     axes.set(title="256 units", xlabel="steps", ylabel="accuracy on task 0 (%)", ylim=(0, 100))
@@ -86,8 +92,9 @@ def draw_table(records: Sequence[Record], path: Path) -> list[Path]:
     return save_figure(figure, path)
 
 
-def _plot_curve(axes: Axes, group: Group) -> None:
+def _plot_task_0(axes: Axes, group: Group) -> None:
     """Plot the curve of task 0, and its last point on all images as a dot."""
-    style = plot_task_0(axes, group)
+    style = style_of(group["method"])
+    plot_curve(axes, group, method_of(group), **style)
     final = mean(result.task_0 for result in results_of(group))
     axes.plot(group.records[0]["curve"]["steps"][-1], final, ".", color=style["color"])

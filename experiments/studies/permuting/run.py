@@ -96,11 +96,6 @@ class PermutingRun(Run):
         return self.spell(parts, spelled)
 
     @property
-    def title(self) -> str:
-        """Short description for the progress bar."""
-        return f"{self.method} {self.width}"
-
-    @property
     def image_sets(self) -> tuple[str, ...]:
         """The images whose pixels are permuted."""
         return (self.dataset,)
@@ -167,13 +162,5 @@ def prepare(run: PermutingRun, device: torch.device) -> tuple[Learner, Permuting
         precision=run.precision,
         compiled=run.compile,
     )
-    measurement = Accuracies(
-        learner,
-        stream,
-        PermutedTestImages(stream),
-        num_steps=stream.num_steps,
-        every=run.curve_every,
-        curve_images=run.curve_images,
-        row_images=run.row_images,
-    )
-    return learner, stream, measurement
+    tests = PermutedTestImages(stream)
+    return learner, stream, Accuracies(learner, stream, tests, run, row_images=run.row_images)

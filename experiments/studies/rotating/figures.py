@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from experiments.runner.figure import (
     legend_below,
+    plot_curve,
     plot_spread,
     row_of_panels,
     save_figure,
@@ -95,7 +96,7 @@ def _draw_curves(panels: Panels, path: Path, *, enlarged: bool = False) -> list[
         whole, late = rows[0][column], rows[1][column]
         for group in groups:
             for axes in (whole, late):
-                _plot_curve(axes, group)
+                plot_curve(axes, group, label_of(group), **_style(group))
         if title == _OPEN:
             for group in groups:
                 if _is_reference(group["method"], choice_of(group)):
@@ -168,15 +169,6 @@ def _style(group: Group) -> dict[str, Any]:
     # A curve that swings within every turn would hide the others.
     thin = {"linewidth": 0.5} if group["choose"] == "confidence" else {}
     return style | thin | {"color": _COLOURS.get(choice_of(group), style["color"])}
-
-
-def _plot_curve(axes: Axes, group: Group) -> None:
-    curves = [
-        [percent(count, record["curve"]["images"]) for count in record["curve"]["correct"]]
-        for record in group.records
-    ]
-    steps = group.records[0]["curve"]["steps"]
-    plot_spread(axes, steps, curves, label=label_of(group), **_style(group))
 
 
 def _plot_inferred(axes: Axes, group: Group) -> None:

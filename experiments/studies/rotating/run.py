@@ -112,12 +112,6 @@ class RotatingRun(Run):
         return self.spell(parts, spelled)
 
     @property
-    def title(self) -> str:
-        """Short description for the progress bar."""
-        by = "" if self.choose == "clock" else f" by {self.choose}"
-        return f"{self.method} {self.contexts}{by} on {self.dataset}"
-
-    @property
     def image_sets(self) -> tuple[str, ...]:
         """The images that rotate."""
         return (self.dataset,)
