@@ -1,4 +1,4 @@
-"""The arrows between the distributions point one way, and each declares what it imports."""
+"""Imports between the distributions go one way, and each distribution declares what it imports."""
 
 import ast
 import sys
@@ -22,17 +22,17 @@ MAY_IMPORT = {
 }
 
 DISTRIBUTION = {"sklearn": "scikit-learn", "PIL": "pillow"}
-"""Where the distribution is not called as the module is."""
+"""Distributions whose name differs from the name of their module."""
 
 
 def files(name):
-    found = [path for path in SOURCES[name].rglob("*.py") if "tests" not in path.parts]
-    assert found
-    return found
+    paths = [path for path in SOURCES[name].rglob("*.py") if "tests" not in path.parts]
+    assert paths
+    return paths
 
 
 def imports(path):
-    """The top-level names of the modules that a file imports, wherever in the file."""
+    """Yield the top-level names of all modules that a file imports, at any place in the file."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -41,16 +41,18 @@ def imports(path):
             yield node.module.split(".")[0]
 
 
-def test_every_source_folder_has_its_arrows():
+def test_every_source_folder_has_an_entry():
     assert set(MAY_IMPORT) == set(SOURCES)
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_arrows_point_one_way(name):
+def test_imports_go_one_way(name):
     siblings = set(SOURCES) - {name}
     for path in files(name):
-        wrong = set(imports(path)) & siblings - MAY_IMPORT[name]
-        assert not wrong, f"{path} imports {wrong}, but {name} may import {MAY_IMPORT[name]}."
+        forbidden = set(imports(path)) & siblings - MAY_IMPORT[name]
+        assert not forbidden, (
+            f"{path} imports {forbidden}, but {name} may import {MAY_IMPORT[name]}."
+        )
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
@@ -61,8 +63,8 @@ def test_a_package_declares_what_it_imports(package):
     in_tests = declared | {line.split(">")[0].strip() for line in extras} | {project["name"]}
     name = project["name"].replace("-", "_")
     for path in [*files(name), *(package / "tests").rglob("*.py")]:
-        for_developers = {"tests", "testing", "benchmark.py"} & set(path.parts)
-        allowed = in_tests if for_developers else declared
+        is_for_developers = {"tests", "testing", "benchmark.py"} & set(path.parts)
+        allowed = in_tests if is_for_developers else declared
         for module in set(imports(path)) - set(sys.stdlib_module_names) - {name}:
             distribution = DISTRIBUTION.get(module, module.replace("_", "-"))
             assert distribution in allowed, f"{path} imports {module}, which is not declared."

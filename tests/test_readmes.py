@@ -1,7 +1,7 @@
-"""What the READMEs show is run, and the tables in them are those of the committed records.
+"""The examples of the READMEs run, and their tables match the committed records.
 
-A block fenced as `python` is run; one fenced as `py` needs a network, minutes or a reader's own
-code, and is shown alone.
+Blocks fenced as `python` are run. Blocks fenced as `py` need a network, several minutes or the
+reader's own code, and are not run.
 """
 
 import re
@@ -48,7 +48,7 @@ TABLES = {
         ("reliability", "tried"),
     ],
 }
-"""The record and the name of every table that a README shall have, in its order."""
+"""The record and the name of every table of each README, in order."""
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -60,7 +60,7 @@ def name_of(readme):
 RUNNABLE = [readme for readme in READMES if BLOCK.search(readme.read_text())]
 
 
-def test_there_are_examples_to_run():
+def test_examples_are_found():
     assert {"README.md", "packages/psp-contexts/README.md"} <= {
         name_of(readme) for readme in RUNNABLE
     }
@@ -75,22 +75,22 @@ def test_the_examples_of_a_readme_run(readme, capsys):
 
 
 @pytest.mark.parametrize("readme", WITH_TABLES, ids=name_of)
-def test_the_tables_of_a_readme_are_those_of_the_records(readme):
+def test_the_tables_of_a_readme_match_the_records(readme):
     text = readme.read_text()
-    found = re.findall(r"^<!-- table: (\S+) (\S+) -->$", text, re.MULTILINE)
-    assert found == TABLES[name_of(readme)]
+    tables = re.findall(r"^<!-- table: (\S+) (\S+) -->$", text, re.MULTILINE)
+    assert tables == TABLES[name_of(readme)]
     assert filled(text) == text, "run python experiments/tables.py"
 
 
 def anchors_of(readme):
-    """What the headings of a page are linked by."""
+    """Return the anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", readme.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("readme", READMES, ids=name_of)
-def test_a_readme_links_to_what_is_there(readme):
+def test_the_links_of_a_readme_have_a_target(readme):
     for file, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", readme.read_text()):
         target = readme.parent / file if file else readme
-        assert target.exists(), f"it links to {file}"
-        assert not anchor or anchor in anchors_of(target), f"it links to {file}#{anchor}"
+        assert target.exists(), f"broken link to {file}"
+        assert not anchor or anchor in anchors_of(target), f"broken link to {file}#{anchor}"

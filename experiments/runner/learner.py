@@ -136,7 +136,9 @@ class Learner:
             `total` and `per_added_model`.
         """
         layers = [module for module in self.net.modules() if isinstance(module, Superposed)]
-        families = [layer.contexts_for(name) for layer in layers for name in layer.superposed]
+        families = [
+            layer.contexts_for(name) for layer in layers for name in layer.superposition.superposed
+        ]
         of_contexts = {
             id(value) for family in families for value in [*family.parameters(), *family.buffers()]
         }
@@ -196,7 +198,7 @@ def _table_parameters(layer: Superposed, copies: int) -> int:
     learned = dict(layer.named_parameters(recurse=False))
     return sum(
         real_numbers(getattr(layer, name)) * (copies if name in learned else 1)
-        for name in layer.per_context
+        for name in layer.superposition.per_context
         if _is_needed(getattr(layer, name))
     )
 

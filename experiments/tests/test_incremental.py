@@ -38,7 +38,8 @@ from experiments.tables import fill_tables
 from experiments.tests.small import ROOT, record_of, run_all, stop_and_resume
 from psp_contexts import BinaryContexts, SignedPermutationContexts
 from psp_data import Images, IncrementalStream
-from psp_nn import Superposed, SuperposedConv2d, report, use_context
+from psp_nn import Superposed, report, use_context
+from psp_nn.layers.convolution import SuperposedConv2d
 from psp_nn.testing import Shell, put_into_shells
 
 MEASURED = ("numbers", "curve", "rows", "final", "test_batches")
@@ -397,7 +398,11 @@ def assert_all_on(learner, device):
         values += [each for name, each in state.items() if name != "step"]  # anywhere, a count
     for layer in learner.net.modules():
         if isinstance(layer, Superposed):
-            values += [each for operands in layer._operands.values() for each in operands]
+            values += [
+                each
+                for cached in layer.superposition.operators.values()
+                for each in cached.operator.tensors
+            ]
     assert {value.device.type for value in values} == {device}
 
 

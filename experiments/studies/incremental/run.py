@@ -191,7 +191,7 @@ def learner_of(
         seed=run.seed,
         learning_rate=run.learning_rate,
         strength=run.strength,
-        norms=Norms[run.norms.replace("-", "_").upper()],
+        norms=Norms(run.norms),
         exclude=(STEM,),
         fisher_images=run.fisher_images,
         device=device,

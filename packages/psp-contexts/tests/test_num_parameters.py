@@ -30,7 +30,7 @@ TABLE_1 = [
 ]
 BEYOND = [
     (partial(BlockRotationContexts, block_size=8), M * (N + 8), M * 8),
-    (KroneckerRotationContexts, M * N + 3 * M, 3 * M),  # 16 = 4 · 4, so A and B have M numbers
+    (KroneckerRotationContexts, M * N + 3 * M, 3 * M),  # 16 = 4 · 4, so A and B have M parameters
     (PermutationContexts, M * (N + 1), M),
     (SignedPermutationContexts, M * (N + 1), M),
 ]
@@ -54,7 +54,7 @@ def test_the_counts_are_those_of_real_tensors(family, num_models):
     counted = models * torch.view_as_real(weight + 0j)[..., : 1 + contexts.is_complex].numel()
     counted += sum(part.numel() for index in range(num_models) for part in contexts.draw(index))
     if isinstance(contexts, OnePowerContexts):
-        # One vector of phases serves all, and the first power, 1, need not be written down.
+        # One vector of phases serves all, and the first power needs no storage.
         counted += contexts.shared_phases().numel() - 1
     assert num_parameters(contexts, N, num_models) == counted
 

@@ -132,18 +132,18 @@ def test_block_rotations_are_golden():
     assert BlockRotationContexts(128, 10, seed=1).block_size == 8
 
 
-class Name(str, enum.Enum):  # noqa: UP042 — of a StrEnum, str() is its text anyway
+class Name(str, enum.Enum):  # noqa: UP042 — str() of a StrEnum is its text
     LAYER = "layers.0"
 
 
-def test_a_name_that_is_a_member_of_an_enum_is_its_text():
+def test_an_enum_member_as_a_name_stands_for_its_text():
     named = BinaryContexts(32, 3, seed=0, name=Name.LAYER)
     plain = BinaryContexts(32, 3, seed=0, name="layers.0")
     assert torch.equal(named.matrix(1), plain.matrix(1))
     assert named.spec() == plain.spec()
 
 
-def test_other_processes_draw_the_same_bits_whatever_their_hash_and_threads():
+def test_other_processes_draw_the_same_bits_with_any_hash_seed_and_threads():
     def digest(hash_seed, threads):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": threads}
         return subprocess.run(
@@ -167,7 +167,7 @@ def test_a_longer_draw_begins_with_the_shorter(index, count, seed):
     assert torch.equal(source.permutation(index, count).sort().values, torch.arange(count))
 
 
-def test_draws_are_distributed_as_they_say():
+def test_draws_have_their_documented_distributions():
     source = Source("test")
     count = 100_000  # intervals of five standard errors of a mean over `count` draws
     assert abs(source.signs(0, count).double().mean()) < 5 / math.sqrt(count)
@@ -190,7 +190,7 @@ def test_draws_are_distributed_as_they_say():
     assert len(set(orders)) == 6
 
 
-def test_a_checksum_tells_what_all_contexts_share(monkeypatch):
+def test_a_checksum_depends_on_shared_parameters(monkeypatch):
     before = OnePowerContexts(4, 10, seed=0).checksum()
     monkeypatch.setattr(
         OnePowerContexts, "shared_phases", lambda self: torch.zeros(4, dtype=torch.float64)

@@ -1,7 +1,7 @@
-"""Ten million contexts cost no memory, and using many takes no more than the caches may.
+"""Ten million contexts cost no memory, and using many takes no more than `cache_bytes`.
 
-The families run one after the other in a process of their own, whose resident memory is read from
-the system: tracemalloc does not see what torch allocates.
+The families run one after the other in a subprocess. Its resident memory is read from the system,
+since tracemalloc does not see what torch allocates.
 """
 
 import json
@@ -17,7 +17,7 @@ from psp_contexts.testing import FIXED_FAMILIES
 THOROUGH = settings().max_examples >= 1000
 DIM = 784
 DENSE = {"RotationContexts": 100, "BlockRotationContexts": 2000}
-"""How many contexts of these are more than the cache holds; each takes many times `DIM` numbers."""
+"""Numbers of contexts beyond what the cache holds, for families with large contexts."""
 
 MEASURE = """
 import ctypes, gc, json, sys
@@ -35,7 +35,7 @@ def resident():
 
 grown = {}
 for name, count in uses.items():
-    # What a process takes once: the code and the threads of the operations that a family uses.
+    # Load the code and start the threads of the family's operations, which a process does once.
     getattr(psp_contexts, name)(dim, num_contexts, seed=0).bind(x, 0)
     contexts = getattr(psp_contexts, name)(dim, num_contexts, seed=0)
     contexts.cache_bytes = cache_bytes or contexts.cache_bytes
@@ -51,13 +51,13 @@ FAMILIES = [family.__name__ for family in FIXED_FAMILIES]
 pytestmark = [
     pytest.mark.reliability,
     pytest.mark.skipif(
-        not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident"
+        not Path("/proc/self/statm").exists(), reason="the system has no /proc/self/statm"
     ),
 ]
 
 
 def grown(num_contexts, uses, *, dim=DIM, cache_bytes=None):
-    """By how many bytes a process grows when the first contexts of each family are used."""
+    """Return the bytes by which a process grows when it uses the first contexts of each family."""
     arguments = json.dumps([dim, num_contexts, cache_bytes, uses])
     command = [sys.executable, "-c", MEASURE, arguments]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -72,7 +72,7 @@ def test_ten_million_contexts_cost_no_memory_and_their_use_is_bounded(record_pro
         assert size < 6 * 10**6, name  # unbounded, Binary, the smallest, would take 8 million
 
 
-def test_contexts_of_a_few_numbers_count_for_what_they_take(record_property):
+def test_small_contexts_count_with_the_overhead_of_their_tensors(record_property):
     # A tensor of 16 bytes takes hundreds, so that 4000 of them are more than the cache may hold.
     uses = dict.fromkeys(FAMILIES if THOROUGH else ["BinaryContexts"], 4000)
     record_property("contexts used within a bound on memory: psp-contexts", sum(uses.values()))
@@ -80,7 +80,7 @@ def test_contexts_of_a_few_numbers_count_for_what_they_take(record_property):
         assert size < 2.6 * 10**6, name  # by its 16 bytes alone, Binary would take 3 million
 
 
-@pytest.mark.skipif(not THOROUGH, reason="it takes minutes: --hypothesis-profile=thorough")
+@pytest.mark.skipif(not THOROUGH, reason="takes minutes; run it with --hypothesis-profile=thorough")
 @pytest.mark.parametrize("num_contexts", [10**4, 10**7])
 def test_ten_thousand_contexts_stay_within_two_hundred_megabytes(num_contexts, record_property):
     uses = dict.fromkeys(FAMILIES, 10_000) | DENSE

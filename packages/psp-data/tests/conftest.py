@@ -12,14 +12,14 @@ from hypothesis import settings
 from psp_data import Images, load
 from psp_data._sets import SETS
 
-# `pytest --hypothesis-profile=thorough`: many more cases wherever a test does not say how many.
+# `pytest --hypothesis-profile=thorough` runs many more cases in tests that do not set a number.
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 
 
 def numbered_images(count: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0) -> Images:
-    """Random pixels; the label of a train image is its number, so a batch tells what was drawn."""
+    """Return random pixels; the label of an image is its row, so a batch shows what was drawn."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.device("cpu"):  # whatever the default device is
+    with torch.device("cpu"):  # the default device may be another
         train = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
         test = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
         return Images("numbered", train, torch.arange(count), test, torch.arange(count))
@@ -31,7 +31,7 @@ def numbered_fixture() -> Callable[..., Images]:
 
 
 def write_idx(folder: Path) -> None:
-    """MNIST's own format, for 6 train and 4 test images of 28×28 pixels."""
+    """Write 6 train and 4 test images of 28×28 pixels in the format of MNIST's own files."""
     folder.mkdir(parents=True)
     for stem, count in (("train", 6), ("t10k", 4)):
         images = numbered_images(count, (1, 28, 28))
@@ -49,7 +49,7 @@ def write_idx_fixture() -> Callable[[Path], None]:
 
 
 class StandIn:
-    """A torchvision data set that keeps one file, and whose network can be down."""
+    """A torchvision data set with one file and a network that can be down."""
 
     downloads = 0
     network_error: Exception | None = None
@@ -60,10 +60,10 @@ class StandIn:
             type(self).downloads += 1
             file.parent.mkdir(parents=True)
             if self.network_error is not None:
-                file.write_bytes(b"the first ha")
+                file.write_bytes(b"partial")
                 raise self.network_error
-            file.write_bytes(b"whole")
-        if not file.exists() or file.read_bytes() != b"whole":
+            file.write_bytes(b"complete")
+        if not file.exists() or file.read_bytes() != b"complete":
             raise RuntimeError("Dataset not found. You can use download=True to download it")
         images = numbered_images(12 if train else 5, seed=int(train))
         self.data = images.train_images[:, 0]
@@ -72,7 +72,7 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
-    """Puts a small stand-in where torchvision has MNIST."""
+    """Replace torchvision's MNIST by a small stand-in."""
     fresh = type("MNIST", (StandIn,), {})
     monkeypatch.setattr(torchvision.datasets, "MNIST", fresh)
     known = replace(SETS["mnist"], image_shape=(1, 4, 4), num_classes=12, checksum="")
@@ -82,10 +82,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
 
 @pytest.fixture(scope="session")
 def real_images() -> Callable[[str], Images]:
-    """Loads a real set from $PSP_DATA_DIR; the test is skipped where it is not there."""
+    """Load a real set from $PSP_DATA_DIR; skip the test if it is not there."""
 
     def load_or_skip(name: str) -> Images:
-        root = Path(os.environ.get("PSP_DATA_DIR") or "no folder is named")
+        root = Path(os.environ.get("PSP_DATA_DIR") or "no such folder")
         if not ((root / f"{name}.safetensors").exists() or (root / SETS[name].folder).is_dir()):
             pytest.skip(f"$PSP_DATA_DIR does not hold {name}")
         return load(name, root, download=False)

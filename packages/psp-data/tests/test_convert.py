@@ -9,7 +9,7 @@ from psp_data._convert import convert
 from psp_data._sets import SETS
 
 
-def test_torchvisions_mnist_files_are_read_as_they_are(monkeypatch, tmp_path, numbered, write_idx):
+def test_mnist_files_of_torchvision_are_read_exactly(monkeypatch, tmp_path, numbered, write_idx):
     write_idx(tmp_path / "MNIST" / "raw")
     monkeypatch.setitem(SETS, "mnist", replace(SETS["mnist"], checksum=""))
     tensors = convert("mnist", tmp_path, download=False)
@@ -20,13 +20,13 @@ def test_torchvisions_mnist_files_are_read_as_they_are(monkeypatch, tmp_path, nu
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_files_of_images_that_were_not_published_are_refused(tmp_path, numbered, write_idx, name):
+def test_files_with_unpublished_images_raise(tmp_path, numbered, write_idx, name):
     write_idx(tmp_path / SETS[name].folder)
-    with pytest.raises(ValueError, match=rf"load\('{name}'\).*not those that were published"):
+    with pytest.raises(ValueError, match=rf"load\('{name}'\).*differ from the published set"):
         convert(name, tmp_path, download=False)
 
 
-def test_cut_files_of_torchvision_are_refused(tmp_path, numbered, write_idx):
+def test_truncated_files_of_torchvision_raise(tmp_path, numbered, write_idx):
     write_idx(tmp_path / "MNIST" / "raw")
     file = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-5])

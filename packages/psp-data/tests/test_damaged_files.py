@@ -1,4 +1,4 @@
-"""Files that come damaged or hostile: refused by name, or read as they were written."""
+"""Damaged and hostile files raise an error that names them, or are read as they were written."""
 
 import hashlib
 import json
@@ -30,12 +30,12 @@ pytestmark = pytest.mark.reliability
 KNOWN = NamedSet(0.5, 0.5, image_shape=(3, 2, 4), num_classes=6)
 
 
-def fuzz(record_property, what, values, check):
-    """Run the check over many values: a quarter as many as the profile says."""
+def fuzz(record_property, label, values, check):
+    """Check a quarter as many values as the profile sets."""
     tried = 0
-    number = settings().max_examples // 4
+    count = settings().max_examples // 4
 
-    @settings(max_examples=number, derandomize=number < 100, deadline=None, database=None)
+    @settings(max_examples=count, derandomize=count < 100, deadline=None, database=None)
     @given(value=values)
     def run(value):
         nonlocal tried
@@ -43,25 +43,25 @@ def fuzz(record_property, what, values, check):
         check(value)
 
     run()
-    record_property(f"damaged files: {what}", tried)
+    record_property(f"damaged files: {label}", tried)
 
 
 @st.composite
 def damaged(draw, content):
-    """The content cut short, with other bytes, with a piece gone or put in twice, or longer."""
+    """Draw a truncated, overwritten, shortened, duplicated or extended version of the content."""
     length = len(content)
     start, stop = sorted((draw(st.integers(0, length)), draw(st.integers(0, length))))
-    some = draw(st.binary(min_size=1, max_size=12))
+    inserted = draw(st.binary(min_size=1, max_size=12))
     return draw(
         st.sampled_from(
             [
                 content[:start],
-                content[:start] + some + content[start + len(some) :],
-                content[:start] + some + content[start:],
+                content[:start] + inserted + content[start + len(inserted) :],
+                content[:start] + inserted + content[start:],
                 content[:start] + content[stop:],
                 content[:stop] + content[start:],
                 content[:start] + bytes(stop - start) + content[stop:],
-                content + some,
+                content + inserted,
             ]
         )
     )
@@ -69,9 +69,9 @@ def damaged(draw, content):
 
 @st.composite
 def hostile(draw, content):
-    """The same numbers under another header, well formed or not."""
+    """Draw the same data under another header, well formed or not."""
     size = int.from_bytes(content[:8], "little")
-    header, numbers = json.loads(content[8 : 8 + size]), content[8 + size :]
+    header, data = json.loads(content[8 : 8 + size]), content[8 + size :]
     sizes = st.integers(-1, 2**65) | st.sampled_from([0, 1, 6, 2**31, 2**63, 10**30])
     key = draw(st.sampled_from([*KEYS, "__metadata__"]))
     entry = header[key]
@@ -94,7 +94,7 @@ def hostile(draw, content):
     if change == "deep":
         text = text.replace(str(header[key]), "[" * header[key] + "]" * header[key])
     length = len(text.encode()) if length is None else length
-    return length.to_bytes(8, "little") + text.encode() + numbers
+    return length.to_bytes(8, "little") + text.encode() + data
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def tensors(numbered):
 
 
 def outcome(read, *arguments):
-    """What is read, or why not. An error of another kind goes on to fail the test."""
+    """Return the tensors, or the message of a ValueError. Any other error fails the test."""
     try:
         return read(*arguments), ""
     except ValueError as error:
@@ -116,27 +116,27 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("damage", [damaged, hostile])
-def test_a_damaged_cache_is_refused_or_read_as_it_was(tmp_path, tensors, record_property, damage):
+def test_a_damaged_cache_raises_or_is_read_unchanged(tmp_path, tensors, record_property, damage):
     path = tmp_path / "some.safetensors"
     write_cache_file(path, tensors)
 
     def check(content):
         path.write_bytes(content)
-        read, refusal = outcome(read_cache_file, path, KNOWN)
+        read, message = outcome(read_cache_file, path, KNOWN)
         if read is None:
-            assert refusal.startswith(f"{path} cannot be used: ")
-            assert "rebuild=True" in refusal
+            assert message.startswith(f"{path} cannot be used: ")
+            assert "rebuild=True" in message
         else:
             assert same(read, tensors)
 
-    most_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fuzz(record_property, "image caches", damage(path.read_bytes()), check)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most_before
-    assert grown < 200_000, f"{grown} KiB"
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before
+    assert growth < 200_000, f"{growth} KiB"
 
 
 @pytest.mark.parametrize("damage", [damaged, hostile])
-def test_a_damaged_file_of_other_software_is_refused_or_of_the_right_form(
+def test_a_damaged_file_of_other_software_raises_or_has_valid_tensors(
     tmp_path, tensors, record_property, damage
 ):
     path = tmp_path / "some.safetensors"
@@ -144,9 +144,9 @@ def test_a_damaged_file_of_other_software_is_refused_or_of_the_right_form(
 
     def check(content):
         path.write_bytes(content)
-        read, refusal = outcome(read_cache_file, path, KNOWN)
+        read, message = outcome(read_cache_file, path, KNOWN)
         if read is None:
-            assert refusal.startswith(f"{path} cannot be used: ")
+            assert message.startswith(f"{path} cannot be used: ")
         else:
             for part in ("train", "test"):
                 images, labels = read[f"{part}_images"], read[f"{part}_labels"]
@@ -161,29 +161,38 @@ def test_a_header_of_gigabytes_is_not_read(tmp_path):
     path = tmp_path / "some.safetensors"
     with path.open("wb") as file:
         file.write((2**30).to_bytes(8, "little") + b"{")
-        file.truncate(2**31)  # sparse: it takes no room on the disk
+        file.truncate(2**31)  # a sparse file, which takes no space on the disk
     with pytest.raises(ValueError, match=r"its header claims 1,073,741,824 bytes.*rebuild=True"):
         read_cache_file(path, KNOWN)
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "mnist.safetensors")
-    with pytest.raises(ValueError, match="it is no regular file"):
+    with pytest.raises(ValueError, match="it is not a regular file"):
         load("mnist", tmp_path)
     (tmp_path / "FashionMNIST" / "raw").mkdir(parents=True)
     os.mkfifo(tmp_path / "FashionMNIST" / "raw" / "train-images-idx3-ubyte")
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte is no regular file"):
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte is not a regular file"):
         load("fashion_mnist", tmp_path)
 
 
-def test_a_file_of_a_newer_format_is_refused(tmp_path, tensors):
+def test_a_file_of_gigabytes_is_not_given_to_torchvision(tmp_path):
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    with (folder / "train-images-idx3-ubyte").open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(ValueError, match="idx3-ubyte is larger than any file of a set"):
+        load("mnist", tmp_path)
+
+
+def test_a_file_of_a_newer_format_raises(tmp_path, tensors):
     path = tmp_path / "some.safetensors"
     safetensors.torch.save_file(tensors, path, {"format": "2", "checksum": checksum(tensors)})
-    with pytest.raises(ValueError, match="its format '2' is not known to this psp-data"):
+    with pytest.raises(ValueError, match="this version of psp-data cannot read its format '2'"):
         read_cache_file(path, KNOWN)
 
 
-def test_a_file_under_the_name_of_another_set_is_refused(tmp_path, tensors):
+def test_a_file_under_the_name_of_another_set_raises(tmp_path, tensors):
     write_cache_file(tmp_path / "some.safetensors", tensors)
     (tmp_path / "some.safetensors").rename(tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"other\.safetensors cannot be used: it holds some"):
@@ -191,25 +200,25 @@ def test_a_file_under_the_name_of_another_set_is_refused(tmp_path, tensors):
 
 
 @pytest.mark.parametrize(("name", "other"), [("cifar100", "cifar10"), ("cifar10", "cifar100")])
-def test_cifar_under_the_name_of_the_other_is_known_by_its_classes(tmp_path, name, other):
-    # A file without metadata, of classes that both sets have.
+def test_cifar_under_the_name_of_the_other_set_raises(tmp_path, name, other):
+    # The file has no metadata, and its classes occur in both sets.
     labels = {
         part: torch.arange(2).repeat(SETS[other].per_class[part == "test"])
         for part in ("train", "test")
     }
-    tensors = {f"{part}_labels": each for part, each in labels.items()}
+    tensors = {f"{part}_labels": labels_of_part for part, labels_of_part in labels.items()}
     tensors |= {
-        f"{part}_images": torch.zeros(len(each), 3, 32, 32, dtype=torch.uint8)
-        for part, each in labels.items()
+        f"{part}_images": torch.zeros(len(labels_of_part), 3, 32, 32, dtype=torch.uint8)
+        for part, labels_of_part in labels.items()
     }
     path = tmp_path / f"{other}.safetensors"
     safetensors.torch.save_file(tensors, path)
     assert read_cache_file(path, SETS[other]).keys() == tensors.keys()
-    with pytest.raises(ValueError, match=r"a class has \d+ of its train_images, but each of those"):
+    with pytest.raises(ValueError, match=r"a class has \d+ train_images, but a published one \d+"):
         read_cache_file(path.rename(tmp_path / f"{name}.safetensors"), SETS[name])
 
 
-def test_damaged_idx_files_are_refused_or_read_as_they_were(
+def test_damaged_idx_files_raise_or_are_read_unchanged(
     monkeypatch, tmp_path, write_idx, record_property
 ):
     folder = tmp_path / "MNIST" / "raw"
@@ -218,30 +227,30 @@ def test_damaged_idx_files_are_refused_or_read_as_they_were(
     tensors = convert("mnist", tmp_path, download=False)
     published = replace(SETS["mnist"], checksum=checksum(tensors))
     monkeypatch.setitem(SETS, "mnist", published)
-    whole = {file: file.read_bytes() for file in sorted(folder.iterdir())}
-    files = st.sampled_from(list(whole))
-    sizes = st.binary(min_size=1, max_size=16)
+    intact = {file: file.read_bytes() for file in sorted(folder.iterdir())}
+    files = st.sampled_from(list(intact))
+    headers = st.binary(min_size=1, max_size=16)
 
     def check(value):
         file, content = value
         file.write_bytes(content)
-        read, refusal = outcome(convert, "mnist", tmp_path, False)
-        file.write_bytes(whole[file])
+        read, message = outcome(convert, "mnist", tmp_path, False)
+        file.write_bytes(intact[file])
         if read is None:
-            assert refusal.startswith(f"load('mnist'): {folder} cannot be used: ")
+            assert message.startswith(f"load('mnist'): {folder} cannot be used: ")
         else:
             assert same(read, tensors)
 
     def damages(file):
-        content = whole[file]
-        with_header = sizes.map(lambda header: header + content[len(header) :])
+        content = intact[file]
+        with_header = headers.map(lambda header: header + content[len(header) :])
         return st.tuples(st.just(file), damaged(content) | with_header)
 
     fuzz(record_property, "torchvision's files", files.flatmap(damages), check)
 
 
 class Hostile:
-    """Pickled, it makes a file when it is read."""
+    """An object whose pickle creates a file when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -250,16 +259,16 @@ class Hostile:
         return Path.touch, (self.path,)
 
 
-def test_no_pickle_that_was_not_published_is_read(monkeypatch, tmp_path, record_property):
-    folder, proof = tmp_path / "cifar-10-batches-py", tmp_path / "code was run"
+def test_only_published_pickles_are_loaded(monkeypatch, tmp_path, record_property):
+    folder, proof = tmp_path / "cifar-10-batches-py", tmp_path / "code has run"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name in ("data_batch_1", "test_batch"):
         data = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
         (folder / name).write_bytes(pickle.dumps({"data": data, "labels": [0, 1]}))
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": ["a", "b"]}))
-    whole = {file: file.read_bytes() for file in sorted(folder.iterdir())}
-    md5 = {file.name: hashlib.md5(content).hexdigest() for file, content in whole.items()}
+    intact = {file: file.read_bytes() for file in sorted(folder.iterdir())}
+    md5 = {file.name: hashlib.md5(content).hexdigest() for file, content in intact.items()}
     cifar10 = torchvision.datasets.CIFAR10
     monkeypatch.setattr(cifar10, "train_list", [["data_batch_1", md5["data_batch_1"]]])
     monkeypatch.setattr(cifar10, "test_list", [["test_batch", md5["test_batch"]]])
@@ -271,25 +280,26 @@ def test_no_pickle_that_was_not_published_is_read(monkeypatch, tmp_path, record_
     def check(value):
         file, content = value
         file.write_bytes(content)
-        read, refusal = outcome(convert, "cifar10", tmp_path, False)
-        file.write_bytes(whole[file])
+        read, message = outcome(convert, "cifar10", tmp_path, False)
+        file.write_bytes(intact[file])
         if read is None:
-            assert refusal.startswith(f"load('cifar10'): {folder} cannot be used: ")
+            assert message.startswith(f"load('cifar10'): {folder} cannot be used: ")
         else:
-            assert content == whole[file]
+            assert content == intact[file]
             assert same(read, tensors)
         assert not proof.exists()
 
     hostile_pickle = pickle.dumps(Hostile(proof))
-    damages = st.sampled_from(list(whole)).flatmap(
+    damages = st.sampled_from(list(intact)).flatmap(
         lambda file: st.tuples(
             st.just(file),
-            damaged(whole[file]) | st.sampled_from([hostile_pickle, hostile_pickle + whole[file]]),
+            damaged(intact[file])
+            | st.sampled_from([hostile_pickle, hostile_pickle + intact[file]]),
         )
     )
     fuzz(record_property, "torchvision's files", damages, check)
     pickle.loads(hostile_pickle)
-    assert proof.exists()  # that pickle would have worked
+    assert proof.exists()  # so the hostile pickle works
 
 
 WRITE_AND_WAIT = """
@@ -307,7 +317,7 @@ write_cache_file(Path(sys.argv[1]), {key: getattr(digits, key) for key in KEYS})
 """
 
 
-def test_what_a_killed_process_left_is_removed_by_a_later_write(tmp_path, tensors):
+def test_a_later_write_removes_the_files_of_a_killed_process(tmp_path, tensors):
     path = tmp_path / "some.safetensors"
     write_cache_file(path, tensors)
     before = path.read_bytes()
@@ -317,23 +327,23 @@ def test_what_a_killed_process_left_is_removed_by_a_later_write(tmp_path, tensor
     assert process.stdout.readline() == "half way\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    (left,) = set(tmp_path.iterdir()) - {path}
+    (partial,) = set(tmp_path.iterdir()) - {path}
     assert path.read_bytes() == before
     download = tmp_path / ".some-download-x"
     download.mkdir()
     write_cache_file(path, tensors)
-    assert {left, download} < set(tmp_path.iterdir())  # they may be another process's
-    for each in (left, download):
-        os.utime(each, (time.time() - 2 * 86400,) * 2)
+    assert {partial, download} < set(tmp_path.iterdir())  # another process may be writing them
+    for stale in (partial, download):
+        os.utime(stale, (time.time() - 2 * 86400,) * 2)
     write_cache_file(path, tensors)
     assert list(tmp_path.iterdir()) == [path]
 
 
 DISKS = {
-    "size=8k": "is full; nothing was left there. Free some space",
+    "size=8k": "is full; no partial file is left. Free some space",
     "ro": "cannot be used (Read-only file system",
 }
-ON_SUCH_DISKS = """
+RUN_ON_DISKS = """
 for options in size=8k ro; do
     mkdir "$0/$options"
     mount -t tmpfs -o size=1m none "$0/$options"
@@ -355,12 +365,12 @@ for disk in sys.argv[2:]:
 """
 
 
-def test_a_full_and_a_read_only_disk_are_named_and_keep_the_old_file(stand_in, tmp_path):
+def test_a_full_or_read_only_disk_is_named_and_keeps_the_old_file(stand_in, tmp_path):
     unshare = ["unshare", "-rm"]
     try:
         subprocess.run([*unshare, "true"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no file system can be mounted here")
+        pytest.skip("file systems cannot be mounted here")
     old = tmp_path / "old"
     load("mnist", old)
     (old / "rest").write_bytes(bytes(4096))
@@ -368,12 +378,12 @@ def test_a_full_and_a_read_only_disk_are_named_and_keep_the_old_file(stand_in, t
         f"{hashlib.sha256((old / name).read_bytes()).hexdigest()}  {name}"
         for name in sorted(os.listdir(old))
     ]
-    command = [*unshare, "sh", "-c", ON_SUCH_DISKS, tmp_path, sys.executable, "-c", REBUILD]
+    command = [*unshare, "sh", "-c", RUN_ON_DISKS, tmp_path, sys.executable, "-c", REBUILD]
     command += [Path(__file__).with_name("conftest.py"), *(tmp_path / name for name in DISKS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    for line, (name, reason) in zip(done.stderr.splitlines(), DISKS.items(), strict=True):
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    for line, (name, reason) in zip(finished.stderr.splitlines(), DISKS.items(), strict=True):
         assert line.startswith("OSError [Errno ")
         assert "load('mnist'): " in line
         assert str(tmp_path / name) in line
         assert reason in line
-    assert done.stdout.splitlines() == 2 * before
+    assert finished.stdout.splitlines() == 2 * before

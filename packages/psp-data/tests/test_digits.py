@@ -4,7 +4,7 @@ from sklearn.datasets import load_digits
 from psp_data import load
 
 
-def test_the_digits_are_all_there_once():
+def test_the_digits_are_complete_and_without_duplicates():
     digits = load("digits")
     assert len(digits.train_labels) == 1437
     assert len(digits.test_labels) == 360
@@ -23,13 +23,13 @@ def test_the_split_of_the_digits_is_stratified():
     assert ((test - (train + test) / 5).abs() <= 1).all()
 
 
-def test_the_split_of_the_digits_is_the_same_for_ever():
+def test_the_split_of_the_digits_never_changes():
     digits = load("digits")
     assert digits.test_labels[:12].tolist() == [0, 2, 3, 8, 0, 2, 8, 9, 5, 0, 9, 1]
     assert int(digits.test_images.long().sum()) == 1777349
 
 
-def test_the_scaling_of_the_digits_is_that_of_their_train_images():
+def test_the_digits_are_scaled_by_the_statistics_of_their_train_images():
     digits = load("digits")
     scaled = digits.scaled(digits.train_images)
     assert abs(scaled.mean()) < 1e-3

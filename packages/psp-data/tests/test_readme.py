@@ -1,4 +1,4 @@
-"""The README's code runs as it stands."""
+"""The code of the README runs unchanged."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""On the real sets, where $PSP_DATA_DIR holds them."""
+"""Tests with the real sets, where $PSP_DATA_DIR holds them."""
 
 import pytest
 import torch
@@ -11,28 +11,28 @@ MNISTS = pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 
 
 @MNISTS
-def test_the_images_are_those_that_were_published(real_images, name):
+def test_the_images_are_the_published_ones(real_images, name):
     images = real_images(name)
     assert images.image_shape == (1, 28, 28)
     assert (len(images.train_labels), len(images.test_labels)) == (60_000, 10_000)
     assert checksum({key: getattr(images, key) for key in KEYS}) == SETS[name].checksum
 
 
-def test_mnist_has_the_mean_and_deviation_that_scale_it(real_images):
+def test_mnist_is_scaled_by_its_mean_and_standard_deviation(real_images):
     images = real_images("mnist")
     pixels = images.train_images.double() / 255
     assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
     assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
 
 
-def test_cifar10_has_ten_even_classes(real_images):
+def test_cifar10_has_ten_classes_of_equal_size(real_images):
     images = real_images("cifar10")
     assert images.image_shape == (3, 32, 32)
     assert images.train_labels.bincount().tolist() == [5000] * 10
     assert images.test_labels.bincount().tolist() == [1000] * 10
 
 
-def test_cifar100_has_five_hundred_images_of_a_class(real_images):
+def test_cifar100_has_five_hundred_train_images_per_class(real_images):
     images = real_images("cifar100")
     assert images.image_shape == (3, 32, 32)
     assert set(range(10, 50)) <= set(images.classes)
@@ -57,13 +57,13 @@ def test_permuted_mnist_has_the_same_pixels_in_another_order(real_images):
     assert abs(plain.mean()) < 0.02
 
 
-def test_half_a_turn_of_fashion_mnist_stands_on_its_head(real_images):
+def test_half_a_turn_puts_fashion_mnist_upside_down(real_images):
     stream = RotatingStream(real_images("fashion_mnist"))
-    upright, turned = stream.test_set(0)[0], stream.test_set(5)[0]
-    torch.testing.assert_close(turned, upright.flip(2, 3), rtol=0, atol=1e-3)
+    upright, rotated = stream.test_set(0)[0], stream.test_set(5)[0]
+    torch.testing.assert_close(rotated, upright.flip(2, 3), rtol=0, atol=1e-3)
 
 
-def test_icifar_goes_on_one_head(real_images):
+def test_all_tasks_of_icifar_fit_one_head(real_images):
     cifar10, cifar100 = real_images("cifar10"), real_images("cifar100")
     stream = IncrementalStream(
         [(cifar10, range(10)), *split(cifar100, 10)], batch_size=128, steps_per_task=2

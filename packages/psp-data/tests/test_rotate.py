@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from psp_data._rotate import rotate
 
-# The machine may be busy, and a failure should be that of the change and not of the day.
+# The same cases in every run, and no deadline, since the machine may be busy.
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=25)
 
 angles = st.floats(-1000, 1000)
@@ -23,9 +23,9 @@ def random_pixels(*shape, seed=0):
 @given(
     degrees=angles, height=sides, width=sides, channels=st.integers(1, 3), seed=st.integers(0, 9)
 )
-def test_rotation_is_that_of_scipy(degrees, height, width, channels, seed):
+def test_rotation_agrees_with_scipy(degrees, height, width, channels, seed):
     pixels = random_pixels(2, channels, height, width, seed=seed)
-    # Black lies around the image, and the outermost pixels are mixed with it.
+    # The surroundings are black, and the outermost pixels are blended with them.
     expected = ndimage.rotate(
         pixels.double().numpy(),
         degrees,
@@ -35,7 +35,7 @@ def test_rotation_is_that_of_scipy(degrees, height, width, channels, seed):
         mode="grid-constant",
         cval=0,
     )
-    # One rounding of a place by float32 moves the mean of four grey values by about 1e-5 of 255.
+    # Rounding a position to float32 moves the mean of four grey values by about 1e-5 of 255.
     np.testing.assert_allclose(rotate(pixels, degrees).numpy(), expected, rtol=0, atol=5e-3)
 
 
@@ -48,7 +48,7 @@ def test_whole_turns_return_the_image_exactly(turns):
 
 @exact
 @given(turns=st.integers(-3, 3), degrees=st.integers(0, 359))
-def test_an_angle_and_whole_turns_more_are_the_same(turns, degrees):
+def test_whole_turns_can_be_added_to_an_angle(turns, degrees):
     pixels = random_pixels(2, 1, 7, 5)
     assert torch.equal(rotate(pixels, degrees + 360 * turns), rotate(pixels, degrees))
 
@@ -64,13 +64,13 @@ def test_quarter_turns_go_counter_clockwise(quarters, side):
 @exact
 @given(degrees=angles)
 def test_rotation_stays_in_the_range_of_the_pixels(degrees):
-    turned = rotate(random_pixels(3, 1, 8, 8), degrees)
-    assert turned.min() >= 0
-    assert turned.max() <= 255.001
+    rotated = rotate(random_pixels(3, 1, 8, 8), degrees)
+    assert rotated.min() >= 0
+    assert rotated.max() <= 255.001
 
 
 @pytest.mark.parametrize("degrees", [0.0, 33.0])
-def test_rotation_leaves_what_it_is_given_as_it_was(degrees):
+def test_rotation_does_not_change_its_input(degrees):
     images = random_pixels(2, 1, 4, 4).float()
     before = images.clone()
     rotate(images, degrees).zero_()
@@ -79,7 +79,7 @@ def test_rotation_leaves_what_it_is_given_as_it_was(degrees):
 
 @exact
 @given(degrees=angles)
-def test_images_of_a_batch_turn_alike_and_apart(degrees):
+def test_a_batch_is_rotated_like_its_single_images(degrees):
     pixels = random_pixels(3, 2, 6, 6)
     one_by_one = torch.cat([rotate(image[None], degrees) for image in pixels])
     assert torch.equal(rotate(pixels, degrees), one_by_one)

@@ -27,7 +27,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(mode, batch_first, option
     dim = 0 if batch_first else 1
     generator = torch.Generator().manual_seed(1)
 
-    def drawn(features):  # as many samples as positions: only the statement tells them apart
+    def drawn(features):  # as many samples as positions
         return torch.randn(5, 5, features, generator=generator, dtype=torch.float64)
 
     query, key, value = (drawn(options.get(name, 8)) for name in ("", "kdim", "vdim"))
@@ -73,7 +73,7 @@ def test_an_encoder_of_sequences_as_long_as_the_batch_mixes_contexts(mode, batch
 def test_the_fused_kernel_computes_with_the_model_in_use():
     net = built(nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)).eval()
     x = torch.randn(4, 5, 8, dtype=torch.float64)
-    slow = alone(net, 2, x)  # gradients are on, so that the kernel is not used
+    slow = alone(net, 2, x)  # with gradients the fused kernel is not used
     with torch.no_grad():
         torch.testing.assert_close(alone(net, 2, x), slow.detach())
 
@@ -92,7 +92,7 @@ def test_attention_has_no_complex_form():
         built(nn.MultiheadAttention(8, 2), ComplexContexts)
 
 
-def test_a_sequence_without_a_batch_is_no_mixed_batch():
+def test_a_mixed_batch_refuses_an_unbatched_sequence():
     layer = built(nn.MultiheadAttention(8, 2, batch_first=True))
     x = torch.randn(3, 8, dtype=torch.float64)
     with (
@@ -102,7 +102,7 @@ def test_a_sequence_without_a_batch_is_no_mixed_batch():
         layer(x, x, x)
 
 
-def test_a_batch_without_samples_has_an_output_without():
+def test_an_empty_batch_gives_an_empty_output():
     layer = built(nn.MultiheadAttention(8, 2, batch_first=True))
     x = torch.randn(0, 3, 8, dtype=torch.float64)
     with use_context(layer, torch.zeros(0, dtype=torch.int64)):
@@ -120,9 +120,9 @@ def test_arguments_can_be_given_by_position_and_hooks_run_once():
     assert len(calls) == 1
 
 
-def test_biases_of_keys_and_values_may_be_of_each_model():
+def test_biases_of_keys_and_values_may_have_an_entry_per_model():
     layer = built(nn.MultiheadAttention(8, 2, add_bias_kv=True))
-    assert layer.per_context == ("in_proj_bias", "bias_k", "bias_v")
+    assert layer.superposition.per_context == ("in_proj_bias", "bias_k", "bias_v")
     assert layer.stored("bias_k").shape == (4, 1, 1, 8)
     x = torch.randn(3, 2, 8, dtype=torch.float64)
     before = alone(layer, 1, x, x, x)[0]

@@ -100,7 +100,7 @@ def test_a_batch_dimension_that_holds_the_channels_is_refused():
         layer(torch.randn(4, 8, 5, 5))
 
 
-def test_the_shape_of_a_transposed_output_can_be_asked_for():
+def test_a_transposed_convolution_takes_an_output_size():
     plain = nn.ConvTranspose2d(8, 2, 3, stride=2)
     layer = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)
     x = torch.randn(1, 8, 5, 5)
@@ -108,7 +108,7 @@ def test_the_shape_of_a_transposed_output_can_be_asked_for():
 
 
 @how
-def test_without_samples_or_without_a_batch(per_channel):
+def test_empty_batches_and_unbatched_images(per_channel):
     plain = nn.Conv1d(4, 3, 1)
     layer = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, per_channel=per_channel)
     with use_context(layer, torch.zeros(0, dtype=torch.int64)):

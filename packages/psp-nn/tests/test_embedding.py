@@ -7,7 +7,7 @@ from psp_contexts import BinaryContexts
 from psp_nn import retrieve, superpose, superpose_models, use_context
 
 
-def test_a_vector_is_that_of_the_retrieved_table(family):
+def test_a_vector_is_a_row_of_the_retrieved_table(family):
     plain = nn.Embedding(7, 4, padding_idx=2).double()
     layer = superpose(plain, family=family, num_contexts=3, seed=0)
     layer._forward_hooks.clear()  # keep the imaginary part
@@ -31,7 +31,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(family):
                 torch.testing.assert_close(layer(sample), y)
 
 
-def test_the_largest_norm_is_that_of_the_vectors_that_are_read():
+def test_max_norm_limits_vectors_as_they_are_read():
     base = nn.Embedding(20, 4, max_norm=1.0).double()
     models = [copy.deepcopy(base) for _ in range(3)]
     for model in models:

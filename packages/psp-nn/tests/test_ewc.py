@@ -17,10 +17,10 @@ def test_the_fisher_information_is_that_of_a_softmax_model(seed):
     x = torch.randn(5, 3, dtype=torch.float64)
     p = net(x).softmax(-1)
     # The scores of logits are e_y - p, so that their Fisher information is diag(p) - p pᵀ.
-    of_logits = p * (1 - p)
+    logits_information = p * (1 - p)
     fisher = fisher_diagonal(net, [x[:2], x[2:]], chunk=2)
-    torch.testing.assert_close(fisher["bias"], of_logits.mean(0).detach())
-    expected = (of_logits[:, :, None] * x[:, None, :].square()).mean(0)
+    torch.testing.assert_close(fisher["bias"], logits_information.mean(0).detach())
+    expected = (logits_information[:, :, None] * x[:, None, :].square()).mean(0)
     torch.testing.assert_close(fisher["weight"], expected.detach())
 
 
@@ -43,7 +43,7 @@ def test_the_penalty_is_the_quadratic_worked_out_by_hand():
     )
 
 
-def test_online_all_tasks_hold_the_net_where_the_last_one_left_it():
+def test_the_online_penalty_is_centred_at_the_parameters_after_the_last_task():
     net = nn.Linear(1, 2, bias=False).double()
     net.weight.data.zero_()
     ewc = ElasticWeightConsolidation(net, strength=6.0, online=True)
@@ -56,7 +56,7 @@ def test_online_all_tasks_hold_the_net_where_the_last_one_left_it():
     torch.testing.assert_close(ewc.penalty().item(), 6 / 2 * (5 * 4.0 + 5 * 9.0))
 
 
-def test_it_serves_superposed_and_complex_networks(family, mlp):
+def test_superposed_and_complex_networks_are_penalised(family, mlp):
     net = superpose(mlp, family=family, num_contexts=3, seed=0)
     ewc = ElasticWeightConsolidation(net, strength=1.0)
     ewc.consolidate([torch.randn(4, 12, dtype=torch.float64)])
@@ -80,11 +80,6 @@ def test_the_fisher_information_of_a_complex_weight_is_that_of_its_parts():
     torch.testing.assert_close(fisher, (p * (1 - p))[:, None] * x.square())
 
 
-def test_no_inputs_are_refused():
-    with pytest.raises(ValueError, match="got no inputs"):
-        fisher_diagonal(nn.Linear(2, 2), [])
-
-
 def consolidated(tasks=2):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -98,7 +93,7 @@ def consolidated(tasks=2):
 
 
 @pytest.mark.parametrize("tasks", [0, 2])
-def test_a_state_goes_through_a_file_and_the_penalty_goes_on(tmp_path, tasks):
+def test_a_penalty_resumes_exactly_from_a_state_in_a_file(tmp_path, tasks):
     net, ewc = consolidated(tasks)
     torch.save(ewc.state_dict(), tmp_path / "state")
     resumed = ElasticWeightConsolidation(net, strength=2.0)
@@ -124,41 +119,36 @@ def test_a_state_is_a_copy_and_follows_the_dtype_of_the_network():
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "message"),
+    ("change", "message"),
     [
-        (lambda s: s.pop("centre"), ValueError, r"needs a state with .*'centre'.* this one has"),
-        (lambda s: s.update(least="0"), TypeError, r"state\['least'\] must be a float"),
-        (lambda s: s.update(centre=[1]), TypeError, r"state\['centre'\] is not a dict of tensors"),
-        (lambda s: s["importance"].update(other=torch.ones(1)), ValueError, "only the state has"),
+        (lambda s: s.pop("centre"), r"the state has .*, but must have .*'centre'"),
+        (lambda s: s["importance"].update(other=torch.ones(1)), "only the state has 'other'"),
         (
             lambda s: s["centre"].pop("0.bias"),
-            ValueError,
-            r"only the network has '0.bias' in state\['cen",
+            r"only the network has '0.bias' in state\['centre'\]",
         ),
         (
             lambda s: s["importance"].update({"0.bias": torch.ones(5)}),
-            ValueError,
             r"'0.bias' in state\['importance'\] is torch.float32 of shape \(5,\), but .* \(4,\)",
+        ),
+        (
+            lambda s: s["centre"].update({"0.bias": torch.ones(4, dtype=torch.complex64)}),
+            r"'0.bias' in state\['centre'\] is torch.complex64 .*, but in .* torch.float32",
         ),
     ],
 )
-def test_a_state_of_something_else_is_refused_and_changes_nothing(change, error, message):
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):
     _, ewc = consolidated()
     before, state = ewc.penalty(), ewc.state_dict()
     change(state)
-    with pytest.raises(error, match=message):
+    with pytest.raises(ValueError, match=message):
         ewc.load_state_dict(state)
     torch.testing.assert_close(ewc.penalty(), before, rtol=0, atol=0)
 
 
-def test_what_is_no_state_is_refused():
-    with pytest.raises(TypeError, match="state must be a dict, but is a list"):
-        consolidated(0)[1].load_state_dict([])
-
-
 def test_information_that_is_not_finite_is_refused():
     ewc = ElasticWeightConsolidation(nn.Linear(3, 2), strength=1.0)
-    with pytest.raises(ValueError, match="Fisher information of 'weight' holds numbers that are"):
+    with pytest.raises(ValueError, match="Fisher information of 'weight' is not finite"):
         ewc.consolidate([torch.full((2, 3), torch.nan)])
     assert ewc.penalty() == 0
 
@@ -170,3 +160,9 @@ def test_the_state_of_the_other_kind_is_refused(online):
     other = ElasticWeightConsolidation(net, strength=1.0, online=not online)
     with pytest.raises(ValueError, match=rf"state\['online'\] is {online}"):
         other.load_state_dict(state)
+
+
+@pytest.mark.parametrize("strength", [-1.0, float("nan"), float("inf")])
+def test_a_strength_that_is_negative_or_not_finite_is_refused(strength):
+    with pytest.raises(ValueError, match="strength must be finite and at least 0, but is"):
+        ElasticWeightConsolidation(nn.Linear(3, 2), strength=strength)

@@ -2,11 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from psp_nn import fisher_diagonal
+from psp_contexts import BinaryContexts
+from psp_nn import Norms, fisher_diagonal, superpose
 
 
 class Tied(nn.Module):
-    """Uses one layer's weight a second time, behind its back."""
+    """Uses the weight of a layer a second time, without calling the layer."""
 
     def __init__(self):
         super().__init__()
@@ -23,14 +24,14 @@ class Twice(Tied):
 
 
 class Rows(Tied):
-    """Its layer works on several rows of every sample."""
+    """Calls a layer with several rows per sample."""
 
     def forward(self, x):
         return self.head(self.layer(torch.stack([x, x.cos()], 1)).tanh().mean(1))
 
 
 class Recurrent(nn.Module):
-    """Has kernels that torch cannot map over samples."""
+    """Uses kernels without a vmap rule."""
 
     def __init__(self, kind):
         super().__init__()
@@ -42,7 +43,7 @@ class Recurrent(nn.Module):
 
 
 class SharedBias(nn.Module):
-    """Two of its layers add one bias, and are given their input by name."""
+    """Two layers share a bias, and take their input as a keyword argument."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +55,7 @@ class SharedBias(nn.Module):
 
 
 class OneOfTwo(SharedBias):
-    """Uses only the second of two layers that are tied."""
+    """Uses only the second of two tied layers."""
 
     def __init__(self):
         super().__init__()
@@ -65,15 +66,14 @@ class OneOfTwo(SharedBias):
 
 
 def by_hand(net, x):
-    """Of every sample and label one backward pass."""
-    sums = {name: torch.zeros_like(p) for name, p in net.named_parameters() if p.requires_grad}
-    for row in x.split(1):
-        logs = net(row).log_softmax(-1)[0]
-        for each in logs:
-            wanted = {n: p for n, p in net.named_parameters() if p.requires_grad}
-            gradients = torch.autograd.grad(each, wanted.values(), retain_graph=True)
-            for name, gradient in zip(wanted, gradients, strict=True):
-                sums[name] += each.detach().exp() * gradient.square() / len(x)
+    """One backward pass for each sample and label."""
+    parameters = {n: p for n, p in net.named_parameters() if p.requires_grad}
+    sums = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    for sample in x.split(1):
+        for log_probability in net(sample).log_softmax(-1)[0]:
+            gradients = torch.autograd.grad(log_probability, parameters.values(), retain_graph=True)
+            for name, gradient in zip(parameters, gradients, strict=True):
+                sums[name] += log_probability.detach().exp() * gradient.square() / len(x)
     return sums
 
 
@@ -112,10 +112,10 @@ def test_frozen_parameters_are_left_out():
 
 
 def test_the_net_is_left_as_it_was():
-    net = nn.Sequential(nn.Linear(5, 3), nn.Dropout()).train()
+    net = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Dropout())
+    net[1].eval()
     fisher_diagonal(net, [torch.randn(4, 5)])
-    assert net.training
-    assert net[1].training
+    assert [module.training for module in net.modules()] == [True, True, False, True]
     assert not net[0]._forward_hooks
     assert all(parameter.grad is None for parameter in net.parameters())
 
@@ -123,18 +123,21 @@ def test_the_net_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("batches", "error", "message"),
     [
-        (torch.ones(2, 3), TypeError, r"batches must be several tensors.* pass a list"),
-        ([(torch.ones(2, 3), torch.ones(2))], TypeError, "one is a tuple; pass the inputs alone"),
+        (torch.ones(2, 3), TypeError, "batches is a single tensor; pass a list of batches"),
         ([torch.ones(2, 5, 3)], ValueError, r"must have shape \(2, classes\), but is \(2, 5, 4\)"),
+        ([], ValueError, "got no inputs"),
+        ([torch.ones(0, 3)], ValueError, "got no inputs"),
     ],
 )
-def test_what_is_no_batch_of_inputs_is_refused(batches, error, message):
+def test_anything_but_batches_of_inputs_is_refused(batches, error, message):
     with pytest.raises(error, match=message):
         fisher_diagonal(nn.Linear(3, 4), batches)
 
 
-def test_each_module_trains_afterwards_as_before():
-    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout())
-    net[1].eval()
-    fisher_diagonal(net, [torch.ones(2, 3)])
-    assert [module.training for module in net.modules()] == [True, True, False, True]
+@pytest.mark.parametrize("superposed", [False, True])
+def test_a_batchnorm_without_running_statistics_is_refused(superposed):
+    net = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, track_running_stats=False))
+    if superposed:
+        net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, norms=Norms.BATCH)
+    with pytest.raises(ValueError, match="layer '1' of net is a BatchNorm without running stat"):
+        fisher_diagonal(net, [torch.ones(2, 5)])

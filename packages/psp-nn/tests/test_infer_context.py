@@ -10,7 +10,7 @@ TASKS, CONTEXTS, WIDTH, CLASSES = 5, 5, 256, 5
 
 
 def samples(task, count, seed):
-    """Each task has its own class centres."""
+    """Draw samples around class centres that depend on the task."""
     centres = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(1000 + task))
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(CLASSES, (count,), generator=generator)
@@ -53,7 +53,7 @@ def test_most_samples_are_recognised_one_by_one(trained, by, least):
             trained(samples(task, 100, 7)[0])
 
 
-def test_the_score_tells_inputs_of_no_model(trained):
+def test_inputs_of_no_model_have_a_low_score(trained):
     known = [infer_context(trained, samples(task, 100, 7)[0]).score for task in range(TASKS)]
     unknown = [infer_context(trained, samples(task, 100, 7)[0]).score for task in range(20, 30)]
     assert min(known) > max(unknown)
@@ -90,15 +90,15 @@ def test_the_gradient_is_that_of_the_mixture_by_finite_differences(family, mlp):
     torch.testing.assert_close(gradient.double(), torch.stack(numeric), rtol=1e-3, atol=1e-4)
 
 
-def test_what_was_in_use_is_in_use_afterwards(trained):
+def test_the_selected_context_is_restored(trained):
     before = trained[0].weight
     infer_context(trained, samples(1, 4, 7)[0], by=InferBy.GRADIENT)
     infer_context(trained, samples(1, 4, 7)[0])
     assert torch.equal(trained[0].weight, before)
 
 
-def test_too_few_models_to_compare_are_refused(mlp):
-    with pytest.raises(ValueError, match="compares one model with several others"):
+def test_fewer_than_three_models_are_refused(mlp):
+    with pytest.raises(ValueError, match="compares at least 3 models, but net has 2"):
         infer_context(
             superpose(mlp, family=BinaryContexts, num_contexts=2, seed=0), torch.zeros(1, 12)
         )
@@ -107,7 +107,7 @@ def test_too_few_models_to_compare_are_refused(mlp):
 
 
 @pytest.mark.parametrize("by", InferBy)
-def test_a_network_that_trains_is_left_as_it_is(by):
+def test_the_training_mode_and_the_running_statistics_do_not_change(by):
     net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
     net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0)
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -116,3 +116,30 @@ def test_a_network_that_trains_is_left_as_it_is(by):
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"no inputs: x has shape \(0, 4\)"):
         infer_context(net, torch.randn(0, 4), by=by)
+
+
+def test_the_method_may_be_named_as_on_the_command_line(trained):
+    x = samples(1, 20, 7)[0]
+    for by in InferBy:
+        named, member = (infer_context(trained, x, by=method) for method in (by.value, by))
+        torch.testing.assert_close(named, member, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="'entropy' is not a valid InferBy"):
+        infer_context(trained, x, by="entropy")
+
+
+@pytest.mark.parametrize("by", InferBy)
+def test_a_network_that_is_no_classifier_is_refused(by):
+    net = nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3)))
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+    with pytest.raises(ValueError, match=r"needs a classifier as net: .* but is \(\d+, 2, 3\)"):
+        infer_context(net, torch.zeros(2, 4), by=by)
+
+
+def test_contexts_are_inferred_by_a_gradient_only_of_inputs_that_fit():
+    net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+    net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0, include="1")
+    assert infer_context(net, torch.randn(2, 4), by=InferBy.GRADIENT).context.shape == ()
+    net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(1, 3))
+    net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0)
+    with pytest.raises(ValueError, match=r"\(4,\) channels, but its input"):
+        infer_context(net, torch.randn(2, 1), by=InferBy.GRADIENT)

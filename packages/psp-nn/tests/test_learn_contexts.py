@@ -34,7 +34,7 @@ def train(net, parameters, k, steps=150):
 @pytest.mark.parametrize(
     "family", [BinaryContexts, ComplexContexts, OnePowerContexts, LocalMixContexts]
 )
-def test_what_is_learned_starts_where_it_was(family, mlp):
+def test_learned_contexts_start_at_the_fixed_ones(family, mlp):
     net = superpose(mlp, family=family, num_contexts=5, seed=0).double()
     fixed = copy.deepcopy(net)
     learn_contexts(net)
@@ -47,13 +47,13 @@ def test_what_is_learned_starts_where_it_was(family, mlp):
 @pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts])
 def test_a_new_model_is_learned_on_frozen_weights_and_leaves_the_others_alone(family, mlp):
     net = superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True)
-    own = learn_contexts(net)
+    trainable = learn_contexts(net)
     weights = {name: value.clone() for name, value in net.named_parameters() if "weight" in name}
     before = []
     for k in range(4):
         use_context(net, k)
         before.append(net(X))
-    losses = train(net, own, 4)
+    losses = train(net, trainable, 4)
     assert losses[-1] < 0.7 * losses[0]
     for k in range(4):
         use_context(net, k)
@@ -73,7 +73,7 @@ def test_weights_and_contexts_are_learned_together(mlp):
 
 
 def test_contexts_that_are_not_diagonal_are_refused_by_the_layers_name(mlp):
-    with pytest.raises(ValueError, match="layer '0' are RotationContexts, which are not diagonal"):
+    with pytest.raises(ValueError, match="layer '0' has RotationContexts, not diagonal ones"):
         learn_contexts(superpose(mlp, family=RotationContexts, num_contexts=2, seed=0))
     with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
         learn_contexts(nn.Linear(2, 2))

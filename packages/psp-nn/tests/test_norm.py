@@ -5,6 +5,7 @@ from torch.optim.swa_utils import update_bn
 
 from psp_contexts import BinaryContexts, ComplexContexts
 from psp_nn import Norms, superpose, use_context
+from psp_nn.layers.selection import Mixture
 
 NORMS = [
     nn.BatchNorm2d(4),
@@ -26,7 +27,7 @@ def built(norm, family=BinaryContexts, **options):
 
 
 def trained(net):
-    """Everything that a norm layer can hold differs from model to model."""
+    """Give every model other entries in all tables of a norm layer."""
     with torch.no_grad():
         for table in net[1].parameters():
             table.add_(torch.rand_like(table))
@@ -57,7 +58,7 @@ def test_a_mixed_batch_equals_one_call_for_each_context(norm, mode, norms, famil
         torch.testing.assert_close(mixed[context == k], alone[k])
 
 
-def test_training_one_model_leaves_the_norms_of_the_others_alone():
+def test_training_one_model_does_not_change_the_norms_of_others():
     net = built(nn.BatchNorm2d(4))
     before = {name: value.clone() for name, value in net[1].state_dict().items()}
     optimiser = torch.optim.SGD(net[1].parameters(), lr=0.1)
@@ -69,7 +70,7 @@ def test_training_one_model_leaves_the_norms_of_the_others_alone():
         assert not torch.equal(after[1], before[name][1]) or name == "bias"
 
 
-def test_statistics_are_those_that_a_plain_layer_would_have():
+def test_statistics_equal_those_of_an_ordinary_layer():
     net = built(nn.BatchNorm2d(4))
     plain = nn.BatchNorm2d(4).double()
     x = torch.randn(6, 3, 5, 5, dtype=torch.float64)
@@ -84,7 +85,7 @@ def test_statistics_are_those_that_a_plain_layer_would_have():
 @pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts])
 @pytest.mark.parametrize("norms", [Norms.PER_CONTEXT, Norms.SHARED])
 @pytest.mark.parametrize("context", [1, torch.tensor(1)])
-def test_torch_takes_the_statistics_of_one_model_anew(context, norms, family):
+def test_update_bn_recomputes_the_statistics_of_one_model(context, norms, family):
     net = trained(built(nn.BatchNorm2d(4), family, norms=norms))
     before = net.state_dict()["1.running_var"].clone()
     x = torch.randn(2, 8, 3, 5, 5, dtype=torch.float64)
@@ -102,13 +103,13 @@ def test_torch_takes_the_statistics_of_one_model_anew(context, norms, family):
     assert (after["1.num_batches_tracked"] == 2).all()
 
 
-def test_several_models_keep_their_statistics():
+def test_the_statistics_of_several_models_are_not_reset():
     net = built(nn.BatchNorm2d(4))
     with use_context(net, torch.tensor([0, 1])), pytest.raises(RuntimeError, match="select one"):
         net[1].reset_running_stats()
 
 
-def test_frozen_norms_stay_as_they_are():
+def test_frozen_norms_do_not_change():
     net = built(nn.BatchNorm2d(4), norms=Norms.FROZEN).train()
     before = {name: value.clone() for name, value in net[1].state_dict().items()}
     use_context(net, 1)
@@ -135,7 +136,24 @@ def test_a_mixed_batch_keeps_the_dtype_under_autocast():
             assert net(torch.randn(2, 3, 2)).dtype == torch.bfloat16
 
 
-def test_a_norm_without_a_shift_has_no_attribute_of_that_name():
+def test_a_norm_without_a_bias_has_no_such_attribute():
     norm = superpose(nn.RMSNorm(4), family=BinaryContexts, num_contexts=3, seed=0)
     assert hasattr(norm, "weight")
     assert hasattr(norm, "bias") == hasattr(nn.RMSNorm(4), "bias")
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d(4), nn.InstanceNorm1d(4, track_running_stats=True)]
+)
+def test_norms_of_a_mixed_batch_do_not_broadcast(norm):
+    norm = superpose(norm, family=BinaryContexts, num_contexts=3, seed=0).eval()
+    use_context(norm, torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match=r"normalises \(4,\) channels, but its input has shape"):
+        norm(torch.ones(2, 1, 5))
+
+
+def test_the_statistics_of_a_mixture_are_not_updated():
+    norm = superpose(nn.BatchNorm1d(4), family=BinaryContexts, num_contexts=3, seed=0)
+    norm.select(Mixture(torch.full((3,), 1 / 3)))
+    with pytest.raises(RuntimeError, match=r"statistics of a mixture of models; call eval\(\)"):
+        norm(torch.randn(5, 4))

@@ -1,4 +1,4 @@
-"""Everything else of PyTorch keeps working."""
+"""Superposed networks under the transforms and tools of PyTorch."""
 
 import copy
 import os
@@ -54,7 +54,7 @@ def _fresh_compiler():
 
 @pytest.mark.usefixtures("_fresh_compiler")
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_compiled_whole_it_is_not_compiled_again_when_the_context_changes(mode):
+def test_fullgraph_compilation_is_not_repeated_when_the_context_changes(mode):
     net = superposed(convolutional(), bias_per_context=True).train(mode == "train")
     twin = copy.deepcopy(net)
     counter = CompileCounter()
@@ -77,7 +77,7 @@ def test_compiled_whole_it_is_not_compiled_again_when_the_context_changes(mode):
 
 
 @pytest.mark.usefixtures("_fresh_compiler")
-def test_every_family_compiles_whole(family, mlp):
+def test_every_family_compiles_as_one_graph(family, mlp):
     net = superpose(mlp, family=family, num_contexts=5, seed=0)
     counter = CompileCounter()
     compiled = torch.compile(net, backend=counter, fullgraph=True)
@@ -89,7 +89,7 @@ def test_every_family_compiles_whole(family, mlp):
 
 
 @pytest.mark.usefixtures("_fresh_compiler")
-def test_recurrent_layers_are_left_out_of_compiled_code_and_switch_contexts():
+def test_recurrent_layers_run_beside_compiled_code_and_switch_contexts():
     torch.manual_seed(0)
     net, x = superposed(Recurrent().double()), torch.randn(4, 7, 8, dtype=torch.float64)
     compiled = torch.compile(net, backend="eager")
@@ -100,7 +100,7 @@ def test_recurrent_layers_are_left_out_of_compiled_code_and_switch_contexts():
 
 
 @pytest.mark.usefixtures("_fresh_compiler")
-def test_compiled_with_its_backward_pass_it_computes_the_same(mlp):
+def test_a_compiled_backward_pass_computes_the_same(mlp):
     net = superposed(mlp)
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
     x = torch.randn(4, 12, dtype=torch.float64)
@@ -116,7 +116,7 @@ def test_compiled_with_its_backward_pass_it_computes_the_same(mlp):
 
 
 @pytest.mark.usefixtures("_fresh_compiler")
-def test_a_mixed_batch_compiles_whole(mlp):
+def test_a_mixed_batch_compiles_as_one_graph(mlp):
     net = superposed(mlp, bias_per_context=True)
     counter = CompileCounter()
     compiled = torch.compile(net, backend=counter, fullgraph=True)
@@ -128,7 +128,7 @@ def test_a_mixed_batch_compiles_whole(mlp):
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_it_exports_with_a_dynamic_batch(strict):
+def test_a_network_exports_with_a_dynamic_batch(strict):
     net = superposed(convolutional()).eval()
     use_context(net, 3)
     dynamic = ({0: torch.export.Dim("batch")},)
@@ -160,7 +160,7 @@ def with_gradient(net, dtype):
     return y, torch.cat([value.grad.abs().flatten() for value in values])
 
 
-def test_a_state_dict_goes_round():
+def test_a_state_dict_round_trips():
     net, other = superposed(convolutional()), superposed(convolutional())
     use_context(net, 3)
     net(IMAGES).sum().backward()
@@ -185,7 +185,7 @@ def test_a_copy_is_independent():
     assert (twin(IMAGES) - expected).abs().max() > 1e-3
 
 
-def test_it_follows_to_another_dtype_and_back():
+def test_a_network_converts_to_another_dtype_and_back():
     net = superposed(convolutional()).eval()
     use_context(net, 3)
     expected = net(IMAGES)
@@ -194,7 +194,7 @@ def test_it_follows_to_another_dtype_and_back():
     torch.testing.assert_close(net.float()(IMAGES), expected)
 
 
-def test_a_complex_network_follows_to_another_dtype_with_both_parts(mlp):
+def test_a_complex_network_converts_both_parts_to_another_dtype(mlp):
     net = superpose(mlp, family=ComplexContexts, num_contexts=5, seed=0, bias_per_context=True)
     use_context(net, 3)
     x = torch.randn(4, 12, dtype=torch.float64)
@@ -232,21 +232,23 @@ def test_a_recomputation_with_another_context_is_refused_by_name(mlp):
         loss.backward()
 
 
-def test_several_contexts_that_wait_for_one_recomputation_are_refused_by_name(mlp):
+def test_several_contexts_before_one_recomputation_are_refused_by_name(mlp):
     net = superposed(mlp)
     x = torch.randn(4, 12, dtype=torch.float64)
     losses = []
     for k in (3, 4):
         use_context(net, k)
         losses.append(checkpoint(net, x, use_reentrant=False).sum())
-    with pytest.raises(RuntimeError, match=r"'0' is recomputed .* or after several were"):
+    with pytest.raises(
+        RuntimeError, match=r"'0' is recomputed .* or after forward passes with several"
+    ):
         sum(losses).backward()
-    for k in (3, 4):  # nothing is left of it
+    for k in (3, 4):  # the error leaves no state behind
         use_context(net, k)
         checkpoint(net, x, use_reentrant=False).sum().backward()
 
 
-def test_other_forward_passes_do_not_keep_a_recomputation_from_running():
+def test_other_forward_passes_do_not_prevent_a_recomputation():
     net, twin = superposed(convolutional()).eval(), superposed(convolutional()).eval()
     for context in (3, 1, torch.tensor([4, 0, 0, 1, 2, 2])):
         with torch.no_grad():
@@ -319,8 +321,10 @@ def a_training_step(net, x):
         assert value.device.type == x.device.type
     for layer in net.modules():
         if isinstance(layer, Superposed):
-            for operands in layer._operands.values():
-                assert all(operand.device.type == x.device.type for operand in operands)
+            for cached in layer.superposition.operators.values():
+                assert all(
+                    operand.device.type == x.device.type for operand in cached.operator.tensors
+                )
 
 
 @pytest.mark.parametrize("norms", [Norms.PER_CONTEXT, Norms.BATCH])
@@ -334,7 +338,6 @@ def a_training_step(net, x):
     ],
 )
 def test_a_training_step_on_a_gpu_leaves_nothing_on_the_cpu(plain, size, context, norms):
-    """Shown with tensors that know their device and hold no data."""
     with FakeTensorMode():
         with torch.device("cuda"):
             original, x = plain(), torch.empty(size)
@@ -354,7 +357,7 @@ class LeavesBehind(torch.autograd.Function):
         return gradient + torch.ones(gradient.shape, device="cpu")
 
 
-def test_what_is_left_on_the_cpu_is_noticed_in_either_pass():
+def test_a_tensor_left_on_the_cpu_fails_in_either_pass():
     with FakeTensorMode():
         with torch.device("cuda"):
             net, x = nn.Linear(3, 2), torch.empty(5, 3)
@@ -376,7 +379,7 @@ def test_what_is_left_on_the_cpu_is_noticed_in_either_pass():
         (Recurrent, (2, 5, 8)),
     ],
 )
-def test_everything_follows_to_another_device(plain, size):
+def test_everything_moves_to_another_device(plain, size):
     net = superposed(plain(), bias_per_context=True)
     use_context(net, 3)
     net.to("meta")
@@ -420,7 +423,7 @@ def test_two_processes_train_one_superposition(tmp_path, free_port, monkeypatch,
             torch.testing.assert_close(state[name], value)
 
 
-def test_a_network_without_data_is_given_its_parameters_by_assignment():
+def test_a_meta_network_gets_its_parameters_by_assignment():
     source = superposed(convolutional()).eval()
     with torch.device("meta"):
         original = convolutional()
@@ -432,7 +435,7 @@ def test_a_network_without_data_is_given_its_parameters_by_assignment():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_contexts_follow_parameters_that_are_exchanged_for_a_call(dtype):
+def test_functional_call_uses_contexts_of_its_dtype(dtype):
     net = superposed(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)))
     x = torch.randn(4, 3)
     for context in (3, torch.tensor([4, 0, 0, 1])):

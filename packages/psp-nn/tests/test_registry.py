@@ -4,7 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from psp_contexts import BinaryContexts
-from psp_nn import SuperposedLinear, retrieve, superpose, use_context
+from psp_nn import retrieve, superpose, use_context
+from psp_nn.layers.linear import SuperposedLinear
 
 
 class Scaled(nn.Linear):
@@ -40,7 +41,7 @@ def test_a_subclass_keeps_its_own_forward_pass():
     assert type(retrieve(layer, 0)) is Scaled
 
 
-def test_a_subclass_without_one_is_served_as_its_base():
+def test_a_subclass_without_its_own_forward_uses_that_of_its_base():
     assert type(built(Renamed(4, 3))).forward is SuperposedLinear.forward
 
 
@@ -50,12 +51,12 @@ def test_a_forward_pass_of_several_tensors_is_refused_while_the_batch_mixes_cont
     assert layer(x, x).shape == (2, 3)
     with (
         use_context(layer, torch.tensor([0, 1])),
-        pytest.raises(RuntimeError, match="layer '0' has a forward pass of its own"),
+        pytest.raises(RuntimeError, match="layer '0' has its own forward with 2 tensors"),
     ):
         layer(x, x)
 
 
-def test_a_forward_pass_of_its_own_takes_its_input_by_name():
+def test_a_subclass_takes_its_input_by_name():
     layer = built(nn.Sequential(Scaled(4, 3)))[0]
     x = torch.randn(2, 4)
     torch.testing.assert_close(layer(scale=3.0, x=x), layer(x, 3.0))

@@ -6,54 +6,56 @@ from psp_contexts import BinaryContexts, ComplexContexts
 from psp_nn import Norms, report, superpose
 
 
-def numbers(net):
+def num_parameters(net):
     return sum(value.numel() for value in net.state_dict().values())
 
 
-def test_every_layer_with_numbers_is_reported_with_what_became_of_it():
+def test_every_layer_with_parameters_is_reported():
     plain = nn.Sequential(
         nn.Linear(4, 3), nn.BatchNorm1d(3), nn.PReLU(), nn.Bilinear(3, 3, 2), nn.Linear(3, 2)
     )
     net = superpose(plain, family=BinaryContexts, num_contexts=5, seed=0, exclude="4")
-    told = report(net)
-    reasons = {layer.name: layer.reason for layer in told.layers}
+    net_report = report(net)
+    reasons = {layer.name: layer.reason for layer in net_report.layers}
     assert reasons == {
-        "0": "BinaryContexts of 4 numbers; bias shared",
+        "0": "BinaryContexts of dim 4; bias shared",
         "1": "weight, bias, running_mean, running_var, num_batches_tracked per context",
         "2": "shared: this class has no superposed form",
         "3": "shared: this class has no superposed form",
         "4": "shared: left out by include or exclude",
     }
-    assert told.numbers_before == numbers(plain)
-    assert told.numbers_after == numbers(plain) + 4 * numbers(plain[1])
-    assert "2 of 5 layers hold 5 models" in str(told)
+    assert net_report.parameters_before == num_parameters(plain)
+    assert net_report.parameters_after == num_parameters(plain) + 4 * num_parameters(plain[1])
+    assert "2 of 5 layers hold 5 models" in str(net_report)
 
 
 @pytest.mark.parametrize("norms", Norms)
-def test_numbers_before_are_those_of_the_original(norms):
+def test_parameters_before_are_those_of_the_original(norms):
     plain = torchvision.models.resnet18(num_classes=10)
-    told = report(superpose(plain, family=BinaryContexts, num_contexts=4, seed=0, norms=norms))
+    net_report = report(
+        superpose(plain, family=BinaryContexts, num_contexts=4, seed=0, norms=norms)
+    )
     if norms is not Norms.BATCH:
-        assert told.numbers_before == numbers(plain)
+        assert net_report.parameters_before == num_parameters(plain)
     if norms is Norms.SHARED:
-        assert told.numbers_after == numbers(plain)
+        assert net_report.parameters_after == num_parameters(plain)
 
 
 def test_a_complex_number_counts_as_two():
     plain = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
-    told = report(superpose(plain, family=ComplexContexts, num_contexts=5, seed=0))
-    assert told.numbers_before == 15 + 6
-    assert told.numbers_after == 2 * 15 + 2 * 5 * 6
+    net_report = report(superpose(plain, family=ComplexContexts, num_contexts=5, seed=0))
+    assert net_report.parameters_before == 15 + 6
+    assert net_report.parameters_after == 2 * 15 + 2 * 5 * 6
 
 
 def test_tied_weights_are_counted_once():
     plain = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7, bias=False))
     plain[1].weight = plain[0].weight
-    told = report(superpose(plain, family=BinaryContexts, num_contexts=5, seed=0))
-    assert told.numbers_before == told.numbers_after == 28
+    net_report = report(superpose(plain, family=BinaryContexts, num_contexts=5, seed=0))
+    assert net_report.parameters_before == net_report.parameters_after == 28
 
 
-def test_it_is_logged_when_a_network_is_superposed(caplog):
+def test_superpose_logs_the_report(caplog):
     caplog.set_level("INFO", logger="psp_nn")
     superpose(nn.Linear(2, 2), family=BinaryContexts, num_contexts=5, seed=0)
     assert "1 of 1 layers hold 5 models" in caplog.text

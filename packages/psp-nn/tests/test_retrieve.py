@@ -7,7 +7,7 @@ from psp_contexts import BinaryContexts, ComplexContexts, Contexts
 from psp_nn import Norms, Superposed, retrieve, superpose, use_context
 
 
-def no_trace(model, plain):
+def assert_same_structure(model, plain):
     assert [type(m) for m in model.modules()] == [type(m) for m in plain.modules()]
     assert list(model.state_dict()) == list(plain.state_dict())
     shapes = [value.shape for value in model.state_dict().values()]
@@ -17,7 +17,7 @@ def no_trace(model, plain):
         assert set(vars(module)) == set(vars(original))
 
 
-def trained(net):
+def perturbed(net):
     with torch.no_grad():
         for value in [*net.parameters(), *net.buffers()]:
             if value.is_floating_point():
@@ -32,16 +32,16 @@ def test_a_retrieved_network_is_an_ordinary_one_that_computes_the_same(name):
     torch.manual_seed(0)
     size = {"image_size": 32} if name == "vit_b_16" else {}
     plain = getattr(torchvision.models, name)(num_classes=10, **size).double()
-    net = trained(superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)).eval()
+    net = perturbed(superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)).eval()
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     model = retrieve(net, 2)
-    no_trace(model, plain)
+    assert_same_structure(model, plain)
     with torch.no_grad(), use_context(net, 2):
         torch.testing.assert_close(model(x), net(x), rtol=1e-9, atol=1e-12)
 
 
-def test_every_real_family_is_folded_in_exactly(family, mlp):
-    net = trained(superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True))
+def test_every_family_is_retrieved_exactly(family, mlp):
+    net = perturbed(superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True))
     x = torch.randn(6, 12, dtype=torch.float64)
     if family(4, 1, seed=0).is_complex:
         with pytest.raises(ValueError, match="this network is complex; pass an input as example"):
@@ -53,7 +53,7 @@ def test_every_real_family_is_folded_in_exactly(family, mlp):
         assert not model._forward_hooks
     else:
         model = retrieve(net, 4)
-        no_trace(model, mlp)
+        assert_same_structure(model, mlp)
     with use_context(net, 4):
         torch.testing.assert_close(model(x), net(x), rtol=1e-12, atol=1e-12)
 
@@ -61,9 +61,9 @@ def test_every_real_family_is_folded_in_exactly(family, mlp):
 def test_a_transformer_is_retrieved_with_its_packed_projections():
     torch.manual_seed(0)
     plain = nn.Transformer(8, 2, 1, 1, 12, dropout=0.0, batch_first=True).double()
-    net = trained(superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)).eval()
+    net = perturbed(superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)).eval()
     model = retrieve(net, 1)
-    no_trace(model, plain)
+    assert_same_structure(model, plain)
     source, target = torch.randn(2, 5, 4, 8, dtype=torch.float64)
     with use_context(net, 1):
         torch.testing.assert_close(model(source, target), net(source, target))
@@ -73,7 +73,7 @@ def test_a_transformer_is_retrieved_with_its_packed_projections():
 def test_norms_are_those_of_the_model(norms):
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
     net = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, norms=norms)
-    trained(net).eval()
+    perturbed(net).eval()
     model = retrieve(net, 1)
     assert [type(m) for m in model.modules()] == [type(m) for m in plain.modules()]
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
@@ -95,7 +95,7 @@ def test_a_complex_convolutional_network_is_retrieved_at_twice_the_width():
         nn.Linear(6 * 9, 5),
     ).double()
     net = superpose(plain, family=ComplexContexts, num_contexts=3, seed=0, bias_per_context=True)
-    trained(net).eval()
+    perturbed(net).eval()
     x = torch.randn(4, 3, 7, 7, dtype=torch.float64)
     model = retrieve(net, 2, example=x[:1])
     with use_context(net, 2):
@@ -116,7 +116,31 @@ def test_a_complex_network_without_a_real_form_is_refused():
         retrieve(grouped, 1, example=torch.randn(1, 4, 2, 2))
 
 
-def test_the_superposition_stays_as_it_is_and_shares_nothing_with_the_model(mlp):
+class Applied(nn.Module):
+    """Applies its first layer several times, and its second one never."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+        self.used, self.unused = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        for _ in range(self.times):
+            x = self.used(x)
+        return x
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [(1, "layer 'unused' did not run"), (2, "layer 'used' takes both real and complex input")],
+)
+def test_a_complex_network_whose_layers_cannot_be_doubled_is_refused(times, message):
+    net = superpose(Applied(times), family=ComplexContexts, num_contexts=3, seed=0)
+    with pytest.raises(ValueError, match=message):
+        retrieve(net, 1, example=torch.randn(4, 6))
+
+
+def test_the_superposition_does_not_change_and_shares_nothing_with_the_model(mlp):
     net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
     x = torch.randn(2, 12, dtype=torch.float64)
     before = net(x)
@@ -136,12 +160,14 @@ def test_tied_weights_are_retrieved_tied():
 
 def test_one_model_is_retrieved_at_a_time(mlp):
     net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
-    with pytest.raises(TypeError, match="retrieve is about one model"):
+    with pytest.raises(TypeError, match=r"retrieve needs one context, but got shape \(2,\)"):
         retrieve(net, torch.tensor([1, 2]))
     with pytest.raises(IndexError, match="context=5"):
         retrieve(net, 5)
-    with pytest.raises(ValueError, match="this network is complex"):
-        retrieve(superpose(mlp, family=ComplexContexts, num_contexts=5, seed=0), 0)
+    net = superpose(mlp, family=ComplexContexts, num_contexts=5, seed=0)
+    for example in (None, torch.zeros(0, 12)):
+        with pytest.raises(ValueError, match="this network is complex; pass an input as example"):
+            retrieve(net, 0, example=example)
 
 
 def test_a_retrieved_network_can_be_exported_with_a_dynamic_batch(mlp):

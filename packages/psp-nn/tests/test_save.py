@@ -1,4 +1,5 @@
 import copy
+import errno
 import json
 import struct
 from functools import partial
@@ -34,7 +35,7 @@ def path(tmp_path):
     "family",
     [BinaryContexts, RotationContexts, ComplexContexts, partial(BinaryContexts, learned=True)],
 )
-def test_what_is_loaded_computes_what_was_saved(path, family):
+def test_a_loaded_network_computes_the_same_as_the_saved_one(path, family):
     saved, other = built(family).eval(), built(family, weights=1).eval()
     save(saved, path)
     load(path, into=other)
@@ -44,7 +45,7 @@ def test_what_is_loaded_computes_what_was_saved(path, family):
     assert torch.equal(saved(x), other(x))
 
 
-def test_fixed_contexts_take_no_room(path):
+def test_fixed_contexts_take_no_space(path):
     sizes = []
     for num_contexts in (2, 1000):
         net = nn.Sequential(nn.Linear(50, 40), nn.ReLU(), nn.Linear(40, 10))
@@ -62,12 +63,12 @@ def refused(path, message, into=None, error=ValueError):
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_a_file_cut_short_anywhere_is_refused(path):
+def test_a_file_truncated_anywhere_is_refused(path):
     save(built(), path)
     whole = path.read_bytes()
     for length in (0, 4, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        refused(path, "is cut short or not a safetensors file")
+        refused(path, "is truncated or not a safetensors file")
 
 
 def test_a_file_altered_anywhere_is_refused(path):
@@ -97,6 +98,32 @@ def test_other_files_are_refused(path, tmp_path):
     save_file({"weight": torch.zeros(2)}, path)
     refused(path, "holds no superposition")
     refused(tmp_path / "missing", "is not a file", error=FileNotFoundError)
+    refused(tmp_path, "is not a file", error=FileNotFoundError)
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"save: path .*/missing/net cannot be written"):
+        save(built(), tmp_path / "missing" / "net")
+    with pytest.raises(IsADirectoryError, match="cannot be written"):
+        save(built(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_read_is_named(path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    save(built(), path)
+    monkeypatch.setattr("psp_nn._save.safe_open", fail)
+    refused(path, r"load: path .* cannot be read: Input/output error", error=OSError)
+
+
+def test_a_network_with_an_expanded_tensor_is_refused(path):
+    net = built()
+    net.register_buffer("expanded", torch.zeros(1).expand(3))
+    save(net, path)
+    with pytest.raises(ValueError, match="in into, 'expanded' is an expanded view"):
+        load(path, into=net)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +132,7 @@ def test_other_files_are_refused(path, tmp_path):
         ({"width": 8}, r"another architecture: '0\..*' is \['torch\.float32', \[4, 6\]\]"),
         ({"bias_per_context": False}, r"another architecture: '0\.bias'"),
         ({"num_contexts": 5}, "another architecture"),
-        ({"seed": 1}, r"another context: '0\.contexts' is .*superpose with the saved family"),
+        ({"seed": 1}, r"another context: '0\.contexts' is .* in the file, but .* in the network"),
         ({"family": RotationContexts}, r"another context: '0\.contexts'"),
         ({"family": ComplexContexts}, "another architecture"),
     ],
@@ -156,7 +183,7 @@ class Counts(nn.Linear):
         self.calls = int(state)
 
 
-def test_what_the_file_has_no_place_for_is_refused_and_not_lost(tmp_path):
+def test_state_that_the_file_format_does_not_support_is_refused(tmp_path):
     net = nn.Sequential(nn.Linear(2, 2), Counts(2, 2))
     net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
     with pytest.raises(ValueError, match=r"'1\._extra_state' is the extra state of a module"):
@@ -167,7 +194,7 @@ def test_what_the_file_has_no_place_for_is_refused_and_not_lost(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_parameter_of_an_unlucky_name_is_saved(tmp_path):
+def test_a_parameter_named_like_an_extra_state_is_saved(tmp_path):
     net = nn.Sequential(nn.Linear(2, 2))
     net.register_parameter("my_extra_state", nn.Parameter(torch.ones(2)))
     net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)

@@ -1,4 +1,4 @@
-"""Files that are damaged, exchanged or made to harm; disks that are full; saves that are ended."""
+"""Damaged, exchanged and malicious files, full disks, and interrupted saves."""
 
 import io
 import json
@@ -26,7 +26,7 @@ from psp_nn import load, save, superpose
 pytestmark = pytest.mark.reliability
 
 QUICK = settings().max_examples <= 100
-"""On an ordinary day the same files each time; when it is to be thorough, many and new ones."""
+"""True for the default profile: few files, the same ones in each run."""
 
 
 def built(seed, family=BinaryContexts, width=4):
@@ -42,7 +42,7 @@ def contents(net, folder):
 
 @pytest.fixture(scope="module", params=[BinaryContexts, ComplexContexts])
 def saved(request, tmp_path_factory):
-    """The bytes of a file, what they hold, and a network of other weights to read them into."""
+    """The bytes of a file, its state dict, and a network with other weights to load them into."""
     net, other = built(0, request.param), built(1, request.param)
     return contents(net, tmp_path_factory.mktemp("saved")), state(net), other
 
@@ -55,8 +55,12 @@ def same(first, second):
     return all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-def refused_or_right(path, content, holds, into):
-    """Load a file; either it is refused by its name, and nothing changes, or all of it is right."""
+def load_or_refuse(path, content, expected, into):
+    """Load a file: either it is refused by name and nothing changes, or every value is right.
+
+    Returns:
+        True if it was loaded.
+    """
     path.write_bytes(content)
     before, refusal = state(into), None
     try:
@@ -64,7 +68,7 @@ def refused_or_right(path, content, holds, into):
     except ValueError as error:
         refusal = error
     if refusal is None:
-        assert same(holds, state(into)), "wrong values were loaded"
+        assert same(expected, state(into)), "wrong values were loaded"
         into.load_state_dict(before)
         return True
     assert type(refusal) is ValueError
@@ -74,7 +78,7 @@ def refused_or_right(path, content, holds, into):
 
 
 def parts(content):
-    """The header of a file as JSON, and its data."""
+    """Return the header of a file, parsed, and its data."""
     (length,) = struct.unpack("<Q", content[:8])
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
@@ -86,8 +90,8 @@ def with_header(header, data):
 
 @pytest.fixture
 def fuzzed(saved, tmp_path, record_property):
-    """A function that tries files: it draws them from the whole one, and counts them."""
-    whole, holds, into = saved
+    """A function that draws damaged files from the whole one, loads them and counts them."""
+    whole, expected, into = saved
     tried = 0
 
     def fuzz(draw, examples):
@@ -96,7 +100,7 @@ def fuzzed(saved, tmp_path, record_property):
         def run(data):
             nonlocal tried
             tried += 1
-            refused_or_right(tmp_path / "net", draw(whole, data.draw), holds, into)
+            load_or_refuse(tmp_path / "net", draw(whole, data.draw), expected, into)
 
         run()
 
@@ -131,18 +135,18 @@ LENGTHS = st.sampled_from([0, 1, 7, 2**31, 2**32, 2**53, 2**63 - 1, 2**64 - 1, 2
 
 
 def misplaced(whole, draw):
-    """Offsets, shapes and dtypes of tensors that are not theirs."""
+    """Exchange offsets, shapes and dtypes of tensors."""
     header, data = parts(whole)
     names = sorted(name for name in header if name != "__metadata__")
     for _ in range(draw(st.integers(1, 3))):
         entry = header[draw(st.sampled_from(names))]
-        what = draw(st.sampled_from(["data_offsets", "shape", "dtype"]))
-        if what == "dtype":
-            entry[what] = draw(st.sampled_from(DTYPES))
+        field = draw(st.sampled_from(["data_offsets", "shape", "dtype"]))
+        if field == "dtype":
+            entry[field] = draw(st.sampled_from(DTYPES))
         elif draw(st.booleans()):
-            entry[what] = header[draw(st.sampled_from(names))][what]  # overlapping
+            entry[field] = header[draw(st.sampled_from(names))][field]  # overlapping
         else:
-            entry[what] = draw(st.lists(LENGTHS, max_size=3))
+            entry[field] = draw(st.lists(LENGTHS, max_size=3))
     return with_header(header, data)
 
 
@@ -160,7 +164,7 @@ JSON = st.recursive(
 
 
 def misdescribed(whole, draw):
-    """Metadata that say something else, or are none."""
+    """Alter, add or remove metadata."""
     header, data = parts(whole)
     metadata = header["__metadata__"]
     names = st.sampled_from([*sorted(metadata), "more", "complex"])
@@ -171,7 +175,7 @@ def misdescribed(whole, draw):
     return with_header(header, data)
 
 
-def with_rubbish_for_a_header(whole, draw):
+def with_a_random_header(whole, draw):
     _, data = parts(whole)
     texts = (TEXTS | JSON.map(json.dumps)).map(str.encode)
     return with_header(draw(texts | st.binary(max_size=50)), data)
@@ -184,35 +188,36 @@ DAMAGES = [
     mislengthed,
     misplaced,
     misdescribed,
-    with_rubbish_for_a_header,
+    with_a_random_header,
 ]
 
 
-def most_memory():
-    """How many bytes this process has taken at most so far."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most * (1 if sys.platform == "darwin" else 1024)
+def peak_memory():
+    """Return the peak memory of this process in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_a_damaged_file_is_refused_or_all_of_it_is_right(fuzzed, damage):
-    before = most_memory()
+def test_a_damaged_file_is_refused_or_every_value_is_right(fuzzed, damage):
+    fuzzed(damage, 1)  # hypothesis fills its own caches with its first example
+    before = peak_memory()
     fuzzed(damage, max(10, settings().max_examples // 8))
-    assert most_memory() - before < 100e6, "small files took much memory"
+    assert peak_memory() - before < 100e6, "small files took much memory"
 
 
 def test_every_flipped_byte_of_the_data_is_noticed(saved, tmp_path, record_property):
-    whole, holds, into = saved
+    whole, expected, into = saved
     (header,) = struct.unpack("<Q", whole[:8])
     positions = range(8 + header, len(whole), 37 if QUICK else 1)
     for position in positions:
         content = bytearray(whole)
         content[position] ^= 1 << position % 8
-        assert not refused_or_right(tmp_path / "net", bytes(content), holds, into)
+        assert not load_or_refuse(tmp_path / "net", bytes(content), expected, into)
     record_property("damaged files: saved nets", len(positions))
 
 
-class Harm:
+class Malicious:
     """An object that writes a file when it is unpickled."""
 
     def __init__(self, path):
@@ -229,7 +234,7 @@ def archive(value):
 
 
 def test_other_files_are_refused_and_run_nothing(saved, tmp_path, record_property):
-    _, holds, into = saved
+    _, expected, into = saved
     harmed = tmp_path / "harmed"
     images = {"images": torch.zeros(9, 1, 8, 8, dtype=torch.uint8), "labels": torch.zeros(9).long()}
     weights = {name: torch.zeros(2) for name in into.state_dict()}
@@ -243,27 +248,27 @@ def test_other_files_are_refused_and_run_nothing(saved, tmp_path, record_propert
         to_bytes(weights, metadata={"format": "pt"}),
         to_bytes(images, metadata={"format": "psp-data", "name": "mnist", "checksum": "0"}),
         contents(built(0, width=5), tmp_path / "another"),
-        contents(built(0, superposed_as(into)), tmp_path / "another"),
-        pickle.dumps(Harm(harmed)),
-        archive(Harm(harmed)),
+        contents(built(0, other_family(into)), tmp_path / "another"),
+        pickle.dumps(Malicious(harmed)),
+        archive(Malicious(harmed)),
         archive(into.state_dict()),
         b"PK\3\4" + b"\0" * 100,
         json.dumps({"format": "psp-nn"}).encode(),
         os.urandom(1000),
     ]
     for content in others:
-        assert not refused_or_right(tmp_path / "net", content, holds, into)
+        assert not load_or_refuse(tmp_path / "net", content, expected, into)
         assert not harmed.exists()
     record_property("damaged files: saved nets", len(others))
 
 
-def superposed_as(net):
-    """The family that this network does not have."""
+def other_family(net):
+    """Return a family that this network does not have."""
     return BinaryContexts if net[0].contexts_for().is_complex else ComplexContexts
 
 
-def test_a_file_with_one_digest_and_other_tensors_is_refused(saved, tmp_path):
-    whole, holds, into = saved
+def test_a_file_whose_tensors_do_not_match_its_digest_is_refused(saved, tmp_path):
+    whole, expected, into = saved
     header, _ = parts(whole)
     for dtype in (torch.float16, torch.float64):
         tensors = {
@@ -273,12 +278,12 @@ def test_a_file_with_one_digest_and_other_tensors_is_refused(saved, tmp_path):
         }
         save_file(tensors, tmp_path / "net", metadata=header["__metadata__"])
         content = (tmp_path / "net").read_bytes()
-        assert not refused_or_right(tmp_path / "net", content, holds, into)
+        assert not load_or_refuse(tmp_path / "net", content, expected, into)
 
 
 @contextmanager
-def room_for(size):
-    """Files of this process may not become larger, as on a disk that is full."""
+def file_size_limit(size):
+    """Limit the size of files that this process writes, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -288,16 +293,19 @@ def room_for(size):
 
 
 @pytest.mark.parametrize("size", [0, 100, 1000])
-def test_where_there_is_no_room_the_older_file_stays(tmp_path, size):
+def test_on_a_full_disk_the_older_file_stays(tmp_path, size):
     net, other = built(0), built(1)
     whole = contents(net, tmp_path)
-    with room_for(size), pytest.raises(OSError, match=rf"save: path {tmp_path}/net cannot be wr"):
+    with (
+        file_size_limit(size),
+        pytest.raises(OSError, match=rf"path {tmp_path}/net cannot be wr"),
+    ):
         save(other, tmp_path / "net")
     assert (tmp_path / "net").read_bytes() == whole
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
 
 
-def test_where_nothing_may_be_written_nothing_is(tmp_path):
+def test_a_folder_without_write_permission_is_named(tmp_path):
     folder = tmp_path
     if os.geteuid():
         folder.chmod(0o500)
@@ -327,7 +335,7 @@ def test_an_interrupted_save_leaves_the_older_file_and_no_other(
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
 
 
-def test_what_a_killed_save_left_behind_is_removed_in_time(tmp_path):
+def test_files_left_by_a_killed_save_are_removed_after_an_hour(tmp_path):
     for name, age in ((".net.1.part", 4000), (".net.2.part", 10), (".other.1.part", 4000)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time.time() - age,) * 2)

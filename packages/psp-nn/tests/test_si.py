@@ -20,10 +20,10 @@ def test_the_path_integral_adds_up_to_the_decrease_of_the_loss(family, mlp):
         loss.backward()
         with intelligence.step():
             optimiser.step()
-    fallen = losses[0] - F.mse_loss(net(x), target).item()
-    assert fallen > 0.05
+    decrease = losses[0] - F.mse_loss(net(x), target).item()
+    assert decrease > 0.05
     path = sum(value.sum().item() for value in intelligence.path_integral.values())
-    assert path == pytest.approx(fallen, rel=0.01)
+    assert path == pytest.approx(decrease, rel=0.01)
 
 
 def test_the_penalty_is_the_quadratic_worked_out_by_hand():
@@ -75,7 +75,7 @@ def train(net, intelligence):
         torch.optim.SGD(net.parameters(), lr=0.1).step()
 
 
-def test_a_state_goes_through_a_file_in_the_middle_of_a_task(tmp_path):
+def test_a_penalty_resumes_exactly_from_a_file_in_the_middle_of_a_task(tmp_path):
     net, intelligence = trained()
     torch.save([net.state_dict(), intelligence.state_dict()], tmp_path / "state")
     other, resumed = trained(0)
@@ -93,7 +93,7 @@ def test_a_state_goes_through_a_file_in_the_middle_of_a_task(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.update(least=0.0), "needs a state with .* but this one has"),
+        (lambda s: s.update(least=0.0), "the state has .*'least'.*, but must have"),
         (lambda s: s["start"].pop("0.bias"), r"only the network has '0.bias' in state\['start'\]"),
         (
             lambda s: s["importance"].update({"0.bias": torch.ones(5)}),
@@ -101,7 +101,7 @@ def test_a_state_goes_through_a_file_in_the_middle_of_a_task(tmp_path):
         ),
     ],
 )
-def test_a_state_of_something_else_is_refused_and_changes_nothing(change, message):
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):
     _, intelligence = trained()
     before, state = intelligence.state_dict(), intelligence.state_dict()
     change(state)
@@ -122,9 +122,21 @@ def test_a_step_that_fails_leaves_the_gradients_of_the_loss():
     torch.testing.assert_close(intelligence.path_integral, path)
 
 
-def test_a_parameter_that_is_trained_later_is_refused_by_name(mlp):
+def test_a_parameter_that_requires_gradients_later_is_refused_by_name(mlp):
     mlp[0].requires_grad_(False)
     intelligence = SynapticIntelligence(mlp, strength=1.0)
     mlp[0].requires_grad_(True)
     with pytest.raises(ValueError, match=r"'0\.weight' requires gradients, but did not"):
         intelligence.penalty()
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("argument", ["strength", "damping"])
+def test_a_strength_or_damping_out_of_range_is_refused(argument, value):
+    with pytest.raises(ValueError, match=f"{argument} must be finite and .*, but is {value}"):
+        SynapticIntelligence(nn.Linear(3, 2), **{"strength": 1.0, argument: value})
+
+
+def test_a_damping_of_zero_is_refused():
+    with pytest.raises(ValueError, match=r"damping must be finite and positive, but is 0\.0"):
+        SynapticIntelligence(nn.Linear(3, 2), strength=1.0, damping=0.0)

@@ -18,7 +18,7 @@ def apart(layer):
     [nn.ReLU(), nn.GELU(), nn.Hardswish(), nn.PReLU(4), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1)],
     ids=str,
 )
-def test_both_parts_go_through_the_layer_apart(layer):
+def test_a_layer_acts_on_both_parts_apart(layer):
     layer = layer.double()
     expected = torch.complex(layer(Z.real), layer(Z.imag))
     torch.testing.assert_close(apart(layer)(Z), expected)
@@ -26,7 +26,7 @@ def test_both_parts_go_through_the_layer_apart(layer):
     torch.testing.assert_close(apart(layer)(Z.real), layer(Z.real))
 
 
-def test_dropout_leaves_out_both_parts_of_a_unit():
+def test_dropout_drops_both_parts_of_a_unit():
     y = apart(nn.Dropout(0.5))(Z)
     kept = y != 0
     assert 0.3 < kept.double().mean() < 0.7
@@ -42,7 +42,7 @@ def test_alpha_dropout_acts_on_both_parts():
     torch.testing.assert_close(layer(Z), expected)
 
 
-def test_the_places_of_complex_maxima_are_refused():
+def test_pooling_refuses_to_return_indices_of_complex_maxima():
     layer = apart(nn.MaxPool2d(2, return_indices=True))
     assert len(layer(Z.real)) == 2
     with pytest.raises(ValueError, match="MaxPool2d has return_indices=True"):

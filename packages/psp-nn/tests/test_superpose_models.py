@@ -62,16 +62,28 @@ def test_one_model_alone_is_read_back_exactly():
     assert together.snr == (float("inf"),)
 
 
-def test_what_cannot_be_superposed_is_refused():
+def test_models_that_cannot_be_superposed_are_refused():
     (model,) = drawn(16, 1)
     with pytest.raises(ValueError, match="got no models"):
         superpose_models([], family=BinaryContexts, seed=0)
-    with pytest.raises(ValueError, match="use a real family"):
+    with pytest.raises(ValueError, match="models are real, but the family is complex"):
         superpose_models([model], family=ComplexContexts, seed=0)
+    with pytest.raises(TypeError, match="models is a single Sequential; pass a list"):
+        superpose_models(model, family=BinaryContexts, seed=0)
+    with pytest.raises(ValueError, match=r"models\[0\] does not fit base: .*'0\.weight' is"):
+        superpose_models(drawn(8, 1), family=BinaryContexts, seed=0, base=model)
+    with pytest.raises(IndexError, match="context=1 is not one of the 1 contexts"):
+        superpose_models([model] * 2, family=BinaryContexts, seed=0, base=model, num_contexts=1)
+
+
+def test_models_may_come_from_a_generator():
+    base, *models = drawn(16, 3)
+    together = superpose_models(iter(models), family=BinaryContexts, seed=0, base=base)
+    assert len(together.snr) == 2
 
 
 class Words(nn.Module):
-    """Reads and writes words with one table."""
+    """Uses one table for its input and its output."""
 
     def __init__(self):
         super().__init__()

@@ -10,7 +10,7 @@ from psp_nn import retrieve, superpose, use_context
 
 
 class Swaps(nn.Module):
-    """Works on positions first, unless told not to."""
+    """Two layers, with samples and positions swapped before the second if `swap`."""
 
     def __init__(self, swap):
         super().__init__()
@@ -39,7 +39,7 @@ def test_as_many_samples_as_positions_are_refused_if_the_network_swaps_them(batc
 
 
 @pytest.mark.parametrize("batch_dim", [0, 1])
-def test_they_are_served_if_it_does_not(batch_dim):
+def test_as_many_samples_as_positions_are_served_if_the_network_keeps_them(batch_dim):
     net = built(Swaps(swap=False))
     x = torch.randn(5, 5, 6)
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_they_are_served_if_it_does_not(batch_dim):
         torch.testing.assert_close(mixed.select(batch_dim, k), expected)
 
 
-def test_samples_that_the_network_takes_to_the_stated_dimension_are_served():
+def test_samples_that_the_network_moves_to_the_stated_dimension_are_served():
     class PositionsFirst(nn.Module):
         def __init__(self):
             super().__init__()
@@ -69,7 +69,7 @@ def test_samples_that_the_network_takes_to_the_stated_dimension_are_served():
     torch.testing.assert_close(mixed[3], net(x[3:4])[0])
 
 
-def test_lengths_that_agree_inside_the_network_alone_are_noticed():
+def test_equal_lengths_inside_the_network_are_detected():
     class Patches(nn.Module):
         def __init__(self, swap):
             super().__init__()
@@ -89,7 +89,7 @@ def test_lengths_that_agree_inside_the_network_alone_are_noticed():
             net(images)
 
 
-def test_tokens_as_long_as_the_batch_are_noticed():
+def test_as_many_tokens_as_samples_are_detected():
     class Words(nn.Module):
         def __init__(self, swap):
             super().__init__()
@@ -112,7 +112,7 @@ def test_tokens_as_long_as_the_batch_are_noticed():
     torch.testing.assert_close(mixed[2], net(tokens[2]))
 
 
-def test_the_check_is_there_only_while_the_batch_mixes_contexts():
+def test_the_hooks_exist_only_while_the_batch_mixes_contexts():
     net = built(Swaps(swap=False))
     with use_context(net, torch.arange(5)):
         assert len(net._forward_hooks) == 1
@@ -126,7 +126,7 @@ def test_the_check_is_there_only_while_the_batch_mixes_contexts():
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_a_network_that_looks_at_values_is_tried_with_data(swap):
+def test_a_network_that_reads_values_is_tried_with_data(swap):
     class Looks(Swaps):
         def forward(self, x):
             return super().forward(x, scale=x.abs().max().item())
@@ -142,7 +142,7 @@ def test_a_network_that_looks_at_values_is_tried_with_data(swap):
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_a_mask_of_positions_grows_not_with_the_batch(swap):
+def test_a_mask_of_positions_does_not_grow_with_the_batch(swap):
     class Masked(Swaps):
         def forward(self, x, mask):
             return super().forward(x + mask @ x)
@@ -176,7 +176,7 @@ class FromDict(Swaps):
         return super().forward(batch["x"])
 
 
-def test_inputs_in_a_dictionary_and_switches_are_seen():
+def test_inputs_in_a_dictionary_and_flags_are_distinguished():
     net = built(FromDict(swap=False))
     use_context(net, torch.arange(5))
     batch = {"x": torch.randn(5, 5, 6)}
@@ -185,14 +185,14 @@ def test_inputs_in_a_dictionary_and_switches_are_seen():
         net(batch, swap=True)
 
 
-def test_a_part_that_is_called_by_itself_is_refused_where_lengths_prove_nothing():
+def test_a_part_called_directly_is_refused_where_lengths_prove_nothing():
     net = built(nn.Sequential(Swaps(swap=True)))
     x = torch.randn(5, 5, 6)
     use_context(net, torch.arange(5))
     with pytest.raises(ValueError, match=r"'0\.first' .* give use_context the module"):
         net[0](x)
     with pytest.raises(ValueError, match="tried with one sample more"):
-        net(x)  # after a failure as before it
+        net(x)  # the failed call has changed nothing
     with pytest.raises(ValueError, match=r"'0\.first' .* give use_context the module"):
         net[0](x)
 
@@ -208,7 +208,7 @@ def test_compiled_code_is_refused_where_lengths_prove_nothing():
     torch.compiler.reset()
 
 
-def test_a_part_with_a_selection_of_its_own_is_checked_and_the_whole_again_afterwards():
+def test_a_part_with_its_own_selection_is_checked_and_later_the_whole_again():
     net = built(nn.Sequential(Swaps(swap=True)))
     x = torch.randn(5, 5, 6)
     use_context(net, torch.arange(5))
@@ -240,7 +240,7 @@ def test_a_checkpointed_block_is_recomputed_without_another_trial():
     assert net.block.first.stored().grad is not None
 
 
-def test_samples_that_the_network_takes_away_from_the_stated_dimension_are_refused():
+def test_samples_that_the_network_moves_from_the_stated_dimension_are_refused():
     class PositionsFirst(nn.Module):
         def __init__(self):
             super().__init__()

@@ -15,6 +15,7 @@ from psp_contexts._rotation import RotationContexts as RotationContexts
 from psp_contexts._signed_permutation import (
     SignedPermutationContexts as SignedPermutationContexts,
 )
+from psp_contexts.operators import Operator as Operator
 
 __all__ = [
     "BinaryContexts",
@@ -26,6 +27,7 @@ __all__ = [
     "KroneckerRotationContexts",
     "LocalMixContexts",
     "OnePowerContexts",
+    "Operator",
     "PermutationContexts",
     "RotationContexts",
     "SignedPermutationContexts",

@@ -1,6 +1,5 @@
 """Signs: the paper's binary superposition."""
 
-import torch
 from torch import Tensor
 
 from psp_contexts._diagonal import DiagonalContexts
@@ -9,7 +8,7 @@ from psp_contexts._diagonal import DiagonalContexts
 class BinaryContexts(DiagonalContexts):
     """C_k = diag(±1) with independent fair signs: one bit per unit and model.
 
-    Learned, the signs are the start of free real numbers, which must stay away from zero for
+    Learned, the signs are the start of free real numbers. Those must stay away from zero for
     `unbind` and `store` to make sense.
 
     Source:
@@ -23,9 +22,5 @@ class BinaryContexts(DiagonalContexts):
     """
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """The signs, int8."""
+        """Return the signs, int8."""
         return (self._source().signs(index, self.dim),)
-
-    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
-        """The signs themselves."""
-        return numbers.to(dtype)

@@ -2,20 +2,18 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from psp_contexts._arguments import checked_count
-from psp_contexts._cache import Operands
+from psp_contexts._checks import checked_count
 from psp_contexts._contexts import Contexts
 from psp_contexts._factor import smaller_factor
-from psp_contexts._grouped import apply_grouped
+from psp_contexts.operators import Blocks
 
 
 class BlockRotationContexts(Contexts):
     """C_k block-diagonal, its blocks independent and Haar on O(block_size).
 
-    Between Binary (blocks of one) and Rotation (one block): dim · block_size numbers per model.
+    Between Binary (blocks of one) and Rotation (one block): dim · block_size parameters per model.
 
     Args:
         dim: See `Contexts`.
@@ -49,7 +47,6 @@ class BlockRotationContexts(Contexts):
         name: str = "",
         block_size: int | None = None,
     ) -> None:
-        """See the class."""
         super().__init__(dim, num_contexts, seed=seed, name=name)
         if block_size is None:
             block_size = smaller_factor(self.dim)
@@ -63,40 +60,18 @@ class BlockRotationContexts(Contexts):
             raise ValueError(f"block_size={block_size} does not divide dim={dim}; use a divisor.")
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """The blocks, shape (dim / block_size, block_size, block_size), float64."""
+        """Return the blocks, shape (dim / block_size, block_size, block_size), float64."""
         return (self._source().haar(index, self.dim // self.block_size, self.block_size),)
 
     @property
     def parameters_per_context(self) -> int:
-        """See `Contexts.parameters_per_context`."""
+        """Number of parameters of one more context: dim · block_size."""
         return self.dim * self.block_size
 
-    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The blocks."""
-        return (numbers[0].to(dtype),)
-
-    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        if isinstance(context, Tensor) and context.dim():
-            return apply_grouped(x, context, self._bind)
-        return self._multiply(x, self._lookup(x, context)[0])
-
-    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        if isinstance(context, Tensor) and context.dim():
-            return apply_grouped(x, context, self._unbind)
-        return self._multiply(x, self._lookup(x, context)[0].mT)
-
-    def _multiply(self, x: Tensor, blocks: Tensor) -> Tensor:
-        parts = x.unflatten(-1, (-1, self.block_size))
-        return torch.einsum("bij,...bj->...bi", blocks, parts).reshape(x.shape)
-
-    def _matrix(self, operands: Operands) -> Tensor:
-        (blocks,) = operands
-        count = self.dim // self.block_size
-        shape = (count, self.block_size, count, self.block_size)
-        dense = blocks.new_zeros(*blocks.shape[:-3], *shape)
-        dense.diagonal(dim1=-4, dim2=-2).copy_(blocks.movedim(-3, -1))
-        return dense.reshape(*blocks.shape[:-3], self.dim, self.dim)
+    def _operator(self, parameters: tuple[Tensor, ...]) -> Blocks:
+        """Return the product with the blocks."""
+        return Blocks(*parameters)
 
     def spec(self) -> dict[str, Any]:
-        """The arguments, with the size of a block."""
+        """Return the arguments, with the size of a block."""
         return {**super().spec(), "block_size": self.block_size}

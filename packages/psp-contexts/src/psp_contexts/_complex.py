@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 
 from psp_contexts._diagonal import DiagonalContexts
+from psp_contexts.operators import Diagonal
 
 
 class ComplexContexts(DiagonalContexts):
     """C_k = diag(e^{iφ}) with independent phases, uniform on the circle.
 
-    Learned, the phases are trained, so that every entry stays on the circle.
+    Learned contexts train the phases, so that every entry stays on the circle.
 
     Source:
         Cheung et al. 2019, equation 5.
@@ -24,11 +25,12 @@ class ComplexContexts(DiagonalContexts):
     is_complex = True
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """The phases in radians, float64."""
+        """Return the phases in radians, float64."""
         return (self._source().phases(index, self.dim),)
 
-    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
-        """e^{iφ}, computed in the precision of the phases."""
-        if numbers.dtype not in (torch.float32, torch.float64):
-            numbers = numbers.float()  # learned in a lower precision, which has no complex form
-        return torch.polar(torch.ones_like(numbers), numbers).to(dtype)
+    def _operator(self, parameters: tuple[Tensor, ...]) -> Diagonal:
+        """Return the product with e^{iφ}, computed in the precision of the phases."""
+        (phases,) = parameters
+        if phases.dtype not in (torch.float32, torch.float64):
+            phases = phases.float()  # torch.polar has no form for lower precisions
+        return Diagonal(torch.polar(torch.ones_like(phases), phases))

@@ -1,35 +1,34 @@
-"""What the diagonal families share: one gather and one multiply."""
+"""The base class of the diagonal families, fixed or learned."""
 
-from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from psp_contexts._arguments import checked_flag
-from psp_contexts._cache import Operands
 from psp_contexts._contexts import Contexts
+from psp_contexts.operators import Diagonal, Operator
 
 MOST_LEARNED = 2**31
+"""Parameters of all learned contexts of a family together, at most."""
 
 
 class DiagonalContexts(Contexts):
     """Contexts C_k = diag(c_k): y = W (c_k ⊙ x), the paper's equation 4.
 
-    Any diagonal family can be learned: the numbers that a fixed one draws become the starting
-    point of a parameter, `learned_numbers`, with one row per context, and gradients flow into the
-    rows in use.
+    Any diagonal family can be learned. The parameters that a fixed family draws are then the
+    start of an `nn.Parameter`, `learned_numbers`, with one row per context. Gradients flow into
+    the rows in use.
 
     Args:
         dim: See `Contexts`.
         num_contexts: See `Contexts`.
-        seed: See `Contexts`; for learned contexts it gives the start.
+        seed: See `Contexts`. Learned contexts start from it.
         name: See `Contexts`.
         learned: Whether the contexts are trained.
 
     Raises:
-        TypeError, ValueError: As `Contexts`, and if all learned contexts together have more than
-            2³¹ numbers.
+        ValueError: As for `Contexts`, and if all learned contexts together have more than 2³¹
+            parameters.
 
     Source:
         Cheung et al. 2019, sections 2.1 and 5 (learned contexts are its open question).
@@ -40,22 +39,17 @@ class DiagonalContexts(Contexts):
     def __init__(
         self, dim: int, num_contexts: int, *, seed: int, name: str = "", learned: bool = False
     ) -> None:
-        """See the class."""
         super().__init__(dim, num_contexts, seed=seed, name=name)
-        self.learned = checked_flag("learned", learned)
+        self.learned = bool(learned)
         self.learned_numbers = nn.Parameter(self._start().float()) if learned else None
 
-    @abstractmethod
-    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
-        """The diagonals c_k, shape (…, dim), from the numbers of contexts, shape (…, dim)."""
-
     def _start(self) -> Tensor:
-        """Where learning starts: the numbers drawn for every row, shape (rows, dim)."""
+        """Return the parameters where learning starts, shape (rows, dim)."""
         if self._num_rows * self.dim > MOST_LEARNED:
             raise ValueError(
-                f"num_contexts={self.num_contexts} learned contexts of dim={self.dim} are "
-                f"{self._num_rows * self.dim:,} numbers to train, more than {MOST_LEARNED:,}; use "
-                "fewer, or fixed ones, which take no memory."
+                f"num_contexts={self.num_contexts} learned contexts of dim={self.dim} have "
+                f"{self._num_rows * self.dim:,} parameters to train, more than {MOST_LEARNED:,}; "
+                "use fewer, or fixed ones, which take no memory."
             )
         return torch.stack([self._start_row(row) for row in range(self._num_rows)])
 
@@ -66,59 +60,39 @@ class DiagonalContexts(Contexts):
     def _start_row(self, row: int) -> Tensor:
         return self._draw(row)[0]
 
-    def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
-        """The learned numbers of the contexts, shape (*context.shape, dim)."""
-        return rows_of(learned_numbers, context)
+    def _learned(self, table: Tensor, context: int | Tensor) -> Tensor:
+        """Return the learned parameters of the contexts, shape (*context.shape, dim)."""
+        return rows_of(table, context)
 
     @property
     def parameters_per_context(self) -> int:
-        """See `Contexts.parameters_per_context`."""
+        """Number of parameters of one more context: dim."""
         return self.dim
 
-    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The diagonal."""
-        return (self._diagonal(numbers[0], dtype),)
+    def _operator(self, parameters: tuple[Tensor, ...]) -> Diagonal:
+        """Return the product with the parameters themselves."""
+        return Diagonal(*parameters)
 
-    def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
-        if isinstance(context, Operands):
-            return context
+    def _look_up(self, context: int | Tensor, like: Tensor) -> Operator:
         if self.learned_numbers is None:
-            return super()._lookup(like, context)
-        numbers = self._learned(self.learned_numbers, context).to(like.device)
-        return Operands([self._diagonal(numbers, self._dtype(like.dtype))])
+            return super()._look_up(context, like)
+        parameters = self._learned(self.learned_numbers, context).to(like.device)
+        return self._operator((parameters,)).to(self._dtype(like.dtype), like.device)
 
-    def _fill(self, like: Tensor) -> None:
-        """Draw every context now; learned ones are there already."""
+    def fill(self, like: Tensor) -> None:
+        """Draw every context now. Learned contexts need no drawing."""
         if not self.learned:
-            super()._fill(like)
-
-    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        # What has been looked up is not looked up again: that would take as long as the product.
-        operands = context if isinstance(context, Operands) else self._lookup(x, context)
-        return x * operands[0]
-
-    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        diagonal = self._lookup(x, context)[0]
-        # Unit entries are inverted by their conjugate; learned real ones need not be units.
-        return x * diagonal.conj() if self.is_complex else x / diagonal
-
-    def _store(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
-        return self._unbind(weight, context)  # a diagonal is its own transpose
-
-    def _retrieve(self, weight: Tensor, context: int | Tensor | Operands) -> Tensor:
-        return self._bind(weight, context)
-
-    def _matrix(self, operands: Operands) -> Tensor:
-        return torch.diag_embed(operands[0])
+            super().fill(like)
 
     def spec(self) -> dict[str, Any]:
-        """The arguments, with whether the contexts are learned."""
+        """Return the arguments, with whether the contexts are learned."""
         return {**super().spec(), "learned": self.learned}
 
 
 def rows_of(table: Tensor, index: int | Tensor) -> Tensor:
-    """The rows of a table, shape (*index.shape, ...), without asking a tensor for its value."""
+    """Return the rows of a table, shape (*index.shape, ...)."""
     if isinstance(index, int):
         return table[index]
+    # Indexing with a tensor would read the value of an index without dimensions.
     flat = index.to(table.device).reshape(-1)
     return table.index_select(0, flat).reshape(*index.shape, *table.shape[1:])

@@ -1,10 +1,10 @@
-"""How a length is split into two factors."""
+"""Factors of a length."""
 
 import math
 
 
 def smaller_factor(dim: int) -> int:
-    """The largest divisor of `dim` that is at most its square root.
+    """Return the largest divisor of `dim` that is at most its square root.
 
     Example:
         >>> from psp_contexts._factor import smaller_factor

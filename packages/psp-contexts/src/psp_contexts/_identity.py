@@ -1,10 +1,9 @@
 """No context at all: the baseline."""
 
-import torch
 from torch import Tensor
 
-from psp_contexts._cache import Operands
 from psp_contexts._contexts import Contexts
+from psp_contexts.operators import Identity
 
 
 class IdentityContexts(Contexts):
@@ -20,33 +19,21 @@ class IdentityContexts(Contexts):
     """
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """Nothing."""
+        """Return no parameters."""
         return ()
 
     @property
     def parameters_per_context(self) -> int:
-        """See `Contexts.parameters_per_context`."""
+        """Number of parameters of one more context: none."""
         return 0
 
-    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Nothing."""
-        return ()
+    def _operator(self, parameters: tuple[Tensor, ...]) -> Identity:
+        """Return the identity."""
+        return Identity(self.dim)
 
-    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        return x
-
-    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        return x
-
-    def _matrix(self, operands: Operands) -> Tensor:
-        raise AssertionError("matrix is defined without operands")
-
-    def _dense(self, like: Tensor, context: int | Tensor) -> Tensor:
+    def _look_up(self, context: int | Tensor, like: Tensor) -> Identity:
         shape = context.shape if isinstance(context, Tensor) else ()
-        return torch.eye(self.dim, dtype=like.dtype, device=like.device).repeat(*shape, 1, 1)
+        return Identity(self.dim, shape, like.dtype, like.device)
 
-    def _fill(self, like: Tensor) -> None:
-        pass  # there is nothing to draw
-
-    def _lookup(self, like: Tensor, context: int | Tensor | Operands) -> Operands:
-        return Operands()
+    def fill(self, like: Tensor) -> None:
+        """Draw nothing."""

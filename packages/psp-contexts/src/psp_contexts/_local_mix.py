@@ -5,29 +5,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psp_contexts._arguments import checked_integer
+from psp_contexts._checks import checked_count
 from psp_contexts._complex import ComplexContexts
 from psp_contexts._diagonal import rows_of
 
 MOST_NEIGHBOURS = 1000
-"""A context draws the phases of all its neighbours; and the more of them, the more all contexts
-are one: at a thousand, two far apart overlap by 0.998."""
+"""Largest number of neighbours.
+
+A context draws the phases of all its neighbours, and the more there are, the more alike all
+contexts become: with a thousand, two that are far apart overlap by 0.998.
+"""
 
 
 class LocalMixContexts(ComplexContexts):
     """C_k = diag(e^{iθ}), θ(k) the mean of independent phases φ(k−n) … φ(k+n).
 
-    Contexts less than 2n+1 apart share phases, so that models for neighbouring moments help each
-    other. The price: a mean of phases is not uniform on the circle, and even contexts far apart
-    keep an overlap, E[e^{iθ(s)−iθ(k)}] = sinc(1/(2n+1))^{2(2n+1)} = 0.32 for n = 1.
+    Contexts less than 2n+1 apart share phases, so that models of neighbouring moments help each
+    other. The price is that a mean of phases is not uniform on the circle. Even contexts far
+    apart keep an overlap, E[e^{iθ(s)−iθ(k)}] = sinc(1/(2n+1))^{2(2n+1)} = 0.32 for n = 1.
 
     Args:
         dim: See `Contexts`.
         num_contexts: See `Contexts`.
         seed: See `Contexts`.
         name: See `Contexts`.
-        neighbours: How many on either side are mixed in, n, at most 1000; 0 gives independent
-            phases.
+        neighbours: Number n of neighbours on either side that are mixed in, at most 1000. 0 gives
+            independent phases.
         learned: Whether the phases φ are trained.
 
     Source:
@@ -53,19 +56,18 @@ class LocalMixContexts(ComplexContexts):
         neighbours: int = 1,
         learned: bool = False,
     ) -> None:
-        """See the class."""
-        self.neighbours = checked_integer("neighbours", neighbours, 0, MOST_NEIGHBOURS)
+        self.neighbours = checked_count("neighbours", neighbours, MOST_NEIGHBOURS, least=0)
         super().__init__(dim, num_contexts, seed=seed, name=name, learned=learned)
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """The mixed phases in radians, float64."""
+        """Return the mixed phases in radians, float64."""
         return (torch.stack([self._phases(index + step) for step in self._window()]).mean(0),)
 
     def _window(self) -> range:
         return range(2 * self.neighbours + 1)
 
     def _phases(self, position: int) -> Tensor:
-        # Position p holds φ(p − n), so that the first context has neighbours, too.
+        # Position p holds φ(p − n), since the first context has neighbours, too.
         return self._source().phases(position, self.dim)
 
     @property
@@ -75,10 +77,10 @@ class LocalMixContexts(ComplexContexts):
     def _start_row(self, row: int) -> Tensor:
         return self._phases(row)
 
-    def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
-        window = [rows_of(learned_numbers, context + step) for step in self._window()]
+    def _learned(self, table: Tensor, context: int | Tensor) -> Tensor:
+        window = [rows_of(table, context + step) for step in self._window()]
         return torch.stack(window).mean(0)
 
     def spec(self) -> dict[str, Any]:
-        """The arguments, with the number of neighbours."""
+        """Return the arguments, with the number of neighbours."""
         return {**super().spec(), "neighbours": self.neighbours}

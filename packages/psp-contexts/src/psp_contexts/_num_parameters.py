@@ -1,29 +1,28 @@
-"""What a superposed linear layer stores: the paper's Table 1."""
+"""Parameters of a superposed linear layer: the paper's Table 1."""
 
-from psp_contexts._arguments import checked_count
+from psp_contexts._checks import checked_count
 from psp_contexts._contexts import Contexts
 from psp_contexts._identity import IdentityContexts
 
 
 def num_parameters(contexts: Contexts, out_features: int, num_models: int = 1) -> int:
-    """Numbers stored for `num_models` linear maps from `contexts.dim` to `out_features`.
+    """Return the number of parameters of linear maps from `contexts.dim` to `out_features`.
 
-    One set of weights (a complex weight is two numbers) and a context for each model. Identity
-    contexts keep no two models apart, so their models are counted as separate weights: the
-    table's row *Standard*. The contexts are counted as if they were stored, as the paper does; a
-    fixed family here draws them again from its seed, so that a file holds none of them.
+    One set of weights, and a context for each model; a complex weight counts twice. Identity
+    contexts keep no two models apart, so that their models count as separate weights: the
+    table's row *Standard*. Contexts count as if they were stored, as in the paper. A fixed family
+    draws them again from its seed, so that a file holds none of them.
 
     Args:
-        contexts: The family, with its `dim`.
-        out_features: Rows of the weight.
-        num_models: How many models are in superposition.
+        contexts: The contexts of the layer's weight.
+        out_features: Number of rows of the weight.
+        num_models: Number of models in superposition.
 
     Returns:
-        A count of real numbers. A sign counts as one.
+        The number of real parameters. A sign counts as one.
 
     Raises:
-        TypeError: If `contexts` is no family with its `dim`, or a number no int.
-        ValueError: If a number is less than 1.
+        ValueError: If `out_features` or `num_models` is less than 1.
 
     Source:
         Cheung et al. 2019, Table 1.
@@ -34,11 +33,6 @@ def num_parameters(contexts: Contexts, out_features: int, num_models: int = 1) -
         >>> num_parameters(contexts, 10), num_parameters(contexts, 10, num_models=50)
         (2816, 15360)
     """
-    if not isinstance(contexts, Contexts):
-        raise TypeError(
-            f"contexts must be contexts, but is {contexts!r}; pass a family with its dim, "
-            "BinaryContexts(256, 50, seed=0), for example."
-        )
     num_models = checked_count("num_models", num_models)
     weights = contexts.dim * checked_count("out_features", out_features)
     if isinstance(contexts, IdentityContexts):

@@ -1,4 +1,4 @@
-"""Powers of one context: the paper's one number per model."""
+"""Powers of one context: the paper's one parameter per model."""
 
 import math
 
@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from psp_contexts._complex import ComplexContexts
+from psp_contexts.operators import Diagonal
 
 
 class OnePowerContexts(ComplexContexts):
-    """C_k = C^k with one C = diag(e^{iφ}): a model costs one number, its power.
+    """C_k = C^k with one C = diag(e^{iφ}): a model costs one parameter, its power.
 
     Source:
         Cheung et al. 2019, equation 6.
@@ -25,7 +26,7 @@ class OnePowerContexts(ComplexContexts):
     """
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """The power alone; the phases are shared by all contexts."""
+        """Return the power alone. All contexts share the phases."""
         return (torch.tensor(float(index), dtype=torch.float64, device="cpu"),)
 
     def _shared(self) -> tuple[Tensor, ...]:
@@ -33,26 +34,27 @@ class OnePowerContexts(ComplexContexts):
 
     @property
     def parameters_per_context(self) -> int:
-        """See `Contexts.parameters_per_context`."""
+        """Number of parameters of one more context: its power."""
         return 1
 
-    def _num_parameters(self, num_contexts: int) -> int:
-        """The phases of C once, and a power for every context but the first."""
-        return self.dim + (num_contexts - 1) * self.parameters_per_context
+    def num_parameters(self, num_contexts: int) -> int:
+        """Return the number of phases of C, plus a power for every context but the first."""
+        return super().num_parameters(num_contexts) - 1 + self.dim
 
     def shared_phases(self) -> Tensor:
-        """The phases φ of C in radians, shape (dim,), float64."""
+        """Return the phases φ of C in radians, shape (dim,), float64."""
         return self._source().phases(0, self.dim)
 
-    def _diagonal(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
-        """e^{iφk} from powers of shape (…, 1) or, learned, from phases of shape (…, dim)."""
-        phases = numbers if self.learned else numbers[..., None] * self.shared_phases()
+    def _operator(self, parameters: tuple[Tensor, ...]) -> Diagonal:
+        """Return the product with e^{iφk}, from the power k or, learned, from the phases φk."""
+        (values,) = parameters
+        phases = values if self.learned else values[..., None] * self.shared_phases()
         # Reduced in float64 before `exp`: float32 would lose the phase of a large power.
-        return super()._diagonal(phases.remainder(2 * math.pi), dtype)
+        return super()._operator((phases.remainder(2 * math.pi),))
 
     def _start(self) -> Tensor:
         return self.shared_phases()
 
-    def _learned(self, learned_numbers: Tensor, context: int | Tensor) -> Tensor:
-        power = torch.as_tensor(context, device=learned_numbers.device)[..., None]
-        return power * learned_numbers.double()
+    def _learned(self, table: Tensor, context: int | Tensor) -> Tensor:
+        power = torch.as_tensor(context, device=table.device)[..., None]
+        return power * table.double()

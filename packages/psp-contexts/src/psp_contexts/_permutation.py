@@ -1,18 +1,16 @@
 """Permutations of the units."""
 
-import torch
 from torch import Tensor
 
-from psp_contexts._cache import Operands
 from psp_contexts._contexts import Contexts
-from psp_contexts._permute import permute
+from psp_contexts.operators import Permute
 
 
 class PermutationContexts(Contexts):
     """C_k a uniform permutation matrix: (C_k x)_i = x_{p(i)}.
 
-    It moves vectors without turning their mean: inputs that are not centred, as after a ReLU,
-    interfere through (Σ w)(Σ x)/dim. `SignedPermutationContexts` has no such bias.
+    It leaves the mean of a vector alone. Inputs that are not centred, as after a ReLU, interfere
+    through (Σ w)(Σ x)/dim. `SignedPermutationContexts` has no such bias.
 
     Source:
         Cheung et al. 2019, section 2.1, names permutations without trying them.
@@ -26,28 +24,15 @@ class PermutationContexts(Contexts):
     """
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """The permutation p, shape (dim,), int64."""
+        """Return the permutation p, shape (dim,), int64."""
         return (self._source().permutation(index, self.dim),)
 
     @property
     def parameters_per_context(self) -> int:
-        """See `Contexts.parameters_per_context`."""
+        """Number of parameters of one more context: dim."""
         return self.dim
 
-    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """p and its inverse."""
-        return numbers[0], numbers[0].argsort()
-
-    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        forward, inverse = self._lookup(x, context)
-        return permute(x, forward, inverse)
-
-    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        forward, inverse = self._lookup(x, context)
-        return permute(x, inverse, forward)
-
-    def _matrix(self, operands: Operands) -> Tensor:
-        return torch.nn.functional.one_hot(operands[0], self.dim)
-
-    def _dense(self, like: Tensor, context: int | Tensor) -> Tensor:
-        return super()._dense(like, context).to(like.dtype)
+    def _operator(self, parameters: tuple[Tensor, ...]) -> Permute:
+        """Return the permutation with its inverse."""
+        (order,) = parameters
+        return Permute(order, order.argsort())

@@ -1,9 +1,9 @@
 """Random numbers as a pure function of (seed, name, index), from a counter-based generator.
 
-numpy promises the raw words of Philox for ever, but not what its distributions make of them.
-So everything here is made from raw words: signs, permutations and phases are the same bits on
-every machine; Haar matrices end in a QR factorisation, which is the same on one machine whatever
-its number of threads, and agrees to rounding between linear algebra libraries.
+numpy keeps the raw words of Philox stable between releases, but not the results of its
+distributions. So everything here is made from raw words. Signs, permutations and phases are the
+same bits on every machine. Haar matrices end in a QR factorisation: the same bits on one machine,
+whatever its number of threads, and equal to rounding between linear algebra libraries.
 """
 
 import hashlib
@@ -15,52 +15,54 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
-_ALONE = Lock()
-"""Held while the number of threads, which the whole process shares, is another."""
+_THREAD_COUNT = Lock()
+"""Held while the number of torch's threads, which the whole process shares, is changed."""
 
 
 class Source:
-    """An endless stream of random words for every index, named by text.
+    """An endless stream of random words for every index.
 
-    Two sources with the same label are the same source, in every process; Python's own `hash`
-    is salted and plays no part. Stream `index` starts at the counter (0, 0, 0, index), so a
-    draw for one index costs nothing for the indices before it.
+    Two sources with the same label are the same source, in every process. (Python's own `hash` is
+    salted and not used.) Stream `index` starts at the counter (0, 0, 0, index), so that a draw
+    for one index costs nothing for the indices before it.
+
+    Args:
+        label: Name of the source in parts, for example family, layer and seed.
     """
 
     def __init__(self, *label: object) -> None:
-        """Name the source by its parts, for example family, layer and seed."""
         text = "\0".join(str(part) for part in label)
         self._key = int.from_bytes(
             hashlib.blake2b(text.encode(), digest_size=16).digest(), "little"
         )
 
     def words(self, index: int, count: int) -> np.ndarray:
-        """The first `count` 64-bit words of stream `index`, shape (count,), uint64."""
+        """Return the first `count` 64-bit words of stream `index`, shape (count,), uint64."""
         generator = np.random.Philox(key=self._key, counter=[0, 0, 0, index])
         return np.asarray(generator.random_raw(count))
 
     def signs(self, index: int, count: int) -> Tensor:
-        """Independent ±1, one bit of a word each, shape (count,), int8."""
+        """Return independent ±1, one bit of a word each, shape (count,), int8."""
         words = self.words(index, -(-count // 64)).astype("<u8")
         bits = np.unpackbits(words.view(np.uint8), count=count, bitorder="little")
         return torch.from_numpy(1 - 2 * bits.astype(np.int8))
 
     def phases(self, index: int, count: int) -> Tensor:
-        """Independent and uniform on [-π, π), shape (count,), float64."""
+        """Return numbers independent and uniform on [-π, π), shape (count,), float64."""
         return torch.from_numpy((self._units(index, count) - 0.5) * (2 * math.pi))
 
     def permutation(self, index: int, count: int) -> Tensor:
-        """A uniform permutation of 0..count-1, shape (count,), int64."""
+        """Return a uniform permutation of 0..count-1, shape (count,), int64."""
         return torch.from_numpy(np.argsort(self.words(index, count), kind="stable"))
 
     def haar(self, index: int, blocks: int, size: int) -> Tensor:
-        """Independent Haar matrices on O(size), shape (blocks, size, size), float64.
+        """Return independent Haar matrices on O(size), shape (blocks, size, size), float64.
 
         The QR factorisation of a Gaussian matrix with the signs of R's diagonal divided out is
         Haar (Mezzadri 2006, the paper's reference 13; what `scipy.stats.ortho_group` does).
         """
         gaussian = torch.from_numpy(ndtri(self._units(index, blocks * size * size)))
-        with _ALONE:
+        with _THREAD_COUNT:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # LAPACK's last bit depends on the number of threads
             try:
@@ -71,7 +73,7 @@ class Source:
         return haar
 
     def _units(self, index: int, count: int) -> np.ndarray:
-        """Uniform on (0, 1), the middle of one of 2**53 cells each, float64."""
+        """Return uniform numbers on (0, 1), each the middle of one of 2**53 cells, float64."""
         units = ((self.words(index, count) >> np.uint64(11)) + 0.5) * 2.0**-53
         # The middle of the last one is rounded to 1.
         return np.asarray(np.minimum(units, 1 - 2.0**-53))

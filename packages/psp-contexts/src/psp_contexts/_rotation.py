@@ -1,16 +1,13 @@
 """Haar rotations: the paper's most general context."""
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from psp_contexts._cache import Operands
 from psp_contexts._contexts import Contexts
-from psp_contexts._grouped import apply_grouped
+from psp_contexts.operators import Dense
 
 
 class RotationContexts(Contexts):
-    """C_k Haar on O(dim): dim² numbers per model and as many multiplications per vector.
+    """C_k Haar on O(dim): dim² parameters per model and as many multiplications per vector.
 
     Source:
         Cheung et al. 2019, section 2.1, Rotational Superposition; sampling after Mezzadri 2006.
@@ -26,27 +23,14 @@ class RotationContexts(Contexts):
     gathers = False
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """The matrix, shape (dim, dim), float64."""
+        """Return the matrix, shape (dim, dim), float64."""
         return (self._source().haar(index, 1, self.dim)[0],)
 
     @property
     def parameters_per_context(self) -> int:
-        """See `Contexts.parameters_per_context`."""
+        """Number of parameters of one more context: dim²."""
         return self.dim**2
 
-    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The matrix."""
-        return (numbers[0].to(dtype),)
-
-    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        if isinstance(context, Tensor) and context.dim():
-            return apply_grouped(x, context, self._bind)
-        return F.linear(x, self._lookup(x, context)[0])
-
-    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        if isinstance(context, Tensor) and context.dim():
-            return apply_grouped(x, context, self._unbind)
-        return F.linear(x, self._lookup(x, context)[0].T)
-
-    def _matrix(self, operands: Operands) -> Tensor:
-        return operands[0].clone()  # not the cache itself
+    def _operator(self, parameters: tuple[Tensor, ...]) -> Dense:
+        """Return the product with the matrix."""
+        return Dense(*parameters)

@@ -3,16 +3,15 @@
 import torch
 from torch import Tensor
 
-from psp_contexts._cache import Operands
 from psp_contexts._contexts import Contexts
-from psp_contexts._permute import permute
+from psp_contexts.operators import SignedPermute
 
 
 class SignedPermutationContexts(Contexts):
     """C_k = diag(±1) P, P a uniform permutation matrix, the signs independent and fair.
 
     For any weights and input its interference has the mean and the second moment of a Haar
-    rotation's, at the price of a gather and a multiply.
+    rotation's, at the price of a gather and a multiplication.
 
     Source:
         Ours; see `analysis.theory` for the moments.
@@ -26,28 +25,17 @@ class SignedPermutationContexts(Contexts):
     """
 
     def _draw(self, index: int) -> tuple[Tensor, ...]:
-        """Sign and position in one number, ±(p(i) + 1), shape (dim,), int64."""
+        """Return sign and position in one number, ±(p(i) + 1), shape (dim,), int64."""
         signs = self._source("signs").signs(index, self.dim)
         return (signs * (self._source("permutation").permutation(index, self.dim) + 1),)
 
     @property
     def parameters_per_context(self) -> int:
-        """See `Contexts.parameters_per_context`."""
+        """Number of parameters of one more context: dim."""
         return self.dim
 
-    def _operands(self, numbers: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The permutation, its inverse, and the signs."""
-        forward = numbers[0].abs() - 1
-        return forward, forward.argsort(), numbers[0].sign().to(dtype)
-
-    def _bind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        forward, inverse, signs = self._lookup(x, context)
-        return permute(x, forward, inverse) * signs
-
-    def _unbind(self, x: Tensor, context: int | Tensor | Operands) -> Tensor:
-        forward, inverse, signs = self._lookup(x, context)
-        return permute(x * signs, inverse, forward)
-
-    def _matrix(self, operands: Operands) -> Tensor:
-        forward, _, signs = operands
-        return torch.nn.functional.one_hot(forward, self.dim) * signs.unsqueeze(-1)
+    def _operator(self, parameters: tuple[Tensor, ...]) -> SignedPermute:
+        """Return the permutation with its inverse and the signs."""
+        (signed,) = parameters
+        order = signed.abs() - 1
+        return SignedPermute(order, order.argsort(), signed.sign().to(torch.int8))

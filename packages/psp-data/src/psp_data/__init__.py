@@ -1,4 +1,4 @@
-"""Images as uint8 tensors, and the streams of continual learning over them."""
+"""Images as uint8 tensors, and streams over them for continual learning."""
 
 from psp_data._images import Images as Images
 from psp_data._incremental import IncrementalStream as IncrementalStream

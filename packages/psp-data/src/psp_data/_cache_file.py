@@ -1,6 +1,5 @@
-"""The file that keeps one image set: written whole or not at all, checked whenever it is opened."""
+"""The file that caches one image set: written atomically, checked whenever it is opened."""
 
-import errno
 import json
 import os
 import shutil
@@ -9,7 +8,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import safetensors.torch
@@ -20,17 +19,17 @@ from torch import Tensor
 from psp_data._sets import NamedSet
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
-CHUNK = 1 << 20
-MOST_HEADER = 1 << 20
-"""Bytes. A header of four names takes some hundreds; one of a hundred million, which safetensors
-would read, takes the memory of the machine."""
 FORMAT = "1"
-LEFT_BEHIND = 24 * 3600
-"""Seconds after which a part of a file is no longer being written, but left by a process killed."""
+READ_BYTES = 1 << 20
+MAX_HEADER_BYTES = 1 << 20
+"""A real header has a few hundred bytes. safetensors itself accepts headers of 100 MB, and parsing
+such a header can take all the memory of the machine."""
+STALE_SECONDS = 24 * 3600
+"""Age at which a temporary file is taken for the remains of a killed process."""
 
 
 def checksum(tensors: dict[str, Tensor]) -> str:
-    """CRC-32 of shapes and contents in the order of `KEYS`, eight hexadecimal digits."""
+    """Return the CRC-32 of shapes and contents in the order of `KEYS`, in hexadecimal."""
     crc = 0
     for key in KEYS:
         crc = zlib.crc32(_shape_bytes(list(tensors[key].shape)), crc)
@@ -39,19 +38,20 @@ def checksum(tensors: dict[str, Tensor]) -> str:
 
 
 def write_cache_file(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Put the tensors in `path`, replacing what is there in one step.
+    """Write the tensors to `path`, replacing an existing file atomically.
 
-    Another process sees the old file or the new one and never a part of either: the bytes go
-    to a file of their own beside it, which then takes its name. If that fails, it is removed.
+    The bytes go to a temporary file in the same folder, which is then renamed. So other
+    processes see the old file or the new one, never a partial one. If the write fails, the
+    temporary file is removed.
 
     Args:
-        path: A `.safetensors` file in a folder that exists.
+        path: A `.safetensors` file in an existing folder.
         tensors: Images and labels under the names in `KEYS`.
 
     Raises:
-        OSError: If the file cannot be written; see `naming_the_folder`.
+        OSError: If the file cannot be written.
     """
-    _remove_leftovers(path)
+    _remove_stale_files(path)
     content = safetensors.torch.save(
         {key: tensors[key].contiguous() for key in KEYS},
         {"format": FORMAT, "set": path.stem, "checksum": checksum(tensors)},
@@ -61,116 +61,109 @@ def write_cache_file(path: Path, tensors: dict[str, Tensor]) -> None:
         with partial.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # some disks report that they are full only here
+            os.fsync(file.fileno())  # some disks report only here that they are full
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def read_cache_file(path: Path, known: NamedSet) -> dict[str, Tensor]:
-    """The tensors of `path`, memory-mapped, after checking that it is whole.
+def read_cache_file(path: Path, expected: NamedSet) -> dict[str, Tensor]:
+    """Check the file at `path` and map its tensors into memory.
 
-    Size, names, dtypes, the shape of an image, the range of the labels and how many images a
-    class has are always checked, and the format and the set if its metadata name them. The
-    contents are checked, by reading the file once (about 0.4 ms per MB), against the checksum of
-    the set as published and that in the file's metadata, if there is either. A file of CIFAR that
-    other software wrote has neither: a changed pixel in it goes unnoticed.
+    The size, names, dtypes, image shape, range of the labels and number of images per class are
+    always checked; the format and the name of the set if the metadata has them. The contents are
+    compared with the published checksum of the set and with the checksum in the metadata, where
+    they exist; this reads the file once, about 0.4 ms per MB. A CIFAR file that other software
+    wrote has neither checksum, so a changed pixel in it cannot be detected.
 
     Args:
         path: A `.safetensors` file.
-        known: What the set in it must be like.
+        expected: Expected properties of the set.
 
     Returns:
         The tensors under the names in `KEYS`, on the CPU.
 
     Raises:
-        ValueError: If the file is not whole, not as it was written, of another set, or of a newer
-            format.
-        OSError: If it cannot be opened; see `naming_the_folder`.
+        ValueError: If the file is damaged, holds another set, or has a newer format.
+        OSError: If the file cannot be opened.
     """
-    _refuse_hostile_headers(path)
+    _check_type_and_header_size(path)
     try:
         with safe_open(path, framework="pt") as file:
-            missing = sorted(set(KEYS) - set(file.keys()))
-            if missing:
-                raise _refusal(path, f"it has no {' and no '.join(missing)}")
             tensors = {key: file.get_tensor(key) for key in KEYS}
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise _refusal(path, f"it is cut short or no safetensors file ({error})") from error
-    if metadata.get("format", FORMAT) != FORMAT:
-        raise _refusal(path, f"its format {metadata['format']!r} is not known to this psp-data")
-    if metadata.get("set", path.stem) != path.stem:
-        raise _refusal(path, f"it holds {metadata['set']}")
-    expected = metadata.get("checksum")
-    for key, tensor in tensors.items():
-        dtype, ndim = (torch.uint8, 4) if key.endswith("images") else (torch.int64, 1)
-        if tensor.dtype != dtype or tensor.ndim != ndim:
-            found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
-            raise _refusal(path, f"{key} should be {dtype} with {ndim} dimensions, but is {found}")
-    for part in ("train", "test"):
-        _refuse_another_set(path, known, part, tensors[f"{part}_images"], tensors[f"{part}_labels"])
-    if expected is not None or known.checksum:
-        found = _checksum_of_file(path)
-        if expected not in (None, found):
-            raise _refusal(path, "its contents have changed since it was written")
-        if known.checksum not in ("", found):
-            raise _refusal(path, "its contents are not those that were published")
+        raise _unusable(path, f"it is damaged or lacks a tensor ({error})") from error
+    first_fault = next(_faults(path, expected, tensors, metadata), None)
+    if first_fault:
+        raise _unusable(path, first_fault)
     return tensors
 
 
-def _refuse_another_set(
-    path: Path, known: NamedSet, part: str, images: Tensor, labels: Tensor
-) -> None:
-    if images.shape[1:] != known.image_shape:
-        found, right = (
-            "×".join(map(str, shape)) for shape in (images.shape[1:], known.image_shape)
-        )
-        raise _refusal(path, f"its {part}_images are of {found}, but those published of {right}")
-    if not len(images) == len(labels) > 0:
-        raise _refusal(path, f"it has {len(images)} {part}_images and {len(labels)} {part}_labels")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= known.num_classes:
-        raise _refusal(
-            path,
-            f"its {part}_labels are {low}..{high}, but those published 0..{known.num_classes - 1}",
-        )
-    if known.per_class:
-        each = known.per_class[part == "test"]
-        odd = [count for count in labels.bincount().tolist() if count not in (0, each)]
-        if odd:
-            raise _refusal(
-                path,
-                f"a class has {odd[0]} of its {part}_images, but each of those published {each}",
-            )
-
-
-def _refuse_hostile_headers(path: Path) -> None:
-    """Look at what safetensors would read, map or wait for without a question."""
+def _check_type_and_header_size(path: Path) -> None:
+    """Raise ValueError for a file that safetensors would wait for or read without a limit."""
     mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder fails to open, in plain words
-        raise _refusal(path, "it is no regular file")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder fails with a clear error
+        raise _unusable(path, "it is not a regular file")
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-    if size > MOST_HEADER:
-        raise _refusal(path, f"it is no such file: its header claims {size:,} bytes")
+    if size > MAX_HEADER_BYTES:
+        raise _unusable(path, f"its header claims {size:,} bytes, more than any image set needs")
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed while they wrote this set left beside it."""
-    for pattern in (f".{path.name}.*.part", f".{path.stem}-download-*"):
-        for left in path.parent.glob(pattern):
-            with suppress(OSError):  # as when another process removes it, too
-                if time.time() - left.stat().st_mtime > LEFT_BEHIND:
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+def _faults(
+    path: Path, expected: NamedSet, tensors: dict[str, Tensor], metadata: dict[str, str]
+) -> Iterator[str]:
+    """Yield the reasons why the file cannot be used. Later checks assume that earlier ones pass."""
+    if metadata.get("format", FORMAT) != FORMAT:
+        yield f"this version of psp-data cannot read its format {metadata['format']!r}"
+    if metadata.get("set", path.stem) != path.stem:
+        yield f"it holds {metadata['set']}"
+    for part in ("train", "test"):
+        yield from _faults_of_part(
+            expected, part, tensors[f"{part}_images"], tensors[f"{part}_labels"]
+        )
+    written = metadata.get("checksum")
+    if written is not None or expected.checksum:
+        current = _checksum_of_file(path)
+        if written not in (None, current):
+            yield "its contents have changed since it was written"
+        if expected.checksum not in ("", current):
+            yield "its contents differ from the published set"
+
+
+def _faults_of_part(expected: NamedSet, part: str, images: Tensor, labels: Tensor) -> Iterator[str]:
+    """Yield the reasons why the train or test part cannot belong to the set."""
+    for name, tensor, dtype, ndim in (
+        ("images", images, torch.uint8, 4),
+        ("labels", labels, torch.int64, 1),
+    ):
+        if tensor.dtype != dtype or tensor.ndim != ndim:
+            form = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+            yield f"{part}_{name} must be {dtype} with {ndim} dimensions, but is {form}"
+    if images.shape[1:] != expected.image_shape:
+        shape, published = (
+            "×".join(map(str, sizes)) for sizes in (images.shape[1:], expected.image_shape)
+        )
+        yield f"its {part}_images are {shape}, but the published ones {published}"
+    if not len(images) == len(labels) > 0:
+        yield f"it has {len(images)} {part}_images and {len(labels)} {part}_labels"
+    low, high, highest = int(labels.min()), int(labels.max()), expected.num_classes - 1
+    if low < 0 or high > highest:
+        yield f"its {part}_labels are {low}..{high}, but the published ones 0..{highest}"
+    if expected.per_class:
+        published_count = expected.per_class[part == "test"]
+        for count in labels.bincount().tolist():
+            if count not in (0, published_count):
+                yield f"a class has {count} {part}_images, but a published one {published_count}"
 
 
 def _checksum_of_file(path: Path) -> str:
-    """What `checksum` makes of the tensors in the file, by reading instead of mapping it.
+    """Return the `checksum` of the tensors in the file, without mapping it.
 
     Reading through one small buffer takes half the time of touching every mapped page.
     """
-    buffer = memoryview(bytearray(CHUNK))
+    buffer = memoryview(bytearray(READ_BYTES))
     crc = 0
     with path.open("rb", buffering=0) as file:
         header_size = int.from_bytes(file.read(8), "little")
@@ -180,7 +173,7 @@ def _checksum_of_file(path: Path) -> str:
             crc = zlib.crc32(_shape_bytes(header[key]["shape"]), crc)
             file.seek(8 + header_size + start)
             left = end - start
-            while left and (count := file.readinto(buffer[: min(left, CHUNK)])):
+            while left and (count := file.readinto(buffer[: min(left, READ_BYTES)])):
                 crc = zlib.crc32(buffer[:count], crc)
                 left -= count
     return f"{crc:08x}"
@@ -190,27 +183,17 @@ def _shape_bytes(shape: list[int]) -> bytes:
     return json.dumps(shape).encode()
 
 
-def _refusal(path: Path, reason: str) -> ValueError:
+def _remove_stale_files(path: Path) -> None:
+    """Remove the temporary files of killed processes that were writing this set."""
+    for pattern in (f".{path.name}.*.part", f".{path.stem}-download-*"):
+        for stale in path.parent.glob(pattern):
+            with suppress(OSError):  # another process may be removing it, too
+                if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+
+
+def _unusable(path: Path, reason: str) -> ValueError:
     return ValueError(
-        f"{path} cannot be used: {reason}. Put a whole copy in its place, or build it anew with "
+        f"{path} cannot be used: {reason}. Replace it with an intact copy, or rebuild it with "
         f"load({path.stem!r}, rebuild=True)."
     )
-
-
-@contextmanager
-def naming_the_folder(name: str, root: Path) -> Iterator[None]:
-    """Turn what the system says of a file or folder into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:  # not the system's words but this package's
-            raise
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = f"the disk that holds {root} is full; nothing was left there. Free some space"
-        else:
-            where = f": {error.filename}" if error.filename else ""
-            reason = f"{root} cannot be used ({error.strerror}{where}). Put that right"
-        raise OSError(
-            error.errno,
-            f"load({name!r}): {reason}, or choose another folder with root= or $PSP_DATA_DIR",
-        ) from error

@@ -1,91 +1,76 @@
 """One task of an incremental stream: some classes of one set."""
 
-import itertools
+import operator
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from psp_data._arguments import checked_integer
 from psp_data._images import Images
 
 
 @dataclass(frozen=True, eq=False)
 class ClassTask:
-    """Which samples of a set a task shows, and their labels on the head."""
+    """The samples of a set that a task shows, and their labels on the head."""
 
     images: Images
     classes: tuple[int, ...]
-    train_rows: Tensor  # (n,) int64: where the samples of the task are in the whole train set
-    train_labels: Tensor  # (n,) int64: their labels on the head
+    train_rows: Tensor  # (n,) int64, rows of the whole train set
+    train_labels: Tensor  # (n,) int64, labels on the head
     test_rows: Tensor
     test_labels: Tensor
 
     @classmethod
-    def of(cls, images: Images, classes: tuple[int, ...]) -> "ClassTask":
-        """Find the samples."""
-        return cls(
-            images,
-            classes,
-            *_choose(images.train_labels, classes),
-            *_choose(images.test_labels, classes),
-        )
+    def select(cls, images: Images, classes: tuple[int, ...]) -> "ClassTask":
+        """Select the train and test samples of `classes`."""
+        train_rows, train_labels = _select(images.train_labels, classes)
+        test_rows, test_labels = _select(images.test_labels, classes)
+        return cls(images, classes, train_rows, train_labels, test_rows, test_labels)
 
 
-def checked_task(where: str, task: object) -> tuple[Images, tuple[int, ...]]:
-    """A pair of images and classes; `where` is how an error names the task."""
-    pair = tuple(task) if isinstance(task, list | tuple) else ()
-    if (
-        len(pair) != 2
-        or not isinstance(pair[0], Images)
-        or not isinstance(pair[1], Iterable)
-        or isinstance(pair[1], Set)  # without an order, and so without labels
-    ):
-        raise TypeError(
-            f"{where} must be a pair (images, classes), but is {str(task)[:60]}; pass "
-            "(load('digits'), [0, 1]), for example: a list, whose order is that of the labels."
-        )
-    return pair[0], _checked_classes(where, *pair)
+def checked_classes(task: int, classes: Iterable[int]) -> tuple[int, ...]:
+    """Return the classes of tasks[task] as ints, after checking that they define labels.
+
+    Raises:
+        TypeError: If the classes are a set, whose order is undefined.
+        ValueError: If there are none, or one is repeated.
+    """
+    if isinstance(classes, Set):
+        raise TypeError(f"tasks[{task}]: a set has no order to label its classes by; pass a list.")
+    labels = tuple(map(operator.index, classes))
+    if not labels:
+        raise ValueError(f"tasks[{task}]: the list of classes is empty; name at least one.")
+    repeated = {label for label in labels if labels.count(label) > 1}
+    if repeated:
+        raise ValueError(f"tasks[{task}]: the classes {_spans(repeated)} are repeated.")
+    return labels
 
 
-def _checked_classes(where: str, images: Images, classes: Iterable[int]) -> tuple[int, ...]:
-    """The classes as ints, if there are any, each once."""
-    # With one class more than there are, a list is wrong, however long it is.
-    some = itertools.islice(classes, len(images.classes) + 1)
-    wanted = tuple(checked_integer(f"{where}: class", label) for label in some)
-    if not wanted:
-        raise ValueError(f"{where}: the list of classes is empty; name at least one.")
-    if len(set(wanted)) < len(wanted):
-        repeated = sorted({label for label in wanted if wanted.count(label) > 1})
-        raise ValueError(f"{where}: the classes {_spans(repeated)} are listed repeatedly.")
-    return wanted
-
-
-def refuse_absent_classes(tasks: Sequence[tuple[Images, tuple[int, ...]]]) -> None:
-    """Raise ValueError for the first set that lacks a class, naming all that its tasks miss."""
+def check_classes_exist(tasks: Sequence[tuple[Images, tuple[int, ...]]]) -> None:
+    """Raise ValueError for the first set that lacks a class, naming all that its tasks lack."""
     for images in dict.fromkeys(images for images, _ in tasks):
-        held = set(images.classes) & set(images.test_labels.unique().tolist())
-        wanted = {label for other, classes in tasks if other is images for label in classes}
-        if wanted - held:
+        available = set(images.classes) & set(images.test_labels.unique().tolist())
+        requested = {label for other, classes in tasks if other is images for label in classes}
+        missing = requested - available
+        if missing:
             raise ValueError(
                 f"tasks: this copy of {images.name} has no images of the classes "
-                f"{_spans(wanted - held)}; it holds {_spans(held)}. Use a whole copy, or list "
-                "only classes that are there."
+                f"{_spans(missing)}; it has {_spans(available)}. List only those that it has."
             )
 
 
-def _choose(labels: Tensor, classes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The rows that have one of the classes, and for each its place in `classes`."""
-    # Not by a table of all labels up to the largest, which may be any number.
-    ascending, place = labels.new_tensor(classes).sort()
+def _select(labels: Tensor, classes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return the rows whose label is one of `classes`, and the index of that label in it."""
+    # Labels may be arbitrarily large, so a lookup table over all of them may not fit.
+    ascending, index = labels.new_tensor(classes).sort()
     nearest = torch.searchsorted(ascending, labels).clamp(max=len(classes) - 1)
     rows = (ascending[nearest] == labels).nonzero().flatten()
-    return rows, place[nearest[rows]]
+    return rows, index[nearest[rows]]
 
 
-def _spans(numbers: Sequence[int] | set[int]) -> str:
-    """Numbers as text, runs joined: 0–3, 7."""
+def _spans(numbers: Iterable[int]) -> str:
+    """Format numbers with runs abbreviated: 0–3, 7."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:

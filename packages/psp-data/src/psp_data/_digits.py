@@ -5,16 +5,14 @@ from torch import Tensor
 
 from psp_data._random_order import random_order
 
-TEST_SHARE = 5  # one image in five
-
 
 def read_digits() -> dict[str, Tensor]:
-    """The 1,797 digits of 8×8 pixels, split once and for all.
+    """Return the 1,797 digits of 8×8 pixels with a fixed, stratified split.
 
     The set has no official split. This one puts a fixed random order on the images, sorts it by
-    class and takes every fifth image for the test set, so that each class is divided alike (to
-    within one image): 1,437 train and 360 test images, both kept in the original order.
-    The 17 grey levels 0..16 are stretched to 0..255.
+    class and takes every fifth image for the test set, so that each class is split alike to
+    within one image. Both parts keep the original order of the images. The 17 grey levels 0..16
+    are stretched to 0..255.
 
     Returns:
         `train_images` (1437, 1, 8, 8), `test_images` (360, 1, 8, 8), uint8, and their labels.
@@ -31,7 +29,7 @@ def read_digits() -> dict[str, Tensor]:
     order = random_order(len(labels), "split of the digits")
     by_class = order[torch.argsort(labels[order], stable=True)]
     is_test = torch.zeros(len(labels), dtype=torch.bool, device="cpu")
-    is_test[by_class[::TEST_SHARE]] = True
+    is_test[by_class[::5]] = True
     return {
         "train_images": images[~is_test],
         "train_labels": labels[~is_test],

@@ -1,38 +1,38 @@
 """New classes, one group after another, on one head."""
 
+import operator
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from psp_data._arguments import check_type, checked_count, checked_integer, checked_step
-from psp_data._class_task import ClassTask, checked_task, refuse_absent_classes
+from psp_data._class_task import ClassTask, check_classes_exist, checked_classes
 from psp_data._images import Images
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream
+from psp_data._stream import SequentialStream, checked_count
 
 
-class IncrementalStream(Stream):
-    """Some classes of a set, then other classes of it or of another, and so on.
+class IncrementalStream(SequentialStream):
+    """Tasks that each show some classes of one image set.
 
-    Within a task the i-th of its classes has the label i, so that one head serves all the tasks.
-    The context of a step is its task. The epochs of a task count from its first step. Each set
-    is held once, however many tasks use it.
+    Within a task, the i-th of its classes has the label i, so that one head serves all tasks.
+    The context of a step is its task. Each task starts a new epoch at its first step. A set that
+    several tasks use is stored once.
 
     Args:
-        tasks: For each task an image set and the classes that it shows, for example
-            `[(cifar10, range(10)), (cifar100, range(10, 20))]`. All sets have images of one
-            shape.
-        seed: Draws the order of the samples.
-        batch_size: Samples in a batch.
-        steps_per_task: Steps before the next task begins.
-        device: Where the batches are wanted; by default where the images lie.
+        tasks: For each task an image set and the classes to show, for example
+            `[(cifar10, range(10)), (cifar100, range(10, 20))]`. All sets have images of the
+            same shape.
+        seed: Seed of the order of the samples.
+        batch_size: Number of samples in a batch.
+        steps_per_task: Number of steps of each task.
+        device: Device of the batches; by default that of the images.
 
     Raises:
-        ValueError: If there is no task, a class list is empty, repeats a class or names one
-            that the set does not hold, the shapes or devices differ, a number is not positive,
-            a batch is larger than the train samples of a task, or the device is not there.
-        TypeError: If a class is not an integer, or another argument of another type.
+        ValueError: If there is no task; if the classes of a task are empty, repeated or absent
+            from the set; if shapes or devices differ; if a count is not positive; or if a batch
+            is larger than the train samples of a task.
+        TypeError: If the classes have no order.
 
     Source:
         Cheung et al. 2019, section 4.2; see `icifar` for its tasks.
@@ -55,26 +55,26 @@ class IncrementalStream(Stream):
         steps_per_task: int = 1000,
         device: torch.device | str | None = None,
     ) -> None:
-        """Find the samples of each task; take the sets to the device, each once."""
-        check_type("tasks", tasks, Iterable, "pairs (images, classes)")
-        wanted = [checked_task(f"tasks[{number}]", task) for number, task in enumerate(tasks)]
-        if not wanted:
-            raise ValueError("tasks is empty; pass at least one (images, classes) to show.")
-        self.seed = checked_integer("seed", seed)
+        pairs = [
+            (images, checked_classes(task, classes)) for task, (images, classes) in enumerate(tasks)
+        ]
+        if not pairs:
+            raise ValueError("tasks is empty; pass at least one pair (images, classes).")
+        self.seed = operator.index(seed)
         self.batch_size = checked_count("batch_size", batch_size)
         self.steps_per_task = checked_count("steps_per_task", steps_per_task)
-        self.num_tasks = self.num_contexts = len(wanted)
+        self.num_tasks = self.num_contexts = len(pairs)
         self.num_steps = self.num_tasks * self.steps_per_task
-        refuse_absent_classes(wanted)
-        given = dict.fromkeys(images for images, _ in wanted)
-        moved = {images: images if device is None else images.to(device) for images in given}
-        self._tasks = [ClassTask.of(moved[images], classes) for images, classes in wanted]
+        check_classes_exist(pairs)
+        sets = dict.fromkeys(images for images, _ in pairs)
+        moved = {images: images if device is None else images.to(device) for images in sets}
+        self._tasks = [ClassTask.select(moved[images], classes) for images, classes in pairs]
         first = self._tasks[0].images
         for number, task in enumerate(self._tasks):
-            found = (task.images.image_shape, task.images.device)
-            if found != (first.image_shape, first.device):
+            form = (task.images.image_shape, task.images.device)
+            if form != (first.image_shape, first.device):
                 raise ValueError(
-                    f"tasks[{number}]: {task.images!r} does not go with {first!r} of tasks[0]; use "
+                    f"tasks[{number}]: {task.images!r} does not fit {first!r} of tasks[0]; use "
                     "images of one shape (resized, padded) on one device (device=)."
                 )
         self.num_classes = max(len(task.classes) for task in self._tasks)
@@ -91,33 +91,18 @@ class IncrementalStream(Stream):
         ]
 
     def classes(self, task: int) -> tuple[int, ...]:
-        """The classes that `task` shows, in the order of their labels on the head."""
+        """Return the classes of `task`, in the order of their labels on the head."""
         return self._tasks[self._checked_task(task)].classes
 
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The images of `step`, (batch_size, C, H, W) float32, and their labels (batch_size,)."""
-        step = checked_step(step, self.num_steps)
-        number = self.task(step)
-        task = self._tasks[number]
-        chosen = self._orders[number](step - number * self.steps_per_task)
-        rows = task.train_rows.index_select(0, chosen)
-        pixels = task.images.train_images.index_select(0, rows)
+        """Return the images of `step`, (batch_size, C, H, W) float32, and labels (batch_size,)."""
+        number, step_in_task = divmod(self._checked_step(step), self.steps_per_task)
+        task, chosen = self._tasks[number], self._orders[number](step_in_task)
+        pixels = task.images.train_images.index_select(0, task.train_rows.index_select(0, chosen))
         return task.images.scaled(pixels), task.train_labels.index_select(0, chosen)
 
-    def task(self, step: int) -> int:
-        """The task of `step`: a new one after every `steps_per_task` steps."""
-        return checked_step(step, self.num_steps) // self.steps_per_task
-
-    def context(self, step: int) -> int:
-        """One context for each task."""
-        return self.task(step)
-
-    def first_step(self, task: int) -> int:
-        """The step from which the classes of `task` are shown."""
-        return self._checked_task(task) * self.steps_per_task
-
     def test_set(self, task: int) -> tuple[Tensor, Tensor]:
-        """The test images of the task's classes, (N, C, H, W) float32, and their labels (N,)."""
+        """Return the test images of the classes of `task`, (N, C, H, W), and their labels (N,)."""
         chosen = self._tasks[self._checked_task(task)]
         pixels = chosen.images.test_images.index_select(0, chosen.test_rows)
         return chosen.images.scaled(pixels), chosen.test_labels.clone()

@@ -1,16 +1,18 @@
-"""Named image sets."""
+"""Loading of named image sets."""
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
-from psp_data._arguments import check_type, checked_flag
-from psp_data._cache_file import naming_the_folder, read_cache_file, write_cache_file
+from psp_data._cache_file import read_cache_file, write_cache_file
 from psp_data._convert import convert
 from psp_data._digits import read_digits
 from psp_data._images import Images
-from psp_data._sets import SETS, NamedSet
+from psp_data._sets import SETS
 
 
 def load(
@@ -20,69 +22,61 @@ def load(
     *,
     rebuild: bool = False,
 ) -> Images:
-    """A named image set, whole.
+    """Return a named image set.
 
     The first use converts torchvision's files into `<root>/<name>.safetensors`; later uses map
-    that file into memory. A file of that name that is already there is used as it is, if it is
-    whole and holds images of the set. The digits need no file.
+    that file into memory. A file of that name that other software wrote is accepted if it holds
+    intact images of the set. The digits need no file.
 
     Args:
         name: "digits", "mnist", "fashion_mnist", "cifar10" or "cifar100".
-        root: The folder of the image sets; `$PSP_DATA_DIR` unless given, else the user's cache
-            folder.
-        download: Whether torchvision may fetch files that are not there.
-        rebuild: Convert torchvision's files again, even if `<name>.safetensors` is there.
+        root: Folder of the image sets; by default `$PSP_DATA_DIR`, else the user's cache folder.
+        download: Let torchvision download missing files.
+        rebuild: Convert torchvision's files again, even if `<name>.safetensors` exists.
 
     Returns:
-        The images on the CPU, scaled as the paper scales them.
+        The images on the CPU, with the scale that the paper uses.
 
     Raises:
-        TypeError: If an argument is of another type.
-        ValueError: If there is no such set, no such folder can be, or the file is damaged or
-            holds another set. Such a file stays as it is; `rebuild=True` replaces it.
-        FileNotFoundError: If the set is not there and was not, or could not be, downloaded.
-        OSError: If the disk is full, or the folder cannot be used; nothing is left behind.
+        ValueError: If there is no such set, or its file is damaged or holds another set. The
+            file is kept; `rebuild=True` replaces it.
+        FileNotFoundError: If the set is missing and cannot or may not be downloaded.
+        OSError: If the disk is full or the folder cannot be used. No partial file is left.
 
     Example:
         >>> from psp_data import load
         >>> load("digits")
         Images('digits': 1437 train and 360 test images of shape (1, 8, 8), 10 classes, on cpu)
     """
-    known, folder = checked_set(name), checked_folder(root)
-    checked_flag("download", download)
-    checked_flag("rebuild", rebuild)
-    if not known.dataset:
-        return Images(name, **read_digits(), mean=known.mean, std=known.std)
+    if name not in SETS:
+        raise ValueError(f"load({name!r}): unknown image set; choose one of {', '.join(SETS)}.")
+    named_set = SETS[name]
+    if not named_set.dataset:
+        return Images(name, **read_digits(), mean=named_set.mean, std=named_set.std)
+    folder = root or os.environ.get("PSP_DATA_DIR") or platformdirs.user_cache_path("psp-data")
+    folder = Path(folder).expanduser()
     path = folder / f"{name}.safetensors"
-    with naming_the_folder(name, folder):
+    with explain_os_errors(name, folder):
         if rebuild or not path.exists():
             write_cache_file(path, convert(name, folder, download))
-        tensors = read_cache_file(path, known)
-    return Images(name, **tensors, mean=known.mean, std=known.std)
+        tensors = read_cache_file(path, named_set)
+    return Images(name, **tensors, mean=named_set.mean, std=named_set.std)
 
 
-def checked_set(name: str) -> NamedSet:
-    """What is known of a set, if there is one of that name."""
-    check_type("name", name, str, "the name of a set")
-    if name not in SETS:
-        raise ValueError(
-            f"load({name!r}): name is that of no set there is; choose from {', '.join(SETS)}."
-        )
-    return SETS[name]
-
-
-def checked_folder(root: str | os.PathLike[str] | None) -> Path:
-    """The folder of the image sets, there or not, if a folder can have that name."""
-    if root is not None:
-        check_type("root", root, (str, os.PathLike), "a path")
-    chosen = root or os.environ.get("PSP_DATA_DIR") or platformdirs.user_cache_path("psp-data")
+@contextmanager
+def explain_os_errors(name: str, root: Path) -> Iterator[None]:
+    """Add the name of the set, the folder and a remedy to errors of the operating system."""
     try:
-        folder = Path(chosen).expanduser()
-        if b"\0" in os.fsencode(folder):
-            raise ValueError("it has a null byte")
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"root={str(chosen)!r} is no path ({error}); choose another folder with root= or "
-            "$PSP_DATA_DIR."
+        yield
+    except OSError as error:
+        if error.errno is None:  # raised by this package, with its own explanation
+            raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"the disk of {root} is full; no partial file is left. Free some space"
+        else:
+            file = f": {error.filename}" if error.filename else ""
+            reason = f"{root} cannot be used ({error.strerror}{file}). Correct this"
+        raise OSError(
+            error.errno,
+            f"load({name!r}): {reason}, or choose another folder with root= or $PSP_DATA_DIR",
         ) from error
-    return folder

@@ -4,41 +4,38 @@ import os
 
 import torch
 
-from psp_data._arguments import check_type, checked_count, checked_device, checked_integer
 from psp_data._images import Images
 from psp_data._incremental import IncrementalStream
 from psp_data._load import load
 
 
 def split(images: Images, classes_per_task: int) -> list[tuple[Images, tuple[int, ...]]]:
-    """The classes of a set dealt out in order, as tasks for `IncrementalStream`.
+    """Split the classes of a set, in order, into tasks for `IncrementalStream`.
 
     Args:
         images: Any image set.
-        classes_per_task: How many classes each task shows; must divide the number of classes
-            that the set holds.
+        classes_per_task: Number of classes of each task; must divide the number of classes in
+            the set.
 
     Returns:
-        One (images, classes) for each task.
+        One pair (images, classes) for each task.
 
     Raises:
-        TypeError: If an argument is of another type.
-        ValueError: If the classes do not come out even.
+        ValueError: If the classes cannot be split evenly.
 
     Example:
         >>> from psp_data import load, split
         >>> [classes for _, classes in split(load("digits"), 5)]
         [(0, 1, 2, 3, 4), (5, 6, 7, 8, 9)]
     """
-    check_type("images", images, Images, "Images, as load() gives them")
-    count = checked_count("classes_per_task", classes_per_task)
-    if len(images.classes) % count:
+    num_classes = len(images.classes)
+    if classes_per_task < 1 or num_classes % classes_per_task:
         raise ValueError(
-            f"classes_per_task={count} does not divide the {len(images.classes)} classes of "
-            f"{images.name}; give IncrementalStream class lists of your own."
+            f"classes_per_task={classes_per_task} does not divide the {num_classes} classes of "
+            f"{images.name}; use a divisor, or pass your own class lists to IncrementalStream."
         )
-    starts = range(0, len(images.classes), count)
-    return [(images, images.classes[start : start + count]) for start in starts]
+    starts = range(0, num_classes, classes_per_task)
+    return [(images, images.classes[start : start + classes_per_task]) for start in starts]
 
 
 def icifar(
@@ -50,32 +47,29 @@ def icifar(
     download: bool = True,
     device: torch.device | str | None = None,
 ) -> IncrementalStream:
-    """The paper's incremental CIFAR: CIFAR-10, then four tens of classes of CIFAR-100.
+    """Return the paper's incremental CIFAR: CIFAR-10, then 40 classes of CIFAR-100.
 
     Tasks 1 to 4 show the classes 10–19, 20–29, 30–39 and 40–49. Pixels are scaled to [−1, 1].
 
     Args:
-        root: Where the image sets are; see `load`.
-        seed: Draws the order of the samples.
-        batch_size: Samples in a batch.
-        steps_per_task: Steps before the next task begins.
-        download: Whether sets that are not there may be downloaded.
-        device: Where the batches are wanted; by default the CPU.
+        root: Folder of the image sets; see `load`.
+        seed: Seed of the order of the samples.
+        batch_size: Number of samples in a batch.
+        steps_per_task: Number of steps of each task.
+        download: Download missing sets.
+        device: Device of the batches; by default the CPU.
 
     Raises:
-        FileNotFoundError: If a set is not there and was not, or could not be, downloaded.
-        TypeError: If an argument is of another type.
-        ValueError: If an argument is out of range, or a set is damaged or lacks classes; the
-            message names them.
+        FileNotFoundError: If a set is missing and cannot or may not be downloaded.
+        ValueError: If an argument is out of range, or a set is damaged or lacks classes.
 
     Source:
         Cheung et al. 2019, section 4.2, and its authors' code for the classes.
     """
-    _check_options(seed, batch_size, steps_per_task, device)
     cifar10, cifar100 = load("cifar10", root, download), load("cifar100", root, download)
-    tens = [(cifar100, range(start, start + 10)) for start in (10, 20, 30, 40)]
+    later_tasks = [(cifar100, range(start, start + 10)) for start in (10, 20, 30, 40)]
     return IncrementalStream(
-        [(cifar10, range(10)), *tens],
+        [(cifar10, range(10)), *later_tasks],
         seed,
         batch_size=batch_size,
         steps_per_task=steps_per_task,
@@ -92,15 +86,14 @@ def split_cifar100(
     download: bool = True,
     device: torch.device | str | None = None,
 ) -> IncrementalStream:
-    """Split-CIFAR-100: ten tasks of ten classes, 0–9 to 90–99, scaled to [−1, 1].
+    """Return Split-CIFAR-100: ten tasks of ten classes, 0–9 to 90–99, scaled to [−1, 1].
 
-    Args and errors are those of `icifar`. A copy that lacks classes is refused;
-    `IncrementalStream(split(load("cifar100"), 10))` makes tasks of those that it has.
+    Args and errors are those of `icifar`. Copies that lack classes are an error; use
+    `IncrementalStream(split(load("cifar100"), 10))` for the classes that such a copy has.
 
     Source:
         Zenke, Poole and Ganguli 2017, Continual Learning Through Synaptic Intelligence.
     """
-    _check_options(seed, batch_size, steps_per_task, device)
     images = load("cifar100", root, download)
     return IncrementalStream(
         [(images, range(start, start + 10)) for start in range(0, 100, 10)],
@@ -120,14 +113,13 @@ def split_mnist(
     download: bool = True,
     device: torch.device | str | None = None,
 ) -> IncrementalStream:
-    """Split-MNIST: five tasks of two digits, 0–1 to 8–9, scaled as MNIST is.
+    """Return Split-MNIST: five tasks of two digits, 0–1 to 8–9, scaled as MNIST is.
 
     Args and errors are those of `icifar`.
 
     Source:
         Zenke, Poole and Ganguli 2017, Continual Learning Through Synaptic Intelligence.
     """
-    _check_options(seed, batch_size, steps_per_task, device)
     return IncrementalStream(
         split(load("mnist", root, download), 2),
         seed,
@@ -135,14 +127,3 @@ def split_mnist(
         steps_per_task=steps_per_task,
         device=device,
     )
-
-
-def _check_options(
-    seed: int, batch_size: int, steps_per_task: int, device: torch.device | str | None
-) -> None:
-    """Refuse what no stream takes before any set is read or downloaded."""
-    checked_integer("seed", seed)
-    checked_count("batch_size", batch_size)
-    checked_count("steps_per_task", steps_per_task)
-    if device is not None:
-        checked_device("device", device)

@@ -1,35 +1,29 @@
-"""A picture of what a stream shows when."""
+"""A picture of the images that a stream shows."""
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from psp_data._arguments import check_type, checked_count, checked_step
 from psp_data._stream import Stream
 
-COLUMNS = 10
-"""Unless steps are given."""
-MOST_COLUMNS = 1000
+DEFAULT_COLUMNS = 10
 
 
-def preview(stream: Stream, steps: Sequence[int] | None = None, *, rows: int = 8) -> Tensor:
-    """Images that the stream shows, one column for each step, time running to the right.
+def preview(stream: Stream, steps: Iterable[int] | None = None, *, rows: int = 8) -> Tensor:
+    """Draw images of the stream, one column for each step, with time running to the right.
 
     Args:
         stream: Any stream.
-        steps: The steps to look at, at most 1000; by default the first step of every task, or of
-            ten tasks spread evenly where there are more.
-        rows: How many images of each batch are drawn, at most a batch.
+        steps: Steps to show; by default the first step of every task, or of ten evenly spaced
+            tasks if there are more.
+        rows: Number of images of each batch, from 1 to the batch size.
 
     Returns:
         Shape (3, height, width), uint8.
 
     Raises:
-        TypeError: If an argument is of another type.
-        ValueError: If there is no step to show or more than 1000, or a batch has fewer than
-            `rows` images.
+        ValueError: If a batch has fewer than `rows` images.
         IndexError: If a step is not one of the stream's.
 
     Source:
@@ -43,34 +37,15 @@ def preview(stream: Stream, steps: Sequence[int] | None = None, *, rows: int = 8
 
         Save it with `torchvision.transforms.functional.to_pil_image(picture).save("stream.png")`.
     """
-    check_type("stream", stream, Stream, "a stream")
-    rows = checked_count("rows", rows)
-    if rows > stream.batch_size:
-        raise ValueError(
-            f"rows={rows} is more than the {stream.batch_size} images of a batch; use "
-            f"{stream.batch_size} or less."
-        )
+    if not 1 <= rows <= stream.batch_size:
+        raise ValueError(f"rows={rows} must be from 1 to the batch size, {stream.batch_size}.")
     if steps is None:
-        columns = min(stream.num_tasks, COLUMNS)
-        steps = [stream.first_step(i * stream.num_tasks // columns) for i in range(columns)]
-    shown = _checked_steps(steps, getattr(stream, "num_steps", None))
-    columns_of_images = [
-        stream.grey(stream.train_batch(step)[0][:rows], stream.task(step)) for step in shown
-    ]
+        num_columns = min(stream.num_tasks, DEFAULT_COLUMNS)
+        tasks = [column * stream.num_tasks // num_columns for column in range(num_columns)]
+        steps = map(stream.first_step, tasks)
+    columns = [stream.grey(stream.train_batch(step)[0][:rows], stream.task(step)) for step in steps]
     from torchvision.utils import make_grid  # here, since importing it takes seconds
 
-    row_by_row = torch.stack(columns_of_images, 1).flatten(0, 1)
-    picture: Tensor = make_grid(row_by_row, nrow=len(shown), padding=2, pad_value=255)
+    row_by_row = torch.stack(columns, 1).flatten(0, 1)
+    picture: Tensor = make_grid(row_by_row, nrow=len(columns), padding=2, pad_value=255)
     return picture.cpu()
-
-
-def _checked_steps(steps: Iterable[int], num_steps: int | None) -> list[int]:
-    check_type("steps", steps, Iterable, "a sequence of steps")
-    some = [
-        checked_step(step, num_steps, f"steps[{column}]: step")
-        for column, step in enumerate(itertools.islice(steps, MOST_COLUMNS + 1))
-    ]
-    if not 1 <= len(some) <= MOST_COLUMNS:
-        count = "is empty" if not some else f"has more than {MOST_COLUMNS} entries"
-        raise ValueError(f"preview: steps {count}; name at least one step to show, and no more.")
-    return some

@@ -1,8 +1,8 @@
-"""Random orders as a pure function of their label, from a counter-based generator.
+"""Random orders as a pure function of a label, from a counter-based generator.
 
-numpy promises the raw words of Philox for ever, but not what its distributions make of them, and
-Python's own `hash` is salted. So an order is the stable sort of raw words under a key digested
-from the label: the same in every process, on every device and on any day.
+numpy guarantees the raw output of Philox across versions, but not its distributions, and
+Python's own `hash` is salted. So an order is the stable sort of raw Philox output, keyed with a
+digest of the label: the same in every process, on every device and with every version.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from torch import Tensor
 
 
 def random_order(count: int, *label: object) -> Tensor:
-    """A uniform permutation of 0..count-1, fixed by its label.
+    """Return a uniform permutation of 0..count-1 that depends on its label alone.
 
     Args:
-        count: How many things to put in order.
-        label: What the order is for, for example a purpose, a seed and an epoch; its parts are
-            told apart by their text.
+        count: Length of the permutation.
+        label: Purpose of the order, for example a word, a seed and an epoch. Its parts are
+            converted with `str`.
 
     Returns:
         Shape (count,), int64, on the CPU.

@@ -8,15 +8,15 @@ from torch import Tensor
 
 
 def rotate(images: Tensor, degrees: float) -> Tensor:
-    """The images turned counter-clockwise about their middle, with black around them.
+    """Rotate images counter-clockwise about their centre, with black outside them.
 
-    Bilinear: each new pixel is the weighted mean of the four old ones about the place it comes
-    from, and what lies outside is black. All images share the angle, so the places and weights
-    are found once, and the images are turned together as the channels of a single one.
+    The interpolation is bilinear: each new pixel is the weighted mean of the four pixels around
+    its source position, and pixels outside the image are black. All images share the angle, so
+    they are rotated together as the channels of a single image.
 
     Args:
         images: Shape (N, C, H, W), uint8 or float.
-        degrees: The angle, finite, of any size and sign; whole turns give the images back exactly.
+        degrees: Any finite angle; multiples of 360 return the images exactly.
 
     Returns:
         The same shape, float32, in the range of `images`.
@@ -33,21 +33,22 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
         return floats.clone() if floats is images else floats
     count, channels, height, width = images.shape
     grid = _sampling_grid(height, width, degrees).to(images.device)
-    turned = F.grid_sample(
+    rotated = F.grid_sample(
         floats.reshape(1, count * channels, height, width), grid[None], align_corners=False
     )
-    return turned.view(images.shape)
+    return rotated.view(images.shape)
 
 
 def _sampling_grid(height: int, width: int, degrees: float) -> Tensor:
-    """Where each new pixel comes from, (H, W, 2) as (x, y), in halves of the image from its middle.
+    """Return the source position (x, y) of each pixel, (H, W, 2).
 
-    In float64 until the last step, and on the CPU, so that every device gets the same places.
+    The unit is half the image, from its centre, as `grid_sample` expects. The arithmetic is
+    float64 on the CPU until the last step, so that every device uses the same positions.
     """
     radians = math.radians(degrees % 360)
     cos, sin = math.cos(radians), math.sin(radians)
     y = torch.arange(height, dtype=torch.float64, device="cpu")[:, None] - (height - 1) / 2
     x = torch.arange(width, dtype=torch.float64, device="cpu") - (width - 1) / 2
-    # Rows count downwards, which turns the signs of the usual matrix round.
-    from_x, from_y = cos * x - sin * y, sin * x + cos * y
-    return torch.stack([from_x * (2 / width), from_y * (2 / height)], -1).float()
+    # Rows count downwards, which reverses the signs of the usual rotation matrix.
+    source_x, source_y = cos * x - sin * y, sin * x + cos * y
+    return torch.stack([source_x * (2 / width), source_y * (2 / height)], -1).float()

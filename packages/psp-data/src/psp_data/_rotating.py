@@ -1,41 +1,42 @@
-"""Slowly turning images: an input distribution that drifts and comes back."""
+"""Slowly rotating images: an input distribution that drifts and returns."""
+
+import math
+import operator
 
 import torch
 from torch import Tensor
 
-from psp_data._arguments import checked_count, checked_integer, checked_number, checked_step
-from psp_data._images import Images, images_on
+from psp_data._images import Images
 from psp_data._rotate import rotate
 from psp_data._sample_order import SampleOrder
-from psp_data._stream import Stream
+from psp_data._stream import Stream, checked_count
 
 
 class RotatingStream(Stream):
-    """The images turned a little further at every step, one turn in `period` steps, for ever.
+    """Images rotated a little further at every step, one turn in `period` steps, without end.
 
-    The batch of step t is turned counter-clockwise by 360°·t/period; step 0 and every step that
-    begins a turn show the images as they are. A turn is divided evenly into contexts, which
-    return with every turn, and, independently, into tasks: a task is tested at the angle at
-    which its part of the turn begins, so task 0 at 0°. The paper's three choices of context:
+    The batch of step t is rotated counter-clockwise by 360°·t/period, so the images are upright
+    at step 0 and at the first step of every turn. Each turn is divided evenly into contexts,
+    which repeat with every turn, and independently into tasks. A task is tested at the angle of
+    its first step, so task 0 is tested at 0°. The paper's three choices of contexts:
 
     - by window: `num_contexts=10`, a new context every 100 steps;
-    - *fast*: `num_contexts=1000`, a new one at every step of the turn;
-    - *local mix*: `num_contexts=1000` as well; the mixing is done by the family of contexts,
-      whose context k is made of the phases of its neighbours in time.
+    - *fast*: `num_contexts=1000`, a new context at every step of the turn;
+    - *local mix*: also `num_contexts=1000`; the family of contexts does the mixing, as its
+      context k combines the phases of the neighbours of k.
 
     Args:
         images: Any image set.
-        seed: Draws the order of the samples.
-        period: Steps in a turn.
-        num_contexts: How many contexts a turn is divided into, at most `period`.
-        num_tasks: How many parts of the turn are told apart in testing, at most `period`.
-        batch_size: Samples in a batch.
-        device: Where the batches are wanted; by default where the images lie.
+        seed: Seed of the order of the samples.
+        period: Number of steps in a turn.
+        num_contexts: Number of contexts in a turn, at most `period`.
+        num_tasks: Number of tasks in a turn, at most `period`.
+        batch_size: Number of samples in a batch.
+        device: Device of the batches; by default that of the images.
 
     Raises:
-        ValueError: If a number is not positive, a turn is divided into more parts than it has
-            steps, a batch is larger than the train set, or the device is not there.
-        TypeError: If an argument is of another type.
+        ValueError: If a count is not positive, a turn has more contexts or tasks than steps, or
+            a batch is larger than the train set.
 
     Source:
         Cheung et al. 2019, section 4.1.3.
@@ -61,12 +62,17 @@ class RotatingStream(Stream):
         batch_size: int = 128,
         device: torch.device | str | None = None,
     ) -> None:
-        """Take the images to the device; draw nothing yet."""
-        self.images = images_on(device, images)
-        self.seed = checked_integer("seed", seed)
+        self.images = images if device is None else images.to(device)
+        self.seed = operator.index(seed)
         self.period = checked_count("period", period)
-        self.num_contexts = self._checked_parts("num_contexts", num_contexts)
-        self.num_tasks = self._checked_parts("num_tasks", num_tasks)
+        self.num_contexts = checked_count("num_contexts", num_contexts)
+        self.num_tasks = checked_count("num_tasks", num_tasks)
+        for name, count in (("num_contexts", self.num_contexts), ("num_tasks", self.num_tasks)):
+            if count > self.period:
+                raise ValueError(
+                    f"{name}={count} is more than the {self.period} steps of a turn; use fewer, "
+                    "or a longer period."
+                )
         self.batch_size = checked_count("batch_size", batch_size)
         self.num_classes = images.num_classes
         self.sample_shape = images.image_shape
@@ -77,52 +83,43 @@ class RotatingStream(Stream):
         )
 
     def angle(self, step: int) -> float:
-        """How far the batch of `step` is turned counter-clockwise, degrees, 0 <= angle < 360."""
-        return 360 * (checked_step(step) % self.period) / self.period
+        """Return the counter-clockwise angle of `step` in degrees, 0 <= angle < 360."""
+        return 360 * (self._checked_step(step) % self.period) / self.period
 
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The images of `step`, (batch_size, C, H, W) float32, and their labels (batch_size,)."""
-        step = checked_step(step)
-        angle = self.angle(step)
-        chosen = self._order(step)
-        pixels = self._train.index_select(0, chosen).view(-1, *self.sample_shape)
-        labels = self.images.train_labels.index_select(0, chosen)
-        return self.images.scaled(rotate(pixels, angle)), labels
+        """Return the images of `step`, (batch_size, C, H, W) float32, and labels (batch_size,)."""
+        step = self._checked_step(step)
+        rows = self._order(step)
+        pixels = self._train.index_select(0, rows).view(-1, *self.sample_shape)
+        labels = self.images.train_labels.index_select(0, rows)
+        return self.images.scaled(rotate(pixels, self.angle(step))), labels
 
     def task(self, step: int) -> int:
-        """The part of the turn that `step` falls in, of `num_tasks`."""
-        return checked_step(step) % self.period * self.num_tasks // self.period
+        """Return the task of `step`, one of `num_tasks` equal parts of its turn."""
+        return self._checked_step(step) % self.period * self.num_tasks // self.period
 
     def context(self, step: int) -> int:
-        """The part of the turn that `step` falls in, of `num_contexts`."""
-        return checked_step(step) % self.period * self.num_contexts // self.period
+        """Return the context of `step`, one of `num_contexts` equal parts of its turn."""
+        return self._checked_step(step) % self.period * self.num_contexts // self.period
 
     def first_step(self, task: int) -> int:
-        """The step of the first turn at which the part of `task` begins."""
+        """Return the step of the first turn at which `task` begins."""
         return -(-self._checked_task(task) * self.period // self.num_tasks)
 
     def test_set(self, task: int) -> tuple[Tensor, Tensor]:
-        """The test images at the angle of the task's first step, (N, C, H, W), and their labels."""
+        """Return the test images at the angle of the task's first step, and their labels."""
         return self.test_set_at(self.angle(self.first_step(task)))
 
     def test_set_at(self, degrees: float) -> tuple[Tensor, Tensor]:
-        """The test images turned counter-clockwise by any angle, (N, C, H, W), and their labels.
+        """Return the test images rotated counter-clockwise, (N, C, H, W), and their labels (N,).
 
         Raises:
-            TypeError: If the angle is no real number.
-            ValueError: If it is not finite.
+            ValueError: If `degrees` is not finite.
         """
-        turned = rotate(self.images.test_images, checked_number("degrees", degrees))
-        return self.images.scaled(turned), self.images.test_labels.clone()
+        if not math.isfinite(degrees):
+            raise ValueError(f"degrees={degrees} must be finite.")
+        rotated = rotate(self.images.test_images, degrees)
+        return self.images.scaled(rotated), self.images.test_labels.clone()
 
     def _grey(self, samples: Tensor, task: int) -> Tensor:
         return self.images.unscaled(samples)
-
-    def _checked_parts(self, name: str, parts: int) -> int:
-        parts = checked_count(name, parts)
-        if parts > self.period:
-            raise ValueError(
-                f"{name}={parts} is more than the {self.period} steps of a turn; use "
-                f"{self.period} or less, or a longer period."
-            )
-        return parts

@@ -1,24 +1,24 @@
-"""What is known of each named set: where it comes from and how its pixels are scaled."""
+"""The named image sets: sources, shapes, scales and checksums."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class NamedSet:
-    """Facts of one set.
+    """Facts about one set.
 
     Args:
-        mean: Subtracted from the pixels, as a fraction of the full grey scale.
-        std: Divides them afterwards.
-        image_shape: Channels, height and width of its images as published.
-        num_classes: Its labels are 0..num_classes-1.
-        dataset: The class of `torchvision.datasets` that reads it; none for a set that ships
+        mean: Mean that scaling subtracts, as a fraction of the grey scale.
+        std: Standard deviation that scaling divides by, as a fraction of the grey scale.
+        image_shape: Channels, height and width of an image.
+        num_classes: Number of classes; the labels are 0..num_classes-1.
+        dataset: Class of `torchvision.datasets` that reads the set; empty for a set that ships
             with a dependency.
-        folder: Where that class keeps its files, below its root.
-        checksum: Of shapes and contents as published, if there is no other version. CIFAR is also
-            passed on with some of its classes; torchvision checks its own files of it.
-        per_class: How many train and test images each class has, where that tells the set from
-            another of its shape.
+        folder: Folder of that class's files, below its root.
+        checksum: Checksum of the published images and labels; empty where copies with some of the
+            classes are in use, as for CIFAR. torchvision checks its own files of CIFAR.
+        per_class: Number of train and test images of each class, where needed to distinguish the
+            set from another with images of the same shape.
     """
 
     mean: float
@@ -31,8 +31,8 @@ class NamedSet:
     per_class: tuple[int, int] | None = None
 
 
-# The paper scales MNIST and Fashion-MNIST alike, with MNIST's statistics, and takes CIFAR to
-# [−1, 1]. The digits, which it does not use, have their own statistics (of the train split).
+# The paper scales both MNIST and Fashion-MNIST with MNIST's statistics, and CIFAR to [−1, 1].
+# It does not use the digits, which are scaled with the statistics of their train images.
 SETS = {
     "digits": NamedSet(0.3060, 0.3765, (1, 8, 8), 10),
     "mnist": NamedSet(0.1307, 0.3081, (1, 28, 28), 10, "MNIST", "MNIST/raw", "468bb4f0"),

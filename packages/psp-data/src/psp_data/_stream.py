@@ -1,32 +1,34 @@
-"""What every stream can be asked."""
+"""The interface that all streams share."""
 
+import operator
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
-from psp_data._arguments import check_type, checked_integer
-
 
 class Stream(ABC):
     """Training batches and test sets as a pure function of (seed, step).
 
-    Nothing is remembered between calls: a batch is the same after a resume, in another process,
-    on another device (the images to the last rounding), and when steps are visited out of order.
+    A stream keeps no state between calls: a batch is the same after a resume, in another
+    process, on another device (rotated images to the last rounding), and whatever the order in
+    which steps are visited.
 
     Attributes:
-        num_tasks: How many tasks there are to be tested on.
-        num_contexts: How many contexts `context` tells apart.
-        num_classes: How many outputs a head needs for the labels.
+        num_tasks: Number of tasks to test on.
+        num_contexts: Number of different values of `context`.
+        num_classes: Number of outputs that a head needs for the labels.
+        num_steps: Number of steps, or None if the stream never ends.
         sample_shape: Shape of one sample of a batch.
-        batch_size: Samples in a training batch.
-        seed: What the order of the samples, and whatever else is random, is drawn from.
-        device: Where the batches and test sets lie.
+        batch_size: Number of samples in a training batch.
+        seed: Seed of the order of the samples and of everything else that is random.
+        device: Device of the batches and test sets.
     """
 
     num_tasks: int
     num_contexts: int
     num_classes: int
+    num_steps: int | None = None
     sample_shape: tuple[int, ...]
     batch_size: int
     seed: int
@@ -34,7 +36,7 @@ class Stream(ABC):
 
     @abstractmethod
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The samples shown at `step`, (batch_size, *sample_shape) float32, and int64 labels.
+        """Return the samples of `step`, (batch_size, *sample_shape) float32, and int64 labels.
 
         Raises:
             IndexError: If `step` is negative or beyond the end of the stream.
@@ -42,55 +44,88 @@ class Stream(ABC):
 
     @abstractmethod
     def task(self, step: int) -> int:
-        """The task that `step` belongs to, 0 <= task < num_tasks."""
+        """Return the task that `step` belongs to, 0 <= task < num_tasks."""
 
     @abstractmethod
     def context(self, step: int) -> int:
-        """The context that goes with `step`, 0 <= context < num_contexts."""
+        """Return the context of `step`, 0 <= context < num_contexts."""
 
     @abstractmethod
     def first_step(self, task: int) -> int:
-        """The first step of `task`."""
+        """Return the first step of `task`."""
 
     @abstractmethod
     def test_set(self, task: int) -> tuple[Tensor, Tensor]:
-        """All test samples as `task` shows them, (N, *sample_shape) float32, and int64 labels."""
+        """Return the test samples of `task`, (N, *sample_shape) float32, and int64 labels."""
 
-    @abstractmethod
-    def _grey(self, samples: Tensor, task: int) -> Tensor:
-        """`grey` for checked arguments."""
+    def test_context(self, task: int) -> int:
+        """Return the context to test `task` with: the context of its first step."""
+        return self.context(self.first_step(task))
 
     def grey(self, samples: Tensor, task: int) -> Tensor:
-        """Samples of `task` as images again, (N, C, H, W) uint8, for looking at.
+        """Convert samples of `task` back to images for display, (N, C, H, W) uint8.
 
         Raises:
-            TypeError: If `samples` is no floating tensor, or `task` no integer.
-            ValueError: If the samples do not have the shape of the stream's.
+            TypeError: If `samples` is not a floating tensor.
+            ValueError: If `samples` does not have the shape (N, *sample_shape).
             IndexError: If there is no such task.
         """
-        check_type("samples", samples, Tensor, "a tensor")
-        if not samples.is_floating_point():
-            raise TypeError(
-                f"samples are scaled and floating, but those that arrived are {samples.dtype}; "
-                "pass what train_batch or test_set gives."
-            )
-        if samples.dim() == 0 or samples.shape[1:] != self.sample_shape:
-            wanted = ", ".join(("N", *map(str, self.sample_shape)))
+        if samples.shape[1:] != self.sample_shape:
             raise ValueError(
-                f"samples of this {type(self).__name__} have shape ({wanted}), but those that "
-                f"arrived have {tuple(samples.shape)}; pass what train_batch or test_set gives."
+                f"samples have shape {tuple(samples.shape)}, but must be a batch of samples of "
+                f"shape {self.sample_shape}; pass samples of train_batch or test_set."
             )
         return self._grey(samples, self._checked_task(task))
 
-    def test_context(self, task: int) -> int:
-        """The context under which to test `task`: that of its first step."""
-        return self.context(self.first_step(task))
+    @abstractmethod
+    def _grey(self, samples: Tensor, task: int) -> Tensor:
+        """Implement `grey` for arguments that are checked already."""
 
     def _checked_task(self, task: int) -> int:
-        task = checked_integer("task", task)
+        task = operator.index(task)
         if not 0 <= task < self.num_tasks:
             raise IndexError(
-                f"task={task} is not one of the {self.num_tasks} tasks 0..{self.num_tasks - 1} of "
-                f"this {type(self).__name__}."
+                f"task={task} is not one of the tasks 0..{self.num_tasks - 1} of this "
+                f"{type(self).__name__}."
             )
         return task
+
+    def _checked_step(self, step: int) -> int:
+        step = operator.index(step)  # products of small numpy integers would overflow
+        if step < 0 or (self.num_steps is not None and step >= self.num_steps):
+            last = "" if self.num_steps is None else self.num_steps - 1
+            raise IndexError(
+                f"step={step} is not one of the steps 0..{last} of this {type(self).__name__}."
+            )
+        return step
+
+
+class SequentialStream(Stream):
+    """A stream that shows one task after another, with one context for each task.
+
+    Attributes:
+        steps_per_task: Number of steps of every task.
+    """
+
+    steps_per_task: int
+    num_steps: int
+
+    def task(self, step: int) -> int:
+        """Return the task of `step`; the next one begins after every `steps_per_task` steps."""
+        return self._checked_step(step) // self.steps_per_task
+
+    def context(self, step: int) -> int:
+        """Return the context of `step`: its task."""
+        return self.task(step)
+
+    def first_step(self, task: int) -> int:
+        """Return the first step of `task`."""
+        return self._checked_task(task) * self.steps_per_task
+
+
+def checked_count(name: str, count: int) -> int:
+    """Return `count` as an int, after checking that it is at least 1."""
+    count = operator.index(count)  # products of small numpy integers would overflow
+    if count < 1:
+        raise ValueError(f"{name}={count} must be at least 1.")
+    return count

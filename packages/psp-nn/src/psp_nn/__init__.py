@@ -15,26 +15,9 @@ from psp_nn._superpose import superpose as superpose
 from psp_nn._superpose_models import SuperposedModels as SuperposedModels
 from psp_nn._superpose_models import superpose_models as superpose_models
 from psp_nn._use_context import use_context as use_context
-from psp_nn.layers.attention import SuperposedMultiheadAttention as SuperposedMultiheadAttention
-from psp_nn.layers.convolution import SuperposedConv1d as SuperposedConv1d
-from psp_nn.layers.convolution import SuperposedConv2d as SuperposedConv2d
-from psp_nn.layers.convolution import SuperposedConv3d as SuperposedConv3d
-from psp_nn.layers.convolution import SuperposedConvTranspose1d as SuperposedConvTranspose1d
-from psp_nn.layers.convolution import SuperposedConvTranspose2d as SuperposedConvTranspose2d
-from psp_nn.layers.convolution import SuperposedConvTranspose3d as SuperposedConvTranspose3d
-from psp_nn.layers.embedding import SuperposedEmbedding as SuperposedEmbedding
-from psp_nn.layers.linear import SuperposedLinear as SuperposedLinear
 from psp_nn.layers.norm import Norms as Norms
-from psp_nn.layers.recurrent import SuperposedGRU as SuperposedGRU
-from psp_nn.layers.recurrent import SuperposedGRUCell as SuperposedGRUCell
-from psp_nn.layers.recurrent import SuperposedLSTM as SuperposedLSTM
-from psp_nn.layers.recurrent import SuperposedLSTMCell as SuperposedLSTMCell
-from psp_nn.layers.recurrent import SuperposedRNN as SuperposedRNN
-from psp_nn.layers.recurrent import SuperposedRNNCell as SuperposedRNNCell
 from psp_nn.layers.superposed import Superposed as Superposed
-from psp_nn.penalties.ewc import (
-    ElasticWeightConsolidation as ElasticWeightConsolidation,
-)
+from psp_nn.penalties.ewc import ElasticWeightConsolidation as ElasticWeightConsolidation
 from psp_nn.penalties.fisher import fisher_diagonal as fisher_diagonal
 from psp_nn.penalties.si import SynapticIntelligence as SynapticIntelligence
 
@@ -46,22 +29,7 @@ __all__ = [
     "Norms",
     "Report",
     "Superposed",
-    "SuperposedConv1d",
-    "SuperposedConv2d",
-    "SuperposedConv3d",
-    "SuperposedConvTranspose1d",
-    "SuperposedConvTranspose2d",
-    "SuperposedConvTranspose3d",
-    "SuperposedEmbedding",
-    "SuperposedGRU",
-    "SuperposedGRUCell",
-    "SuperposedLSTM",
-    "SuperposedLSTMCell",
-    "SuperposedLinear",
     "SuperposedModels",
-    "SuperposedMultiheadAttention",
-    "SuperposedRNN",
-    "SuperposedRNNCell",
     "SynapticIntelligence",
     "fisher_diagonal",
     "infer_context",

@@ -1,4 +1,4 @@
-"""Turning one layer after the other, with what they share in view."""
+"""Conversion of layers to superposed layers, in place."""
 
 import hashlib
 import math
@@ -9,20 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._arguments import check_choice, check_flag, checked_integer
-from psp_nn.layers.layer import Layer, one
-from psp_nn.layers.norm import Norms, freeze_norm, use_batch_statistics
-from psp_nn.layers.recompute_guard import Recomputations, Uses
+from psp_nn.layers.batch_norm import freeze_norm, use_batch_statistics
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.norm import Norms
+from psp_nn.layers.recompute_guard import RecomputeCounter, RecomputeGuard
 from psp_nn.layers.registry import superposed_class
+from psp_nn.layers.selection import One
+from psp_nn.layers.state import LayerState
 from psp_nn.layers.superposed import contexts_name
-
-LARGEST_COUNT = 2**63 - 1
-"""As many contexts as a LongTensor can tell apart."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The arguments of `superpose` that are about layers."""
+    """Arguments of `superpose` that apply to each layer."""
 
     family: Callable[..., Contexts]
     num_contexts: int
@@ -32,202 +31,177 @@ class Options:
     per_channel: bool
     random_phases: bool
 
-    def __post_init__(self) -> None:
-        """Refuse what they cannot be, before anything is turned."""
-        if not callable(self.family) or isinstance(self.family, nn.Module):
-            raise TypeError(
-                f"family must be a family of psp_contexts, but is {self.family!r}; pass the "
-                "class, such as BinaryContexts."
-            )
-        count = checked_integer("num_contexts", self.num_contexts, 1, LARGEST_COUNT)
-        object.__setattr__(self, "num_contexts", count)
-        object.__setattr__(self, "seed", checked_integer("seed", self.seed))
-        check_choice("norms", self.norms, Norms)
-        for name in ("bias_per_context", "per_channel", "random_phases"):
-            check_flag(name, getattr(self, name))
 
-
-class Turn:
-    """Turns one layer after the other."""
+class Converter:
+    """Conversion of the layers of one network, in which tied parameters stay tied."""
 
     def __init__(self, options: Options) -> None:
-        """Turn nothing yet."""
         self._options = options
-        # Tied parameters stay tied, with the same contexts; those replaced are kept for their id.
-        self._done: dict[int, tuple[nn.Parameter, Contexts]] = {}
+        # By the id of a tensor. The replaced tensors are kept, so that no id is used again.
+        self._superposed: dict[int, tuple[nn.Parameter, nn.Parameter, Contexts]] = {}
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
-        self._recomputations = Recomputations()
+        self._counter = RecomputeCounter()
         self.is_complex = False
 
-    def layer(self, module: nn.Module, name: str) -> None:
+    def convert(self, module: nn.Module, name: str) -> None:
         """Superpose the weights of a layer."""
-        superposed = superposed_class(type(module))
-        assert superposed is not None
-        weights = _there(module, superposed.weights_of(module))
-        biases = _there(module, superposed.biases_of(module))
-        module.__class__ = superposed
-        assert isinstance(module, Layer)
-        module.forget_plain()
-        module.layer_name = name
-        module.num_contexts = self._options.num_contexts
-        module.superposed = weights
-        module.per_context = biases if self._options.bias_per_context else ()
-        if hasattr(module, "per_channel"):
-            module.__dict__["per_channel"] = self._options.per_channel
+        kind, options = _superposed_class(module), self._options
+        weights = _present(module, kind.weights_of(module))
+        biases = _present(module, kind.biases_of(module))
+        per_context = biases if options.bias_per_context else ()
+        layer = self._change_class(module, name, weights, per_context)
+        layer.superposition.per_channel = options.per_channel
         for key in weights:
-            parameter, contexts = self._superposed(module, name, key)
-            module._parameters[key] = parameter
-            module.add_module(contexts_name(key), contexts)
+            parameter, contexts = self._superpose(layer, key)
+            layer._parameters[key] = parameter
+            layer.add_module(contexts_name(key), contexts)
+        sizes = (options.num_contexts,) if options.bias_per_context else ()
         for key in biases:
-            bias = module._parameters[key]
-            assert bias is not None
-            sizes = (self._options.num_contexts,) if self._options.bias_per_context else ()
-            if module.contexts_for(weights[0]).is_complex:
-                self._replace(module, key, sizes, _complex(bias.dtype))
+            dtype = layer.stored(key).dtype
+            if layer.contexts_for(weights[0]).is_complex:
+                self._replace(layer, key, sizes, _complex_dtype(dtype))
             elif sizes:
-                self._replace(module, key, sizes, bias.dtype)
-        module.select(one(0))
-        module.uses = Uses(self._recomputations)
+                self._replace(layer, key, sizes, dtype)
+        layer.select(layer.superposition.selection)
 
-    def norm(self, module: nn.Module, name: str) -> None:
-        """Give a norm layer what the options say."""
+    def convert_norm(self, module: nn.Module, name: str) -> None:
+        """Give a norm layer the tables that the options ask for."""
         norms = self._options.norms
-        if norms is Norms.FROZEN:
+        if norms == Norms.FROZEN:
             freeze_norm(module)
-        if norms is Norms.BATCH:
+        if norms == Norms.BATCH:
             use_batch_statistics(module)
-        superposed = superposed_class(type(module))
-        assert superposed is not None
-        tables = _there(module, superposed.tables)
-        module.__class__ = superposed
-        assert isinstance(module, Layer)
-        module.layer_name = name
-        module.num_contexts = self._options.num_contexts
-        module.superposed = ()
-        module.per_context = tables if norms is Norms.PER_CONTEXT else ()
-        each_model = (self._options.num_contexts,) if norms is Norms.PER_CONTEXT else ()
-        each_part = (2,) if self.is_complex else ()
-        for key in tables if each_model + each_part else ():
-            value = _tensor(module, key)
+        tables = _present(module, _superposed_class(module).tables)
+        per_context = tables if norms == Norms.PER_CONTEXT else ()
+        layer = self._change_class(module, name, (), per_context)
+        layer.superposition.parts = 2 if self.is_complex else 1
+        sizes = (self._options.num_contexts,) if per_context else ()
+        if self.is_complex:
+            sizes = (*sizes, 2)
+        for key in tables if sizes else ():
+            value = layer.table(key)
             assert value is not None
-            self._replace(module, key, each_model + each_part, value.dtype)
-        module.parts = 2 if self.is_complex else 1
-        module.select(one(0))
-        module.uses = Uses(self._recomputations)
+            self._replace(layer, key, sizes, value.dtype)
 
     def check_ties(self, net: nn.Module) -> None:
-        """Refuse a network in which somebody still holds a tensor that has been replaced.
+        """Check that no module still holds a tensor that has been replaced.
 
         Raises:
-            ValueError: If that is so: the two were tied, and would no longer be.
+            ValueError: If one does: the two were tied, and would no longer be.
         """
         for path, module in net.named_modules():
             for key, value in [*module._parameters.items(), *module._buffers.items()]:
                 if id(value) in self._replaced and value is not None:
                     raise ValueError(
                         f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to a norm or a bias "
-                        "that is to have an entry for each model; untie them in net, or leave "
-                        "that layer out with exclude."
+                        "with an entry for each model; untie them, or leave that layer out."
                     )
 
-    def _superposed(self, module: Layer, name: str, key: str) -> tuple[nn.Parameter, Contexts]:
-        weight = module._parameters[key]
-        assert weight is not None
-        if id(weight) not in self._done:
-            rows = module.rows(key, weight)
-            groups = rows.shape[0] if rows.dim() == 3 else 1
+    def _change_class(
+        self,
+        module: nn.Module,
+        name: str,
+        superposed: tuple[str, ...],
+        per_context: tuple[str, ...],
+    ) -> Layer:
+        module.__class__ = _superposed_class(module)
+        assert isinstance(module, Layer)
+        module.superposition = LayerState(
+            name=name,
+            num_contexts=self._options.num_contexts,
+            superposed=superposed,
+            per_context=per_context,
+            selection=One.of(0),
+            guard=RecomputeGuard(self._counter),
+        )
+        module.prepare()
+        return module
+
+    def _superpose(self, layer: Layer, key: str) -> tuple[nn.Parameter, Contexts]:
+        """Return the superposed form of a parameter and its contexts, the same for tied ones."""
+        weight = layer.stored(key)
+        if id(weight) not in self._superposed:
+            name = layer.superposition.name
+            rows = layer.to_rows(key, weight)
             label = name if key == "weight" else f"{name}.{key}".lstrip(".")
-            where = f"'{key}' of layer '{name}'"
-            contexts = self._family(rows.shape[-1], groups, where, label)
-            if contexts.is_complex and not module.has_complex_form:
+            contexts = self._draw_contexts(rows, f"'{key}' of layer '{name}'", label)
+            if contexts.is_complex and not layer.has_complex_form:
+                kind = type(contexts).__name__
                 raise ValueError(
-                    f"superpose: layer '{name}' has no complex form, which "
-                    f"{type(contexts).__name__} asks for; use a real family."
+                    f"superpose: layer '{name}' has no complex form, which {kind} needs; use a "
+                    "real family."
                 )
             self.is_complex = self.is_complex or contexts.is_complex
-            parameter = self._complex(weight, label) if contexts.is_complex else weight
-            self._done[id(weight)] = self._done[id(parameter)] = (parameter, contexts)
-        return self._done[id(weight)]
+            parameter = self._complex_weight(weight, label) if contexts.is_complex else weight
+            entry = weight, parameter, contexts
+            self._superposed[id(weight)] = self._superposed[id(parameter)] = entry
+        return self._superposed[id(weight)][1:]
 
-    def _family(self, dim: int, groups: int, where: str, label: str) -> Contexts:
-        family, count = self._options.family, self._options.num_contexts * groups
+    def _draw_contexts(self, rows: Tensor, parameter: str, label: str) -> Contexts:
+        options, dim = self._options, rows.shape[-1]
+        num_contexts = options.num_contexts * (rows.shape[0] if rows.dim() == 3 else 1)
         try:
-            contexts = family(dim, count, seed=self._options.seed, name=label)
+            contexts = options.family(dim, num_contexts, seed=options.seed, name=label)
         except ValueError as error:
-            raise ValueError(
-                f"superpose: no contexts for {where}, whose rows have {dim} numbers: {error} Or "
-                "leave the layer out with exclude."
-            ) from error
-        except TypeError as error:
-            raise TypeError(
-                f"superpose: family={family!r} cannot be called as a family is, family({dim}, "
-                f"{count}, seed={self._options.seed}, name={label!r}): {error}"
-            ) from error
-        if not isinstance(contexts, Contexts):
-            raise TypeError(
-                f"superpose: family={family!r} gave a {type(contexts).__name__}; pass a family "
-                "of psp_contexts, or one of your own that derives from Contexts."
+            error.add_note(
+                f"superpose: no contexts for {parameter}, whose rows have length {dim}; use "
+                "another family, or leave the layer out with exclude."
             )
-        if (contexts.dim, contexts.num_contexts) != (dim, count):
+            raise
+        if (contexts.dim, contexts.num_contexts) != (dim, num_contexts):  # they might broadcast
             raise ValueError(
-                f"superpose: family={family!r} gave {contexts.num_contexts} contexts of "
-                f"{contexts.dim} numbers, but {where} needs {count} of {dim}."
+                f"superpose: family={options.family!r} gave {contexts.num_contexts} contexts of "
+                f"dim={contexts.dim}, but {parameter} needs {num_contexts} of dim={dim}."
             )
         return contexts
 
-    def _replace(
-        self, module: nn.Module, key: str, sizes: tuple[int, ...], dtype: torch.dtype
-    ) -> None:
-        """Put a table in the place of a tensor, with a copy of it for each of `sizes`."""
-        value = _tensor(module, key)
+    def _replace(self, layer: Layer, key: str, sizes: tuple[int, ...], dtype: torch.dtype) -> None:
+        """Replace a tensor with a table that holds a copy of it for each of `sizes`."""
+        value = layer.table(key)
         assert value is not None
         if id(value) not in self._replaced:
-            try:
-                table = value.detach().to(dtype).expand((*sizes, *value.shape)).clone()
-            except RuntimeError as error:
-                raise MemoryError(
-                    f"superpose: no memory for num_contexts={self._options.num_contexts} models "
-                    f"that have '{key}' of {value.numel()} numbers each of its own: {error}"
-                ) from error
+            table = value.detach().to(dtype).expand((*sizes, *value.shape)).clone()
             new = parameter_like(table, value) if isinstance(value, nn.Parameter) else table
             self._replaced[id(value)] = value, new
         new = self._replaced[id(value)][1]
         if isinstance(new, nn.Parameter):
-            module._parameters[key] = new
+            layer._parameters[key] = new
         else:
-            module._buffers[key] = new
+            layer._buffers[key] = new
 
-    def _complex(self, weight: nn.Parameter, label: str) -> nn.Parameter:
-        value = weight.detach().to(_complex(weight.dtype))
+    def _complex_weight(self, weight: nn.Parameter, label: str) -> nn.Parameter:
+        value = weight.detach().to(_complex_dtype(weight.dtype))
         if self._options.random_phases:
-            digest = hashlib.blake2b(
-                f"{self._options.seed}\0{label}".encode(), digest_size=7
-            ).digest()
+            text = f"{self._options.seed}\0{label}".encode()
+            digest = hashlib.blake2b(text, digest_size=7).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
-            phases = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
-            turns = torch.polar(torch.ones_like(phases), phases * (2 * math.pi))
-            value = value * turns.to(value.device, value.dtype)
+            angles = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
+            phases = torch.polar(torch.ones_like(angles), angles * (2 * math.pi))
+            value = value * phases.to(value.device, value.dtype)
         return parameter_like(value, weight)
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a layer has a superposed form in which no weight is superposed."""
-    superposed = superposed_class(type(module))
-    return superposed is not None and not superposed.weights
-
-
-def _there(module: nn.Module, keys: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(key for key in keys if _tensor(module, key) is not None)
-
-
-def _tensor(module: nn.Module, key: str) -> Tensor | None:
-    value = module._parameters.get(key)
-    return module._buffers.get(key) if value is None else value
+    """Return True if a layer has a superposed form without superposed weights."""
+    kind = superposed_class(type(module))
+    return kind is not None and not kind.weights
 
 
 def parameter_like(value: Tensor, like: Tensor) -> nn.Parameter:
+    """Return a parameter that requires a gradient if another tensor does."""
     return nn.Parameter(value.detach(), requires_grad=like.requires_grad)
 
 
-def _complex(dtype: torch.dtype) -> torch.dtype:
+def _superposed_class(module: nn.Module) -> type[Layer]:
+    kind = superposed_class(type(module))
+    assert kind is not None
+    return kind
+
+
+def _present(module: nn.Module, keys: tuple[str, ...]) -> tuple[str, ...]:
+    tensors = {**module._buffers, **module._parameters}
+    return tuple(key for key in keys if tensors.get(key) is not None)
+
+
+def _complex_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.complex128 if dtype == torch.float64 else torch.complex64

@@ -1,37 +1,18 @@
-"""Running a network that somebody else has written."""
+"""Running a network in evaluation mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 @contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Within this, all of `net` evaluates; afterwards each module trains that trained before."""
+def eval_mode(net: nn.Module) -> Iterator[None]:
+    """Put `net` into evaluation mode, and restore the mode of every module on exit."""
     training = [module for module in net.modules() if module.training]
     net.eval()
     try:
         yield
     finally:
-        for module in training:  # not net.train(), which would wake what was put to rest by itself
+        for module in training:  # net.train() would also change modules that were evaluating
             module.training = True
-
-
-@contextmanager
-def running(net: str, argument: str, x: Tensor) -> Iterator[None]:
-    """Within this, an input that the network cannot take is refused by the name of the argument.
-
-    Raises:
-        ValueError: If it cannot, with what it says of it.
-    """
-    try:
-        yield
-    except (RuntimeError, TypeError, IndexError, ValueError, AssertionError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise ValueError(
-            f"{net} cannot be run on {argument}, {x.dtype} of shape {tuple(x.shape)} on "
-            f"{x.device}: {error}"
-        ) from error

@@ -1,4 +1,4 @@
-"""Training contexts along with the weights, or in place of them."""
+"""Making contexts trainable, together with the weights or alone."""
 
 from torch import nn
 
@@ -7,24 +7,23 @@ from psp_nn._use_context import checked_layers
 
 
 def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
-    """Make the contexts of a superposition trainable, from where they are.
+    """Make the contexts of a superposition trainable, starting at their present values.
 
-    A step with context k in use changes the numbers of model k alone, unless the family shares
-    numbers between models. So a new model can be trained on frozen weights, with an optimiser of
-    what this returns and an index that has not been used: the others stay as they are. To train
-    weights and contexts together, give an optimiser all of `net.parameters()`. Contexts that are
-    to be learned from the start can be had from `superpose`, too, with
-    `family=functools.partial(BinaryContexts, learned=True)`.
+    A training step with context k changes the parameters of model k alone, unless the family
+    shares parameters between models. So a new model can be trained on frozen weights: give the
+    optimiser what this function returns, and select an unused context. The other models do not
+    change. To train weights and contexts together, give the optimiser all of `net.parameters()`.
+    To learn contexts from the start, pass `family=functools.partial(BinaryContexts,
+    learned=True)` to `superpose`.
 
     Args:
-        net: What `superpose` returned, changed in place; it computes what it did before.
+        net: The result of `superpose`, changed in place. Its outputs do not change.
 
     Returns:
-        Everything that belongs to single models: the numbers of the contexts, and the biases and
+        All parameters that belong to single models: those of the contexts, and the biases and
         norms per context.
 
     Raises:
-        TypeError: If `net` is no network.
         ValueError: If nothing in `net` is superposed, or its contexts are not diagonal.
 
     Source:
@@ -36,40 +35,38 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
         >>> from psp_nn import learn_contexts, superpose, use_context
         >>> layer = torch.nn.Linear(4, 2)
         >>> layer = superpose(layer, family=BinaryContexts, num_contexts=3, seed=0)
-        >>> (numbers,) = learn_contexts(layer)
+        >>> (signs,) = learn_contexts(layer)
         >>> _ = use_context(layer, 2)
         >>> layer(torch.ones(4)).sum().backward()
-        >>> numbers.grad.abs().sum(1).nonzero().flatten().tolist()
+        >>> signs.grad.abs().sum(1).nonzero().flatten().tolist()
         [2]
     """
     layers = checked_layers("learn_contexts", "net", net)
-    learned: dict[Contexts, DiagonalContexts] = {}  # tied weights keep sharing theirs
+    learned: dict[Contexts, DiagonalContexts] = {}  # tied weights keep sharing their contexts
     for layer in layers:
-        for name in layer.superposed:
+        for name in layer.superposition.superposed:
             contexts = layer.contexts_for(name)
             if not isinstance(contexts, DiagonalContexts):
-                raise ValueError(
-                    f"learn_contexts: in net, the contexts of layer '{layer.layer_name}' are "
-                    f"{type(contexts).__name__}, which are not diagonal; superpose with "
-                    "BinaryContexts or another diagonal family."
-                )
+                kind, path = type(contexts).__name__, layer.superposition.name
+                raise ValueError(f"learn_contexts: layer '{path}' has {kind}, not diagonal ones.")
             if contexts not in learned:
-                options = {key: value for key, value in contexts.spec().items() if key != "family"}
-                learned[contexts] = (
-                    contexts
-                    if contexts.learned
-                    else type(contexts)(**{**options, "learned": True}).to(
-                        layer.stored(name).device
-                    )
-                )
-    own: dict[nn.Parameter, None] = {}
+                learned[contexts] = _learned(contexts).to(layer.stored(name).device)
+    trainable: dict[nn.Parameter, None] = {}
     for layer in layers:
-        for name in layer.superposed:
+        for name in layer.superposition.superposed:
             layer.replace_contexts(name, learned[layer.contexts_for(name)])
-            own.update(dict.fromkeys(layer.contexts_for(name).parameters()))
-        for name in layer.per_context:
+            trainable.update(dict.fromkeys(layer.contexts_for(name).parameters()))
+        for name in layer.superposition.per_context:
             table = layer._parameters.get(name)
             if table is not None:
-                own[table] = None
-        layer.select(layer.selected)
-    return list(own)
+                trainable[table] = None
+        layer.select(layer.superposition.selection)
+    return list(trainable)
+
+
+def _learned(contexts: DiagonalContexts) -> DiagonalContexts:
+    """Return trainable contexts with the values of the given ones."""
+    if contexts.learned:
+        return contexts
+    options = {key: value for key, value in contexts.spec().items() if key != "family"}
+    return type(contexts)(**{**options, "learned": True})

@@ -1,4 +1,4 @@
-"""Which layers of a network are to be superposed, and whether they can be."""
+"""Selection of the layers to superpose, by patterns of their names."""
 
 from fnmatch import fnmatchcase
 
@@ -11,11 +11,11 @@ from psp_nn.layers.registry import superposed_class
 Patterns = tuple[str, ...]
 
 
-def candidates(net: nn.Module, include: Patterns, exclude: Patterns) -> list[str]:
-    """The names of the layers that have a superposed form and that the patterns choose.
+def matching_layers(net: nn.Module, include: Patterns, exclude: Patterns) -> list[str]:
+    """Return the names of the layers that have a superposed form and match the patterns.
 
     Raises:
-        ValueError: If there is none, a pattern matches none, or one cannot be superposed.
+        ValueError: If there is none, a pattern matches none, or a layer cannot be superposed.
     """
     forms = {
         name: superposed
@@ -27,28 +27,28 @@ def candidates(net: nn.Module, include: Patterns, exclude: Patterns) -> list[str
             raise ValueError(
                 f"superpose: layer '{name}' of net is superposed already; pass the original one."
             )
+    names = ", ".join(map(repr, forms)) or "none"
     for argument, patterns in (("include", include), ("exclude", exclude)):
         for pattern in patterns:
             if pattern != "*" and not any(fnmatchcase(name, pattern) for name in forms):
                 raise ValueError(
-                    f"superpose: {argument}={pattern!r} matches no layer that has a superposed "
-                    f"form; those are {', '.join(map(repr, forms)) or 'none'}."
+                    f"superpose: {argument}={pattern!r} matches no layer with a superposed form; "
+                    f"those are {names}."
                 )
-    chosen = {
+    selected = {
         name: superposed
         for name, superposed in forms.items()
         if _matches(name, include) and not _matches(name, exclude)
     }
-    if not chosen:
+    if not selected:
         raise ValueError(
-            f"superpose: nothing in this {type(net).__name__} was turned; layers of net that have "
-            f"a superposed form: {', '.join(map(repr, forms)) or 'none'}; include={include}, "
-            f"exclude={exclude}."
+            f"superpose: no layer of this {type(net).__name__} matches include={include} and "
+            f"exclude={exclude}; layers with a superposed form: {names}."
         )
-    for name, superposed in chosen.items():
+    for name, superposed in selected.items():
         _check_parameters(name, net.get_submodule(name), superposed)
-    _check_ties(net, chosen)
-    return list(chosen)
+    _check_ties(net, selected)
+    return list(selected)
 
 
 def _matches(name: str, patterns: Patterns) -> bool:
@@ -61,51 +61,40 @@ def _check_parameters(name: str, module: nn.Module, superposed: type[Layer]) -> 
             raise ValueError(f"superpose: layer '{name}' has no weights yet; run net once first.")
     weights, biases = superposed.weights_of(module), superposed.biases_of(module)
     for key in (*weights, *superposed.tables, *biases):
-        computed = (
-            is_parametrized(module, key)
-            or isinstance(module.__dict__.get(key), Tensor)  # as older hooks leave it
-        )
-        if computed:
+        # nn.utils.weight_norm, the deprecated one, leaves a tensor as an attribute.
+        if is_parametrized(module, key) or isinstance(module.__dict__.get(key), Tensor):
             raise ValueError(
-                f"superpose: '{key}' of layer '{name}' is computed from other parameters, which "
-                "cannot be superposed; remove the parametrization from net first, or leave the "
-                "layer out with exclude."
+                f"superpose: '{key}' of layer '{name}' is computed from other parameters; remove "
+                "the parametrization first, or leave the layer out with exclude."
             )
 
 
-def _check_ties(net: nn.Module, chosen: dict[str, type[Layer]]) -> None:
-    """Every holder of a superposed parameter must see it as the others do."""
-    sights: dict[nn.Parameter, tuple[str, object]] = {}
-    for path, superposed in chosen.items():
+def _check_ties(net: nn.Module, selected: dict[str, type[Layer]]) -> None:
+    """Check that all modules which share a superposed parameter superpose it in the same way."""
+    uses: dict[nn.Parameter, tuple[str, object]] = {}  # name of the first use, layout of its rows
+    superposed_keys: set[tuple[nn.Module, str]] = set()
+    for path, kind in selected.items():
         module = net.get_submodule(path)
-        for key in superposed.weights_of(module):
+        for key in kind.weights_of(module):
+            superposed_keys.add((module, key))
             weight = module._parameters.get(key)
             if weight is None:
                 continue
-            full = f"{path}.{key}".lstrip(".")
-            # As matrices of which shape, and for which dimension as rows.
-            sight = (
-                getattr(superposed, "transposed_kernel", False),
+            name = f"{path}.{key}".lstrip(".")
+            layout = (
+                getattr(kind, "transposed_kernel", False),
                 getattr(module, "groups", 1) if weight.dim() > 2 else 1,
             )
-            first, same = sights.setdefault(weight, (full, sight))
-            if sight != same:
+            first, first_layout = uses.setdefault(weight, (name, layout))
+            if layout != first_layout:
                 raise ValueError(
-                    f"superpose: '{full}' is tied to '{first}', but its rows are others; untie "
-                    "them in net, or leave both layers out with exclude."
+                    f"superpose: '{name}' is tied to '{first}', but has other rows; untie them."
                 )
-    superposed_keys = {
-        (module, key)
-        for path, kind in chosen.items()
-        for module in [net.get_submodule(path)]
-        for key in kind.weights_of(module)
-    }
     for path, module in net.named_modules():
         for key, value in module._parameters.items():
-            if value is None or value not in sights or (module, key) in superposed_keys:
-                continue
-            raise ValueError(
-                f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to '{sights[value][0]}', "
-                "which is to be superposed, but not to be itself; leave both layers of net "
-                "out with exclude, or neither."
-            )
+            if value is not None and value in uses and (module, key) not in superposed_keys:
+                name = f"{path}.{key}".lstrip(".")
+                raise ValueError(
+                    f"superpose: '{name}' is not to be superposed, but is tied to "
+                    f"'{uses[value][0]}', which is; leave out both layers or neither."
+                )

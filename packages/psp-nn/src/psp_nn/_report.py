@@ -1,10 +1,11 @@
-"""What a superposition is made of: which layers hold all models, and what it costs."""
+"""Reports on superpositions: which layers hold all models, and the number of parameters."""
 
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn._store import tensors_of
 from psp_nn._use_context import checked_layers
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.registry import superposed_class
@@ -13,52 +14,51 @@ from psp_nn.layers.superposed import base_name
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer of a superposition.
+    """Report on one layer.
 
     Attributes:
         name: Its dotted name.
         kind: Its class.
-        superposed: Whether it holds a model for each context.
-        reason: Which contexts it uses, what each model has of its own and what all share, or why
-            it was left as it was.
-        numbers_before: Real numbers stored in the original layer, buffers included.
-        numbers_after: The same of the layer as it is now.
+        superposed: True if it holds one model per context.
+        reason: Contexts of the layer, and which tensors are shared; or why it was not converted.
+        parameters_before: Real numbers in the parameters and buffers of the original layer.
+        parameters_after: The same count for the layer now.
     """
 
     name: str
     kind: str
     superposed: bool
     reason: str
-    numbers_before: int
-    numbers_after: int
+    parameters_before: int
+    parameters_after: int
 
 
 @dataclass(frozen=True)
 class Report:
-    """All layers of a superposition that store numbers; its text is a table.
+    """Report on all layers with parameters or buffers; as a string it is a table.
 
     Attributes:
-        num_contexts: How many models there is room for.
-        layers: In the network's order.
+        num_contexts: Number of models that there is room for.
+        layers: Layers in the order of the network.
     """
 
     num_contexts: int
     layers: tuple[LayerReport, ...]
 
     @property
-    def numbers_before(self) -> int:
-        """Real numbers that the original network stores."""
-        return sum(layer.numbers_before for layer in self.layers)
+    def parameters_before(self) -> int:
+        """Sum over the layers of the original network."""
+        return sum(layer.parameters_before for layer in self.layers)
 
     @property
-    def numbers_after(self) -> int:
-        """Real numbers that the superposition stores."""
-        return sum(layer.numbers_after for layer in self.layers)
+    def parameters_after(self) -> int:
+        """Sum over the layers of the superposition."""
+        return sum(layer.parameters_after for layer in self.layers)
 
     def __str__(self) -> str:
-        """One line for each layer, and the sums."""
+        """Return a table with one line per layer, and the sums."""
         rows = [
-            (layer.name or "(itself)", layer.kind, layer.reason, f"{layer.numbers_after:,}")
+            (layer.name or "(itself)", layer.kind, layer.reason, f"{layer.parameters_after:,}")
             for layer in self.layers
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -67,25 +67,22 @@ class Report:
             for row in rows
         ]
         superposed = sum(layer.superposed for layer in self.layers)
-        times = self.numbers_after / max(self.numbers_before, 1)
-        return "\n".join(
-            [
-                *lines,
-                f"{superposed} of {len(rows)} layers hold {self.num_contexts} models; "
-                f"{self.numbers_before:,} numbers before, {self.numbers_after:,} now "
-                f"({times:.3g} times; apart the models would take {self.num_contexts} times).",
-            ]
+        ratio = self.parameters_after / max(self.parameters_before, 1)
+        lines.append(
+            f"{superposed} of {len(rows)} layers hold {self.num_contexts} models; "
+            f"{self.parameters_before:,} parameters before, {self.parameters_after:,} after "
+            f"(ratio {ratio:.3g}; {self.num_contexts} separate networks: {self.num_contexts})."
         )
+        return "\n".join(lines)
 
 
 def report(net: nn.Module) -> Report:
-    """Which layers of a superposition hold all models, which were left and why, and the cost.
+    """Report which layers of a superposition hold all models, which do not and why, and the cost.
 
     Args:
-        net: What `superpose` returned.
+        net: The result of `superpose`.
 
     Raises:
-        TypeError: If `net` is no network.
         ValueError: If nothing in `net` is superposed.
 
     Example:
@@ -95,64 +92,58 @@ def report(net: nn.Module) -> Report:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2))
         >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0, exclude="2")
         >>> print(report(net))
-        0  SuperposedLinear  BinaryContexts of 4 numbers; bias shared   15
+        0  SuperposedLinear  BinaryContexts of dim 4; bias shared       15
         1  PReLU             shared: this class has no superposed form  1
         2  Linear            shared: left out by include or exclude     8
-        1 of 3 layers hold 50 models; 24 numbers before, 24 now (1 times; apart the models ...
+        1 of 3 layers hold 50 models; 24 parameters before, 24 after (ratio 1; 50 separate ...
     """
-    checked_layers("report", "net", net)
-    layers, counts = [], []
-    seen: set[Tensor] = set()  # tied tensors are stored once
+    superposed = checked_layers("report", "net", net)
+    layers = []
+    counted: set[Tensor] = set()  # tied tensors are stored once
     for name, module in net.named_modules():
-        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        if isinstance(module, Contexts) or not (own or isinstance(module, Layer)):
-            continue
         if isinstance(module, Layer):
-            counts.append(module.num_contexts)
-            layers.append(_superposed(name, module, seen))
-        else:
-            known = superposed_class(type(module)) is not None
-            why = "left out by include or exclude" if known else "this class has no superposed form"
-            numbers = sum(_numbers(value, seen) for value in own)
-            layers.append(
-                LayerReport(name, type(module).__name__, False, f"shared: {why}", numbers, numbers)
-            )
-    return Report(max(counts), tuple(layers))
+            layers.append(_report_superposed(name, module, counted))
+        elif tensors_of(module) and not isinstance(module, Contexts):
+            layers.append(_report_shared(name, module, counted))
+    return Report(max(layer.superposition.num_contexts for layer in superposed), tuple(layers))
 
 
-def _superposed(name: str, layer: Layer, seen: set[Tensor]) -> LayerReport:
+def _report_superposed(name: str, layer: Layer, counted: set[Tensor]) -> LayerReport:
+    state = layer.superposition
+    contexts = [layer.contexts_for(key) for key in state.superposed]
+    bases = set(map(base_name, state.superposed))
+    reals_per_entry = state.parts * (2 if any(c.is_complex for c in contexts) else 1)
     before = after = 0
-    is_complex = any(layer.contexts_for(key).is_complex for key in layer.superposed)
-    for key, value in [*layer._parameters.items(), *layer._buffers.items()]:
-        if value is None:
-            continue
-        numbers = _numbers(value, seen)
-        after += numbers
-        if any(key == base_name(superposed) for superposed in layer.superposed):
-            continue
-        copies = layer.num_contexts if key in layer.per_context else 1
-        before += numbers // (copies * layer.parts * (2 if is_complex else 1))
-    for key in layer.superposed:
-        after += sum(_numbers(value, seen) for value in layer.contexts_for(key).parameters())
-    reasons = [
-        f"{type(layer.contexts_for(key)).__name__} of {layer.contexts_for(key).dim} numbers"
-        for key in layer.superposed
-    ]
-    if layer.per_context:
-        reasons.append(f"{', '.join(layer.per_context)} per context")
-    own = {*layer.superposed, *map(base_name, layer.superposed), *layer.per_context}
-    tensors = [*layer._parameters.items(), *layer._buffers.items()]
-    shared = [key for key, value in tensors if value is not None and key not in own]
+    for key, value in tensors_of(layer).items():
+        count = _count(value, counted)
+        after += count
+        if key not in bases:
+            copies = state.num_contexts if key in state.per_context else 1
+            before += count // (copies * reals_per_entry)
+    after += sum(_count(value, counted) for c in contexts for value in c.parameters())
+    reasons = [f"{type(c).__name__} of dim {c.dim}" for c in contexts]
+    if state.per_context:
+        reasons.append(f"{', '.join(state.per_context)} per context")
+    not_shared = {*state.superposed, *state.per_context, *bases}
+    shared = [key for key in tensors_of(layer) if key not in not_shared]
     if shared:
         reasons.append(f"{', '.join(shared)} shared")
-    kind = type(layer).__name__
-    return LayerReport(
-        name, kind, bool(layer.superposed or layer.per_context), "; ".join(reasons), before, after
+    superposed = bool(state.superposed or state.per_context)
+    return LayerReport(name, type(layer).__name__, superposed, "; ".join(reasons), before, after)
+
+
+def _report_shared(name: str, module: nn.Module, counted: set[Tensor]) -> LayerReport:
+    convertible = superposed_class(type(module)) is not None
+    reason = (
+        "left out by include or exclude" if convertible else "this class has no superposed form"
     )
+    count = sum(_count(value, counted) for value in tensors_of(module).values())
+    return LayerReport(name, type(module).__name__, False, f"shared: {reason}", count, count)
 
 
-def _numbers(value: Tensor, seen: set[Tensor]) -> int:
-    if value in seen:
+def _count(value: Tensor, counted: set[Tensor]) -> int:
+    """Count the real numbers in a tensor, the first time only."""
+    if value in counted:
         return 0
-    seen.add(value)
+    counted.add(value)
     return value.numel() * (2 if value.is_complex() else 1)

@@ -1,51 +1,35 @@
-"""Undoing what `superpose` does to the class of a layer."""
+"""Undo the class changes that `superpose` makes."""
 
 from torch import nn
 
-from psp_nn._split_complex import Apart
+from psp_nn._split_complex import SplitComplex
+from psp_nn.layers.batch_norm import Frozen
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.norm import Frozen
 from psp_nn.layers.registry import KINDS
 from psp_nn.layers.superposed import base_name, contexts_name
 
-_KEPT_BY_SUPERPOSED = (
-    "layer_name",
-    "num_contexts",
-    "superposed",
-    "per_context",
-    "selected",
-    "parts",
-    "part",
-    "per_channel",
-    "_operands",
-    "_made_for",
-    "uses",
-    "_read",
-)
-
 
 def plain_class(kind: type[nn.Module]) -> type[nn.Module]:
-    """The class that a layer had before it was made this one."""
+    """Return the class that a layer had before its conversion."""
     for plain, superposed in KINDS:
         if kind is superposed:
             return plain
-    if issubclass(kind, Layer | Apart | Frozen) and kind.__bases__:
+    if issubclass(kind, Layer | SplitComplex | Frozen) and kind.__bases__:
         return plain_class(kind.__bases__[-1])
     return kind
 
 
-def forget(layer: Layer) -> None:
-    """Leave nothing of the superposition but the tensors under the names of the plain layer."""
-    for name in layer.superposed:
+def strip_superposition(layer: Layer) -> None:
+    """Make an ordinary layer of the tensors that a layer holds under the original names."""
+    for name in layer.superposition.superposed:
         del layer._modules[contexts_name(name)]
         layer._buffers.pop(base_name(name), None)
-    for name in _KEPT_BY_SUPERPOSED:
-        layer.__dict__.pop(name, None)
+    del layer.superposition
     set_class(layer, plain_class(type(layer)))
     if isinstance(layer, nn.RNNBase):
-        layer._init_flat_weights()  # it keeps a list of its parameters
+        layer._init_flat_weights()  # torch keeps a list of the parameters
 
 
 def set_class(layer: nn.Module, kind: type[nn.Module]) -> None:
-    """Make a layer one of another class that stores the same."""
+    """Change the class of a layer to one with the same attributes."""
     layer.__class__ = kind

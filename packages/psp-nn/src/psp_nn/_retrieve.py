@@ -1,4 +1,4 @@
-"""Reading one model back as an ordinary network."""
+"""Retrieving one model as an ordinary network."""
 
 import copy
 from typing import TypeVar
@@ -6,37 +6,36 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from psp_nn._arguments import check_tensor
-from psp_nn._eval_mode import evaluating
-from psp_nn._restore import forget, plain_class, set_class
-from psp_nn._store import refuse_mixed
+from psp_nn._checks import check_one_context
+from psp_nn._eval_mode import eval_mode
+from psp_nn._restore import plain_class, set_class, strip_superposition
 from psp_nn._to_real import make_real
 from psp_nn._use_context import checked_layers, superposed_layers, use_context
+from psp_nn.layers.batch_norm import Frozen
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.norm import Frozen
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
 def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
-    """Model `context` as a network of the original classes, with nothing of this library.
+    """Return model `context` as a network of the original classes, without any superposition.
 
-    Every weight is W C_k, every other tensor the model's own or the shared one. What the
-    superposition holds of other models is in there as noise, as it is in the forward pass.
+    Every weight is W C_k, and every other tensor the model's own or the shared one. The weights
+    contain the other models as noise, just as they do in the forward pass.
 
     A complex network becomes a real one of twice the width, in which [Re z, Im z] stands for z.
 
     Args:
-        net: A superposed network; it is left as it is.
-        context: Which model.
-        example: An input, needed for complex networks: it shows which layers take real numbers,
-            and that the ordinary network computes the same.
+        net: A superposed network. It does not change.
+        context: Index of the model.
+        example: An input, required for complex networks. It shows which layers take real input,
+            and checks that the real network computes the same.
 
     Returns:
-        A network that computes what `net` computes with that context in use.
+        A network that computes what `net` computes with that context selected.
 
     Raises:
-        IndexError, TypeError: As for `use_context`.
+        IndexError, TypeError: As in `use_context`.
         ValueError: If nothing in `net` is superposed; or it is complex, and there is no example,
             or no real network of these classes that computes the same.
 
@@ -60,47 +59,44 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
         True
     """
     checked_layers("retrieve", "net", net)
-    if example is not None:
-        check_tensor("example", example)
-    refuse_mixed("retrieve", context)
+    check_one_context("retrieve", context)
     model = copy.deepcopy(net)
     use_context(model, context)
-    if any(map(_is_complex, model.modules())):
-        if example is None:
-            raise ValueError(
-                "retrieve: this network is complex; pass an input as example, to show which of "
-                "its layers take real numbers."
-            )
-        with evaluating(model):
+    layers = superposed_layers(model)
+    if any(map(_is_complex, layers)):
+        if example is None or not example.numel():
+            raise ValueError("retrieve: this network is complex; pass an input as example.")
+        with eval_mode(model):
             make_real(model, example)
         return model
-    done: dict[int, nn.Parameter] = {}
-    for layer in superposed_layers(model):
-        _fold(layer, done)
+    retrieved: dict[int, nn.Parameter] = {}
+    for layer in layers:
+        _retrieve_layer(layer, retrieved)
     for module in model.modules():
         if isinstance(module, Frozen):
             set_class(module, plain_class(type(module)))
     return model
 
 
-def _is_complex(module: nn.Module) -> bool:
-    return isinstance(module, Layer) and any(
-        module.contexts_for(name).is_complex for name in module.superposed
-    )
+def _is_complex(layer: Layer) -> bool:
+    return any(layer.contexts_for(name).is_complex for name in layer.superposition.superposed)
 
 
 @torch.no_grad()
-def _fold(layer: Layer, done: dict[int, nn.Parameter]) -> None:
-    folded: dict[str, Tensor | None] = {name: layer.retrieved(name) for name in layer.superposed}
-    for name in layer.per_context:
-        folded[name] = layer.entry(name)
-    for name, value in folded.items():
+def _retrieve_layer(layer: Layer, retrieved: dict[int, nn.Parameter]) -> None:
+    """Convert a layer in place. `retrieved` maps stored parameters to those of the model."""
+    values: dict[str, Tensor | None] = {
+        name: layer.retrieved(name) for name in layer.superposition.superposed
+    }
+    for name in layer.superposition.per_context:
+        values[name] = layer.entry(name)
+    for name, value in values.items():
         assert value is not None
         stored = layer._parameters.get(name)
         if stored is None:
             layer._buffers[name] = value.clone()
             continue
-        if id(stored) not in done:  # tied parameters stay tied
-            done[id(stored)] = nn.Parameter(value.clone(), stored.requires_grad)
-        layer._parameters[name] = done[id(stored)]
-    forget(layer)
+        if id(stored) not in retrieved:  # tied parameters stay tied
+            retrieved[id(stored)] = nn.Parameter(value.clone(), stored.requires_grad)
+        layer._parameters[name] = retrieved[id(stored)]
+    strip_superposition(layer)

@@ -1,4 +1,4 @@
-"""What a superposition is on disk: its tensors, and a description of what they belong to."""
+"""The file format of a superposition: its tensors, and a description of their network."""
 
 import hashlib
 import json
@@ -18,14 +18,14 @@ FORMAT_VERSION = 1
 Description = dict[str, str]
 
 
-def tensors_of(who: str, argument: str, net: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a superposition by their names, but for what its contexts are drawn from.
+def state_tensors(caller: str, argument: str, net: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict of a superposition without the specs of its contexts.
 
     Raises:
-        TypeError: If the argument is no network.
-        ValueError: If nothing in it is superposed, or it has state that is no tensor with data.
+        ValueError: If nothing in the network is superposed, or part of its state is not a tensor
+            with data.
     """
-    checked_layers(who, argument, net)
+    checked_layers(caller, argument, net)
     specs = {
         f"{path}._extra_state"
         for path, module in net.named_modules()
@@ -40,21 +40,20 @@ def tensors_of(who: str, argument: str, net: nn.Module) -> dict[str, Tensor]:
     for name, value in tensors.items():
         if name in extra or not isinstance(value, Tensor) or value.is_meta:
             raise ValueError(
-                f"{who}: in {argument}, '{name}' is the extra state of a module or a tensor "
-                "without data, which the file has no place for; keep it in a buffer, or "
-                "materialise it."
+                f"{caller}: in {argument}, '{name}' is the extra state of a module or a tensor "
+                "without data, which the file format does not support."
             )
     return tensors
 
 
-def description_of(net: nn.Module, tensors: dict[str, Tensor]) -> Description:
-    """The architecture of a superposition, and its contexts."""
+def describe(net: nn.Module, tensors: dict[str, Tensor]) -> Description:
+    """Return the architecture and the contexts of a superposition, as JSON in strings."""
     layers = {
         name: plain_class(type(module)).__name__
         for name, module in net.named_modules()
         if isinstance(module, Layer)
     }
-    shapes = {name: [str(value.dtype), list(value.shape)] for name, value in tensors.items()}
+    shapes = {f"{name} ": [str(v.dtype), list(v.shape)] for name, v in tensors.items()}
     contexts = {
         name: {**module.spec(), "checksum": module.checksum()}
         for name, module in net.named_modules()
@@ -63,40 +62,40 @@ def description_of(net: nn.Module, tensors: dict[str, Tensor]) -> Description:
     return {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "architecture": _json({**layers, **{f"{name} ": s for name, s in shapes.items()}}),
+        "architecture": _json({**layers, **shapes}),
         "contexts": _json(contexts),
     }
 
 
-def difference(theirs: str, ours: str) -> str | None:
-    """What is another in two parts of descriptions; None if theirs is not one that was written."""
+def first_difference(saved: str, expected: str) -> str | None:
+    """Describe where two JSON objects differ; None if `saved` is not one."""
     try:
-        found, expected = json.loads(theirs), json.loads(ours)
+        in_file, in_network = json.loads(saved), json.loads(expected)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict):
+    if not isinstance(in_file, dict):
         return None
-    for key in {**expected, **found}:
-        if found.get(key) != expected.get(key):
+    for key in {**in_network, **in_file}:
+        if in_file.get(key) != in_network.get(key):
             return (
-                f"'{key.strip()}' is {found.get(key, 'missing')} in the file, but "
-                f"{expected.get(key, 'missing')} in the network"
+                f"'{key.strip()}' is {in_file.get(key, 'missing')} in the file, but "
+                f"{in_network.get(key, 'missing')} in the network"
             )
     return None
 
 
-def digest_of(tensors: dict[str, Tensor], description: Description) -> str:
-    """What tells that tensors and description are those that were saved."""
+def compute_digest(tensors: dict[str, Tensor], description: Description) -> str:
+    """Return a checksum of the tensors and the description."""
     digest = hashlib.blake2b(_json(description).encode(), digest_size=16)
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
         digest.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
-        digest.update(on_disk(value).reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(as_real(value).reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def on_disk(value: Tensor) -> Tensor:
-    """A tensor as the format has it, which knows no complex numbers."""
+def as_real(value: Tensor) -> Tensor:
+    """View a complex tensor as a real one: safetensors has no complex dtype."""
     return torch.view_as_real(value) if value.is_complex() else value
 
 

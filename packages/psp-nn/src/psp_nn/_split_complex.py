@@ -1,4 +1,4 @@
-"""Activations of complex networks: a real layer on the real and the imaginary part apart."""
+"""Complex input for real activations: real and imaginary part apart."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ _ACROSS_UNITS = (
 )
 
 
-class Apart(nn.Module):
-    """A mixin that lets a layer of real numbers take complex ones; real input passes as before.
+class SplitComplex(nn.Module):
+    """Mixin that makes a real layer accept complex input; real input passes as before.
 
     Source:
         The paper's complex networks apply ReLU to the real and the imaginary part apart.
@@ -36,11 +36,11 @@ class Apart(nn.Module):
     """
 
 
-class ApartElementwise(Apart):
-    """An activation that acts on every number alone."""
+class SplitElementwise(SplitComplex):
+    """An elementwise activation."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activation of both parts."""
+        """Apply the activation to both parts."""
         if not x.is_complex():
             return self._plain(x)
         return torch.view_as_complex(self._plain(torch.view_as_real(x.resolve_conj())))
@@ -50,17 +50,17 @@ class ApartElementwise(Apart):
         return y
 
 
-class ApartPooling(Apart):
-    """Pooling of both parts."""
+class SplitPooling(SplitComplex):
+    """A pooling layer."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The pooled parts."""
+        """Pool both parts."""
         if not x.is_complex():
             return self._plain(x)
         if getattr(self, "return_indices", False):
             raise ValueError(
-                f"{type(self).__name__} has return_indices=True, but the largest real and the "
-                "largest imaginary part lie in different places; leave the indices out."
+                f"{type(self).__name__} has return_indices=True, but the maxima of the real "
+                "and the imaginary part lie at different positions; use return_indices=False."
             )
         return torch.complex(self._plain(x.real), self._plain(x.imag))
 
@@ -69,39 +69,39 @@ class ApartPooling(Apart):
         return y
 
 
-class ApartDropout(Apart):
-    """Dropout that leaves out both parts of a unit together."""
+class SplitDropout(SplitComplex):
+    """Dropout that drops both parts of a unit together."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Some units, scaled up."""
+        """Drop units, and scale up the others."""
         mask: Tensor = super().forward(torch.ones_like(x.real) if x.is_complex() else x)
         return x * mask if x.is_complex() else mask
 
 
-def apart_class(plain: type[nn.Module]) -> type[nn.Module] | None:
-    """The class that takes complex input in place of `plain`, or None if there is none."""
+def split_complex_class(plain: type[nn.Module]) -> type[nn.Module] | None:
+    """Return the class that accepts complex input in place of `plain`, or None."""
     if plain.__module__ == activation.__name__ and not issubclass(plain, _ACROSS_UNITS):
-        return _mixed_in(ApartElementwise, plain)
+        return _mixed_in(SplitElementwise, plain)
     if plain.__module__ == pooling.__name__:
-        return _mixed_in(ApartPooling, plain)
+        return _mixed_in(SplitPooling, plain)
     if issubclass(plain, dropout.AlphaDropout | dropout.FeatureAlphaDropout):
-        return _mixed_in(ApartElementwise, plain)  # its zero is another value, no mask
+        return _mixed_in(SplitElementwise, plain)  # dropped units have another value than 0
     if plain.__module__ == dropout.__name__:
-        return _mixed_in(ApartDropout, plain)
+        return _mixed_in(SplitDropout, plain)
     return None
 
 
-_made: dict[type[nn.Module], type[nn.Module]] = {}
+_split_classes: dict[type[nn.Module], type[nn.Module]] = {}
 
 
-def _mixed_in(mixin: type[Apart], plain: type[nn.Module]) -> type[nn.Module]:
-    if plain not in _made:
-        _made[plain] = type(f"Apart{plain.__name__}", (mixin, plain), {})
-    return _made[plain]
+def _mixed_in(mixin: type[SplitComplex], plain: type[nn.Module]) -> type[nn.Module]:
+    if plain not in _split_classes:
+        _split_classes[plain] = type(f"SplitComplex{plain.__name__}", (mixin, plain), {})
+    return _split_classes[plain]
 
 
 def real_part(module: nn.Module, inputs: Any, output: Any) -> Any:
-    """A forward hook for whole networks: the real part of what is complex in the output."""
+    """Return the real part of complex outputs; a forward hook for whole networks."""
     if isinstance(output, Tensor):
         return output.real if output.is_complex() else output
     return tree_map(lambda y: y.real if isinstance(y, Tensor) and y.is_complex() else y, output)

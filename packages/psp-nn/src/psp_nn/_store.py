@@ -1,10 +1,13 @@
-"""Putting a trained model into a superposition."""
+"""Storing a trained model in a superposition."""
+
+from enum import Enum, auto
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._arguments import check_net
+from psp_nn._checks import check_one_context
 from psp_nn._use_context import checked_layers, use_context
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.superposed import base_name
@@ -14,22 +17,21 @@ from psp_nn.layers.superposed import base_name
 def store(net: nn.Module, context: int, model: nn.Module) -> None:
     """Add a trained model to a superposition: W += W_k C_k⁻¹ in every superposed layer.
 
-    What the superposition held before, the weights that it started from included, is noise to
-    the new model, and the new model to the others; `superpose_models` starts from nothing. If the
-    superposition has a base, the model's difference from it is what is added. What each model has
-    of its own, such as norms and biases per context, is the model's from now on.
+    The previous contents of the superposition, its initial weights included, are noise to the new
+    model, and the new model is noise to the others. `superpose_models` starts from zero weights.
+    If the superposition has a base, the model's difference from it is added. Norms and biases per
+    context are replaced by those of the model.
 
     Args:
         net: The superposition, changed in place.
-        context: Under which index the model is read back.
-        model: An ordinary network with the parameters and buffers that `net` had before, tied
-            where its were.
+        context: Index under which the model is retrieved.
+        model: An ordinary network with the parameters and buffers that `net` had before
+            `superpose`, with the same ones tied.
 
     Raises:
-        IndexError, TypeError: As for `use_context`.
-        ValueError: If the model has other names or shapes, weights that are not finite and would
-            spoil all models, or differs from the network in what all models share; nothing is
-            changed then.
+        IndexError, TypeError: As in `use_context`.
+        ValueError: If the model has other names or shapes, its weights are not finite, or it
+            differs from the network in a tensor that all models share; nothing changes then.
 
     Source:
         Cheung et al. 2019, equation 1.
@@ -47,39 +49,29 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
         True
     """
     checked_layers("store", "net", net)
-    check_net("model", model)
-    refuse_mixed("store", context)
+    check_one_context("store", context)
     with use_context(net, context):
-        theirs = _checked(net, model)
+        values = _checked_values(net, model)
         done: set[int] = set()
         for path, layer in net.named_modules(remove_duplicate=False):
             if not isinstance(layer, Layer):
                 continue
-            for name in layer.superposed:
+            for name in layer.superposition.superposed:
                 stored = layer.stored(name)
-                if id(stored) not in done:  # tied parameters hold one model's weight once
+                if id(stored) not in done:  # a tied parameter gets the model's weight once
                     done.add(id(stored))
-                    _add(layer, name, theirs[dotted(path, name)].to(stored))
-            for name in layer.per_context:
-                entry = tensors(layer)[name][context]
-                entry.copy_(theirs[dotted(path, name)])
-
-
-def refuse_mixed(verb: str, context: int | Tensor) -> None:
-    """Refuse a batch of contexts where one is meant."""
-    if isinstance(context, Tensor) and context.dim():
-        raise TypeError(
-            f"{verb} is about one model, but context has shape {tuple(context.shape)}; pass an int."
-        )
+                    _add(layer, name, values[dotted(path, name)])
+            for name in layer.superposition.per_context:
+                tensors_of(layer)[name][context].copy_(values[dotted(path, name)])
 
 
 def dotted(path: str, name: str) -> str:
-    """The name of a tensor of the module at `path`."""
+    """Return the full name of a tensor of the module at `path`."""
     return f"{path}.{name}" if path else name
 
 
-def tensors(module: nn.Module) -> dict[str, Tensor]:
-    """A module's own parameters and buffers as they are stored."""
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return the stored parameters and buffers of a module, without those of its children."""
     return {
         name: value
         for name, value in [*module._parameters.items(), *module._buffers.items()]
@@ -89,90 +81,87 @@ def tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def _add(layer: Layer, name: str, weight: Tensor) -> None:
     base = layer._buffers.get(base_name(name))
-    rows = layer.rows(name, weight if base is None else weight - base)
-    contribution = layer.contexts_for(name).store(rows, layer.context(name))
-    layer.stored(name).add_(layer.unrows(name, contribution))
+    rows = layer.to_rows(name, weight if base is None else weight - base)
+    contribution = layer.operator(name).store(rows)
+    layer.stored(name).add_(layer.from_rows(name, contribution))
 
 
-def _checked(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
-    """The model's tensors, once they fit the network and agree with what is shared."""
+class _Role(Enum):
+    """Use of a tensor in a superposition."""
+
+    SUPERPOSED = auto()
+    PER_CONTEXT = auto()
+    SHARED = auto()
+
+
+class _Expected(NamedTuple):
+    """Tensor of a superposition, with the shape that a model's tensor must have."""
+
+    stored: Tensor
+    shape: torch.Size
+    role: _Role
+
+
+def _checked_values(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
+    """Return the model's tensors, in the network's dtypes and on its device, if they all fit."""
     if any(isinstance(module, Layer) for module in model.modules()):
         raise ValueError("store: the model is superposed itself; retrieve one from it first.")
-    theirs = dict(
-        [
-            *model.named_parameters(remove_duplicate=False),
-            *model.named_buffers(remove_duplicate=False),
-        ]
-    )
-    expected: dict[str, torch.Size] = {}
-    shared: dict[str, Tensor] = {}
-    added: dict[str, Tensor] = {}
-    tied: dict[Tensor, list[str]] = {}
+    values: dict[str, Tensor] = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
+    expected = _expected_tensors(net)
+    for name in {**expected, **values}:
+        if name not in expected or name not in values:
+            owner = "network" if name in expected else "model"
+            raise ValueError(f"store: only the {owner} has '{name}'; the classes must agree.")
+    first_names: dict[Tensor, str] = {}
+    for name, tensor in expected.items():
+        _check_value(name, values[name], tensor)
+        values[name] = values[name].to(tensor.stored)
+        first = first_names.setdefault(tensor.stored, name)
+        if first != name and not torch.equal(values[first], values[name]):
+            raise ValueError(f"store: '{first}' and '{name}' are tied, but differ in the model.")
+    return values
+
+
+def _expected_tensors(net: nn.Module) -> dict[str, _Expected]:
+    expected = {}
     for path, module in net.named_modules(remove_duplicate=False):
         if isinstance(module, Contexts):
             continue
-        own: tuple[str, ...] = ()
         superposed: tuple[str, ...] = ()
+        per_context: tuple[str, ...] = ()
+        parts = 1
         if isinstance(module, Layer):
-            own, superposed = module.per_context, module.superposed
-        for name, value in tensors(module).items():
+            state = module.superposition
+            superposed, per_context, parts = state.superposed, state.per_context, state.parts
+        for name, stored in tensors_of(module).items():
             if name in map(base_name, superposed):
                 continue
-            full = dotted(path, name)
-            leading = (name in own) + (getattr(module, "parts", 1) == 2)
-            expected[full] = value.shape[leading:]
-            tied.setdefault(value, []).append(full)
+            role = _Role.SHARED
             if name in superposed:
-                added[full] = value
-            elif name not in own:
-                shared[full] = value
-    for full in {**expected, **theirs}:
-        if not (full in expected and full in theirs):
-            where = "the network" if full in expected else "the model"
-            raise ValueError(
-                f"store: only {where} has '{full}'; pass a model of the original classes."
-            )
-    for full, shape in expected.items():
-        if theirs[full].shape != shape:
-            raise ValueError(
-                f"store: '{full}' has shape {tuple(theirs[full].shape)} in the model, but "
-                f"{tuple(shape)} in the network."
-            )
-        _check_numbers(full, theirs[full], added.get(full))
-    for first, *others in tied.values():
-        for other in others:
-            if not torch.equal(theirs[first], theirs[other]):
-                raise ValueError(
-                    f"store: '{first}' and '{other}' are one tensor in the network, but differ in "
-                    "the model; store a model in which they are tied, too."
-                )
-    for full, value in shared.items():
-        whole = theirs[full].expand_as(value)  # a complex network's has two parts, both the same
-        if not torch.equal(value, whole.to(value.device, value.dtype)):
-            raise ValueError(
-                f"store: '{full}' is shared by all models, and the model's differs from it; "
-                "superpose with bias_per_context=True and norms per context, or store a model "
-                "that was trained without changing it."
-            )
-    return theirs
+                role = _Role.SUPERPOSED
+            elif name in per_context:
+                role = _Role.PER_CONTEXT
+            leading = (role is _Role.PER_CONTEXT) + (parts == 2)
+            expected[dotted(path, name)] = _Expected(stored, stored.shape[leading:], role)
+    return expected
 
 
-def _check_numbers(name: str, theirs: Tensor, stored: Tensor | None) -> None:
-    if theirs.is_meta or theirs.layout is not torch.strided:
+def _check_value(name: str, value: Tensor, expected: _Expected) -> None:
+    stored, shape, role = expected
+    if value.shape != shape or (value.is_complex() and not stored.is_complex()):
         raise ValueError(
-            f"store: '{name}' in the model is {theirs.layout} on {theirs.device}; pass a model "
-            "whose tensors are dense and in memory."
+            f"store: '{name}' is {value.dtype} of shape {tuple(value.shape)} in the model, but "
+            f"{stored.dtype} of shape {tuple(shape)} in the network."
         )
-    if stored is None:
-        return
-    if theirs.is_complex() and not stored.is_complex():
+    # Whatever is added to a superposition stays in all of its models.
+    if role is _Role.SUPERPOSED and not value.isfinite().all():
+        raise ValueError(f"store: '{name}' in the model is not finite; it would spoil all models.")
+    # The shared tables of a complex network have two equal parts.
+    if role is _Role.SHARED and not torch.equal(stored, value.to(stored).expand_as(stored)):
         raise ValueError(
-            f"store: '{name}' in the model is {theirs.dtype}, but in the network {stored.dtype}; "
-            "pass a model of the original classes."
-        )
-    # What is added to a superposition is in all of its models, and never comes out again.
-    if not theirs.isfinite().all():
-        raise ValueError(
-            f"store: '{name}' in the model holds numbers that are infinite or not a number; pass "
-            "a model that has not diverged."
+            f"store: '{name}' is shared by all models, but differs in this one; superpose with "
+            "bias_per_context=True and norms per context."
         )

@@ -1,18 +1,18 @@
-"""Turning a network into a superposition of many."""
+"""Convert a network to a superposition of many."""
 
 import copy
 import logging
 from collections.abc import Callable, Iterable
+from operator import index
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._arguments import check_net, checked_texts
-from psp_nn._convert import Options, Turn, is_norm, parameter_like
-from psp_nn._patterns import candidates
+from psp_nn._convert import Converter, Options, is_norm, parameter_like
+from psp_nn._patterns import matching_layers
 from psp_nn._report import report
-from psp_nn._split_complex import apart_class, real_part
+from psp_nn._split_complex import real_part, split_complex_class
 from psp_nn.layers.norm import Norms
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -33,47 +33,46 @@ def superpose(
     per_channel: bool = False,
     random_phases: bool = True,
 ) -> Net:
-    """A network that holds `num_contexts` models in one set of weights.
+    """Return a network that holds `num_contexts` models in one set of weights.
 
-    A copy of `net` with every layer that has a superposed form turned into that, in place, so
-    that the network keeps its class and its own code. The superposition starts as the weights of
-    `net`, and model 0 is in use; `use_context` selects another.
+    It is a copy of `net` in which every layer that has a superposed form is converted in place,
+    so that the network keeps its class and its own code. The superposition starts as the weights
+    of `net`, with model 0 in use; `use_context` selects another.
 
-    What was turned and what was left is in `report(net)`, which is logged, too, at level INFO by
-    the logger "psp_nn".
+    `report(net)` lists the layers that were converted and those that were not. The logger
+    "psp_nn" logs it at level INFO.
 
     Complex families make a complex network: weights and activations are complex, activation
-    layers act on the real and the imaginary part apart, and the network's output is the real
-    part. Activations that a network calls as functions, rather than as layers, have no such form:
-    torch refuses most of them, such as `relu` and `gelu`, but `tanh`, `sigmoid` and `silu` are
-    defined for complex numbers, too, as other functions than those of the parts.
+    layers act on the real and the imaginary part apart, and the output of the network is the real
+    part. Activations that a network calls as functions, not as layers, are not converted. torch
+    refuses complex input to most of them, such as `relu` and `gelu`. But `tanh`, `sigmoid` and
+    `silu` accept it, and do not act on the parts apart.
 
     Args:
-        net: Any network; it is left untouched.
-        family: A family from `psp_contexts`, or anything called like one:
-            `family(dim, num_contexts, seed=…, name=…)`. Every layer has its own, drawn for the
-            layer's dotted name.
-        num_contexts: How many models there is room for, K.
-        seed: Of the contexts.
-        include: Patterns of dotted names, as for `fnmatch`, of layers to turn; by default all.
-        exclude: Patterns of those to leave as they are.
-        norms: What becomes of norm layers. By default each model has its own affine and running
+        net: Any network; it is left unchanged.
+        family: A family from `psp_contexts`, or a function with the same arguments:
+            `family(dim, num_contexts, seed=…, name=…)`. Every layer has its own contexts, drawn
+            for its dotted name.
+        num_contexts: Number of models, K.
+        seed: Seed of the contexts.
+        include: Patterns of dotted layer names to convert, as for `fnmatch`; all by default.
+        exclude: Patterns of dotted layer names to leave unchanged.
+        norms: Treatment of norm layers. By default each model has its own affine and running
             statistics.
-        bias_per_context: Whether each model has its own biases; the paper shares them.
-        per_channel: Whether the contexts of convolutions have one number for each input channel,
-            rather than for each input channel and kernel position.
-        random_phases: Whether complex weights start with uniform phases, drawn from `seed`, and
+        bias_per_context: True to give each model its own biases; the paper shares them.
+        per_channel: True for contexts of convolutions with one entry per input channel, instead
+            of one per input channel and kernel position.
+        random_phases: True to start complex weights with uniform phases, drawn from `seed`, and
             the magnitudes of the weights of `net`; otherwise they start real.
 
     Returns:
         The superposed network.
 
     Raises:
-        MemoryError: If there is no room for what each of `num_contexts` models has of its own.
-        TypeError: If an argument is of another kind.
-        ValueError: If no layer was turned, a pattern matches no layer, a layer is superposed
+        ValueError: If no layer is converted, a pattern matches no layer, a layer is superposed
             already, its weight is computed from other parameters or is shared with a layer that
-            is left, `num_contexts` is out of range, or the family has no map of its length.
+            is not converted, `num_contexts` is out of range, or the family has no map of the
+            length of a layer's rows.
 
     Source:
         Cheung et al. 2019, equation 7.
@@ -90,40 +89,48 @@ def superpose(
         >>> many(torch.ones(1, 4)).shape
         torch.Size([1, 2])
     """
-    check_net("net", net)
+    if index(num_contexts) < 1:
+        raise ValueError(f"superpose: num_contexts must be at least 1, but is {num_contexts}.")
     options = Options(
-        family, num_contexts, seed, norms, bias_per_context, per_channel, random_phases
+        family,
+        index(num_contexts),
+        index(seed),
+        Norms(norms),
+        bias_per_context,
+        per_channel,
+        random_phases,
     )
-    names = candidates(net, checked_texts("include", include), checked_texts("exclude", exclude))
-    superposition = _copied(net)
-    chosen = {name: superposition.get_submodule(name) for name in names}
-    turn = Turn(options)
-    # Norm layers last: what they keep depends on whether the network is complex.
-    for name, module in chosen.items():
+    names = matching_layers(net, _patterns(include), _patterns(exclude))
+    superposition = _copy(net)
+    layers = {name: superposition.get_submodule(name) for name in names}
+    converter = Converter(options)
+    # Norm layers last: their tables depend on whether the network is complex.
+    for name, module in layers.items():
         if not is_norm(module):
-            turn.layer(module, name)
-    for name, module in chosen.items():
+            converter.convert(module, name)
+    for name, module in layers.items():
         if is_norm(module):
-            turn.norm(module, name)
-    turn.check_ties(superposition)
-    if turn.is_complex:
+            converter.convert_norm(module, name)
+    converter.check_ties(superposition)
+    if converter.is_complex:
         for module in superposition.modules():
-            apart = apart_class(type(module))
-            if apart is not None:
-                module.__class__ = apart
+            split = split_complex_class(type(module))
+            if split is not None:
+                module.__class__ = split
         superposition.register_forward_hook(real_part)
     _log.info("%s", report(superposition))
     return superposition
 
 
-def _copied(net: Net) -> Net:
+def _patterns(patterns: str | Iterable[str]) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+
+
+def _copy(net: Net) -> Net:
     memo: dict[int, Any] = {}
     for value in [*net.parameters(), *net.buffers()]:
-        if type(value) not in (Tensor, nn.Parameter):  # fake tensors clone, but do not deep-copy
+        if type(value) not in (Tensor, nn.Parameter):  # fake tensors clone, but do not deepcopy
             clone = value.detach().clone()
-            parameter = isinstance(value, nn.Parameter)
-            memo[id(value)] = parameter_like(clone, value) if parameter else clone
-    try:
-        return copy.deepcopy(net, memo)
-    except RuntimeError as error:  # torch copies no tensor that has been computed
-        raise ValueError(f"superpose: net cannot be copied: {error}") from error
+            is_parameter = isinstance(value, nn.Parameter)
+            memo[id(value)] = parameter_like(clone, value) if is_parameter else clone
+    return copy.deepcopy(net, memo)

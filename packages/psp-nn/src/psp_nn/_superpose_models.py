@@ -1,4 +1,4 @@
-"""Superposing models that were trained apart."""
+"""Superposing models that were trained separately."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -8,22 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._arguments import check_net, checked_integer, several
 from psp_nn._store import dotted, store
 from psp_nn._superpose import superpose
 from psp_nn._use_context import superposed_layers, use_context
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.superposed import base_name
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
 class SuperposedModels(NamedTuple, Generic[Net]):
-    """What `superpose_models` returns.
+    """Result of `superpose_models`.
 
     Attributes:
-        net: The superposition; model k is read with context k.
-        snr: For each model, the energy of its superposed weights, ‖W_k‖², over that of the noise
-            in them as they are read back, ‖Ŵ_k − W_k‖².
+        net: The superposition. Context k selects model k.
+        snr: Signal-to-noise ratio of each model, ‖W_k‖² / ‖Ŵ_k − W_k‖², where W_k are its
+            superposed weights and Ŵ_k the same weights as retrieved.
     """
 
     net: Net
@@ -39,31 +39,32 @@ def superpose_models(
     num_contexts: int | None = None,
     **options: Any,
 ) -> SuperposedModels[Net]:
-    """Models trained apart, in one set of weights, and how well each can be read back.
+    """Store models that were trained separately in one set of weights, and measure their SNR.
 
-    With a base, model k is read as base + Σ_j (W_j − base) C_j⁻¹ C_k: what is superposed, and what
-    is noise to the others, are the small differences from what the models have in common. The
-    base is kept, once for all models.
+    With a base, model k is retrieved as base + Σ_j (W_j − base) C_j⁻¹ C_k. Only the small
+    differences from the base are superposed, and are noise to each other. The base is kept once
+    for all models.
 
-    Without a base whole weights are superposed, and full weights trained apart drown each other:
+    Without a base, whole weights are superposed, and models trained separately drown each other:
     for generic weights and inputs the SNR is 1/(K−1), whatever the width and the family.
 
     Args:
-        models: Networks of one architecture, K of them.
-        family: The family; see `superpose`.
-        seed: Of the contexts.
-        base: The network that the models were trained from.
-        num_contexts: How many models there is room for; by default as many as there are.
-        **options: `include`, `exclude`, `norms` and `per_channel`, as for `superpose`. Each model
+        models: K networks of one architecture.
+        family: The family of the contexts; see `superpose`.
+        seed: Seed of the contexts.
+        base: The network that the models were fine-tuned from.
+        num_contexts: Number of models to make room for; the number of models by default.
+        **options: `include`, `exclude`, `norms` and `per_channel`, as in `superpose`. Each model
             keeps its own biases.
 
     Returns:
-        The superposition, and each model's SNR.
+        The superposition, and the SNR of each model.
 
     Raises:
-        TypeError: If an argument is of another kind.
-        ValueError: If there is no model, or no room for all, the contexts are complex, or the
-            models differ in names, in shapes or in what they would share.
+        IndexError: If `num_contexts` is smaller than the number of models.
+        TypeError: If `models` is a single `Sequential`.
+        ValueError: If there are no models, the contexts are complex, or the models differ in
+            names, shapes, or tensors that would be shared.
 
     Source:
         Cheung et al. 2019, equations 1 and 2; the SNR is derived in this project's analysis.
@@ -81,73 +82,52 @@ def superpose_models(
         >>> min(together.snr) > 10
         True
     """
-    nets = _checked(models)
-    if base is not None:
-        check_net("base", base)
-    others = sorted(set(options) - _OPTIONS)
-    if others:
-        raise TypeError(
-            f"superpose_models takes no {', '.join(others)}, but {', '.join(sorted(_OPTIONS))}: "
-            "the models keep their own biases, and their weights as they are."
-        )
-    if num_contexts is not None:
-        num_contexts = checked_integer("num_contexts", num_contexts, len(nets))
-    if base is None and len(nets) > 1:
+    if isinstance(models, nn.Sequential):  # iterating it would yield its layers
+        raise TypeError("models is a single Sequential; pass a list of networks.")
+    models = list(models)
+    if not models:
+        raise ValueError("superpose_models got no models; pass at least one.")
+    if base is None and len(models) > 1:
         warnings.warn(
-            f"superpose_models: {len(nets)} whole models are superposed without a base; for "
-            f"weights trained apart the signal-to-noise ratio is about 1/(K-1) = "
-            f"1/{len(nets) - 1}, whatever the width and the family. Pass the network that they "
-            "were trained from as base, or train them in superposition.",
+            f"superpose_models: {len(models)} whole models are superposed without a base; for "
+            f"weights trained separately the signal-to-noise ratio is about 1/(K-1) = "
+            f"1/{len(models) - 1}, whatever the width and the family. Pass the network that they "
+            "were fine-tuned from as base, or train them in superposition.",
             stacklevel=2,
         )
     net = superpose(
-        nets[0] if base is None else base,
+        models[0] if base is None else base,
         family=family,
-        num_contexts=len(nets) if num_contexts is None else num_contexts,
+        num_contexts=len(models) if num_contexts is None else num_contexts,
         seed=seed,
         bias_per_context=True,
         random_phases=False,
         **options,
     )
-    bases: dict[int, Tensor] = {}  # by the weight: tied ones have one, from before they are zero
-    with torch.no_grad():
-        for layer in superposed_layers(net):
-            for name in layer.superposed:
-                if layer.contexts_for(name).is_complex:
-                    raise ValueError(
-                        f"superpose_models: family={family!r} are complex, but ordinary "
-                        "models are real; use a real family."
-                    )
-                weight = layer.stored(name)
-                if base is not None:
-                    if id(weight) not in bases:
-                        bases[id(weight)] = weight.detach().clone()
-                    layer.register_buffer(base_name(name), bases[id(weight)])
-                weight.zero_()
-    for k, model in enumerate(nets):
+    _clear_weights(net, keep_as_base=base is not None)
+    for k, model in enumerate(models):
         try:
             store(net, k, model)
         except ValueError as error:
-            like = "models[0]" if base is None else "base"
-            raise ValueError(
-                f"superpose_models: models[{k}] does not fit {like}: {error}"
-            ) from error
-    return SuperposedModels(net, tuple(_snr(net, k, model) for k, model in enumerate(nets)))
+            reference = "models[0]" if base is None else "base"
+            raise ValueError(f"models[{k}] does not fit {reference}: {error}") from error
+    return SuperposedModels(net, tuple(_snr(net, k, model) for k, model in enumerate(models)))
 
 
-_OPTIONS = {"include", "exclude", "norms", "per_channel"}
-
-
-def _checked(models: Iterable[Net]) -> list[Net]:
-    """The models in a list, which there must be."""
-    if isinstance(models, nn.Sequential):  # one network, though it has several
-        raise TypeError("models must be several networks, but is one Sequential; pass a list.")
-    nets = list(several("models", models, "several networks"))
-    if not nets:
-        raise ValueError("superpose_models got no models; pass one or more.")
-    for k, model in enumerate(nets):
-        check_net(f"models[{k}]", model)
-    return nets
+@torch.no_grad()
+def _clear_weights(net: nn.Module, *, keep_as_base: bool) -> None:
+    """Set the superposed weights to zero, after copying them to the base if there is one."""
+    bases: dict[int, Tensor] = {}  # tied weights share their base
+    for layer in superposed_layers(net):
+        for name in layer.superposition.superposed:
+            if layer.contexts_for(name).is_complex:
+                raise ValueError("superpose_models: models are real, but the family is complex.")
+            weight = layer.stored(name)
+            if keep_as_base:
+                if id(weight) not in bases:
+                    bases[id(weight)] = weight.detach().clone()
+                layer.register_buffer(base_name(name), bases[id(weight)])
+            weight.zero_()
 
 
 @torch.no_grad()
@@ -155,9 +135,11 @@ def _snr(net: nn.Module, context: int, model: nn.Module) -> float:
     signal = noise = 0.0
     with use_context(net, context):
         for path, layer in net.named_modules():
-            for name in getattr(layer, "superposed", ()):
-                weight = model.get_parameter(dotted(path, name))
-                read = getattr(layer, name)
-                signal += float(weight.double().square().sum())
-                noise += float((read.double() - weight.double()).square().sum())
+            if not isinstance(layer, Layer):
+                continue
+            for name in layer.superposition.superposed:
+                weight = model.get_parameter(dotted(path, name)).double()
+                retrieved = getattr(layer, name).double()
+                signal += float(weight.square().sum())
+                noise += float((retrieved - weight).square().sum())
     return signal / noise if noise else float("inf")

@@ -1,7 +1,8 @@
-"""What superposition costs, beside the plain network in the same run: `python -m psp_nn.benchmark`.
+"""Time superposed networks against plain ones: `python -m psp_nn.benchmark`.
 
-Times are the least of interleaved repetitions on one thread, so that what else the machine does
-is left out as far as can be. Each line ends with the ratio that it should stay under.
+Everything runs on one thread. Each time is the minimum over interleaved rounds, which excludes
+other load on the machine as far as possible. A line ends with its target, an upper bound of the
+ratio.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from psp_contexts import (
 from psp_nn import save, superpose, use_context
 
 INPUTS, CLASSES, BATCH, CONTEXTS = 784, 10, 128, 50
-LONGEST, WIDEST = 86_400, 16_384
+PARTS = ("steps", "mixed", "resnet", "disk")
 
 TARGETS: dict[tuple[type[Contexts], int], float] = {
     (BinaryContexts, 256): 1.15,
@@ -41,16 +42,15 @@ TARGETS: dict[tuple[type[Contexts], int], float] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m psp_nn.benchmark", description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", choices=["steps", "mixed", "resnet", "disk", []], help="default: all"
-    )
-    parser.add_argument("--seconds", type=_seconds, default=20.0, help="for each comparison")
-    parser.add_argument("--widths", type=_width, nargs="+", default=[256, 2048])
+    # argparse checks an empty list of positional arguments against the choices, too.
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of a comparison")
+    parser.add_argument("--widths", type=int, nargs="+", default=[256, 2048], help="hidden units")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    parts = options.parts or ["steps", "mixed", "resnet", "disk"]
+    parts = options.parts or PARTS
     for width in options.widths:
         if "steps" in parts:
             steps(width, options.seconds)
@@ -62,26 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         disk()
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {LONGEST}")
-    return seconds
-
-
-def _width(text: str) -> int:
-    # A number may be longer than Python converts, or have the digits of another script.
-    width = int(text) if text.isdecimal() and len(text) < 9 else 0
-    if not 1 <= width <= WIDEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of units from 1 to {WIDEST}")
-    return width
-
-
 def steps(width: int, seconds: float) -> None:
-    """A training step of every family beside the plain network's."""
+    """Time a training step of every family against the plain network."""
     families: tuple[type[Contexts], ...] = (
         BinaryContexts,
         SignedPermutationContexts,
@@ -99,11 +81,11 @@ def steps(width: int, seconds: float) -> None:
         targets[family.__name__] = TARGETS.get((family, width), math.nan)
     targets["RotationContexts"] = 1.2 * _rotation_arithmetic(width)
     print(f"training step, batch {BATCH}, {INPUTS}-{width}-{width}-{CLASSES}")
-    _show(_least(runs, seconds), "plain", targets)
+    _show(_minimum_times(runs, seconds), "plain", targets)
 
 
 def mixed(width: int, seconds: float, batch: int = 1024) -> None:
-    """A batch that mixes all contexts beside a batch of one, and beside loops."""
+    """Time a batch that mixes all contexts against a batch with one context, and against loops."""
     net = superpose(_mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0)
     x, context = torch.randn(batch, INPUTS), torch.arange(batch) % CONTEXTS
 
@@ -136,11 +118,11 @@ def mixed(width: int, seconds: float, batch: int = 1024) -> None:
         "loop over samples": loop_over_samples,
     }
     print(f"forward pass, batch {batch} over {CONTEXTS} contexts, Binary, width {width}")
-    _show(_least(runs, seconds), "one context", {"mixed batch": 1.3})
+    _show(_minimum_times(runs, seconds), "one context", {"mixed batch": 1.3})
 
 
 def resnet(seconds: float) -> None:
-    """A training step of ResNet-18 on small images, which needs torchvision."""
+    """Time a training step of ResNet-18 on small images. Needs torchvision."""
     from torchvision.models import resnet18
 
     plain = resnet18(num_classes=CLASSES)
@@ -151,15 +133,15 @@ def resnet(seconds: float) -> None:
     x, labels = torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))
     runs = {"plain": _step(plain, x, labels), "BinaryContexts": _step(net, x, labels)}
     print("training step, batch 32, ResNet-18 on 32 × 32 images")
-    _show(_least(runs, seconds), "plain", {"BinaryContexts": 1.05})
+    _show(_minimum_times(runs, seconds), "plain", {"BinaryContexts": 1.05})
 
 
 def disk() -> None:
-    """Bytes on disk for each added model."""
+    """Measure the bytes on disk for each added model."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.safetensors"
         sizes = []
-        for num_contexts in (100, 999):  # as many digits, so that the specs are as long
+        for num_contexts in (100, 999):  # the same number of digits: specs of equal length
             net = superpose(_mlp(256), family=BinaryContexts, num_contexts=num_contexts, seed=0)
             save(net, path)
             sizes.append(path.stat().st_size)
@@ -189,9 +171,9 @@ def _step(net: nn.Module, x: Tensor, labels: Tensor) -> Callable[[], None]:
     return step
 
 
-def _least(runs: dict[str, Callable[[], None]], seconds: float) -> dict[str, float]:
-    """The least time of each, in turn until the seconds are over, but three times at least."""
-    least = dict.fromkeys(runs, math.inf)
+def _minimum_times(runs: dict[str, Callable[[], None]], seconds: float) -> dict[str, float]:
+    """Return the minimum time of each run over interleaved rounds, at least three of them."""
+    minimum = dict.fromkeys(runs, math.inf)
     end = time.perf_counter() + seconds
     rounds = 0
     while rounds < 4 or time.perf_counter() < end:
@@ -199,27 +181,27 @@ def _least(runs: dict[str, Callable[[], None]], seconds: float) -> dict[str, flo
             start = time.perf_counter()
             run()
             if rounds:  # the first round warms up
-                least[name] = min(least[name], time.perf_counter() - start)
+                minimum[name] = min(minimum[name], time.perf_counter() - start)
         rounds += 1
-    return least
+    return minimum
 
 
 def _rotation_arithmetic(width: int) -> float:
-    """How many times the plain network's multiplications a step with Haar rotations needs."""
+    """Return the multiplications of a step with Haar rotations, as a multiple of the plain step."""
     plain = rotated = 0
     sizes = (INPUTS, width, width, CLASSES)
     for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
-        passes = 2 if layer == 0 else 3  # nothing needs the gradient of the input
+        passes = 2 if layer == 0 else 3  # the gradient of the input is not needed
         plain += passes * BATCH * inputs * outputs
-        # Forward and backward, on the input or on the weight; the first input has no gradient.
+        # Forward and backward, on the input or on the weight. The first input has no gradient.
         binds = 1 if layer == 0 and outputs >= BATCH else 2
         rotated += binds * min(BATCH, outputs) * inputs**2
     return 1 + rotated / plain
 
 
-def _show(least: dict[str, float], reference: str, targets: dict[str, float]) -> None:
-    for name, seconds in least.items():
-        ratio = seconds / least[reference]
+def _show(times: dict[str, float], reference: str, targets: dict[str, float]) -> None:
+    for name, seconds in times.items():
+        ratio = seconds / times[reference]
         target = targets.get(name, math.nan)
         goal = "" if math.isnan(target) else f"  target {target:.2f}"
         print(f"  {name:<28}{seconds * 1e3:10.3f} ms {ratio:9.3f}{goal}")

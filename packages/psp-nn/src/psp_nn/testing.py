@@ -1,9 +1,9 @@
-"""A training step on a GPU that is not there, to see that a network leaves nothing on the CPU.
+"""A training step on a simulated GPU, to test that a network leaves nothing on the CPU.
 
-torch's fake tensors know their device and hold no data, so that an operation on tensors of two
-devices fails as it would. But autograd asks the driver for a stream before it goes back through
-tensors of a GPU. Here each fake tensor lies in a shell that autograd takes for one without data,
-on no device, while every operation, forward and backward, is done on what is inside.
+Fake tensors of torch have a device and no data, so that an operation on tensors of two devices
+fails as it would with data. But in the backward pass of a GPU tensor, autograd asks the driver for
+a stream. Here each fake tensor is wrapped in a shell, which autograd sees as a meta tensor, and
+every operation, forward and backward, runs on the fake tensor inside.
 """
 
 from typing import Any
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import return_and_correct_aliasing
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 
 class Shell(Tensor):
-    """A fake tensor of any device, with which autograd works on a machine without that device.
+    """A fake tensor of any device, for autograd on a machine without that device.
 
     Args:
-        inside: The fake tensor.
+        inside: The wrapped fake tensor.
 
     Example:
         >>> import torch
@@ -38,7 +38,7 @@ class Shell(Tensor):
 
     @staticmethod
     def __new__(cls, inside: Tensor) -> "Shell":
-        """An empty shell of the tensor's shape."""
+        """Create a shell with the tensor's shape."""
         shell: Shell = Tensor._make_wrapper_subclass(
             cls,
             inside.shape,
@@ -50,39 +50,39 @@ class Shell(Tensor):
         return shell
 
     def __init__(self, inside: Tensor) -> None:
-        """See the class."""
         self.inside = inside
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
-        """Where the fake tensor is."""
+        """Device of the fake tensor."""
         return self.inside.device
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """The operation on what is inside."""
-        device = next(each for each in _flat((args, kwargs)) if isinstance(each, Shell)).device
+        """Run the operation on the fake tensors inside."""
+        shells = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Shell))
+        device = next(shells).device
 
-        def opened(value: Any) -> Any:
+        def unwrap(value: Any) -> Any:
             if isinstance(value, Shell):
                 return value.inside
-            # Autograd makes tensors where it takes the others to be.
+            # Autograd creates tensors on the device that it sees.
             return device if value == torch.device("meta") else value
 
-        def closed(value: Any) -> Any:
+        def wrap(value: Any) -> Any:
             return Shell(value) if isinstance(value, FakeTensor) else value
 
-        out = func(*tree_map(opened, args), **tree_map(opened, kwargs or {}))
-        return return_and_correct_aliasing(func, args, kwargs or {}, tree_map(closed, out))
+        out = func(*tree_map(unwrap, args), **tree_map(unwrap, kwargs or {}))
+        return return_and_correct_aliasing(func, args, kwargs or {}, tree_map(wrap, out))
 
 
 def put_into_shells(net: nn.Module) -> None:
-    """Put every parameter and buffer of a network into a shell, in place.
+    """Wrap every parameter and buffer of a network in a shell, in place.
 
     Args:
-        net: Of fake tensors.
+        net: A network of fake tensors.
     """
     shells: dict[int, Tensor] = {}
 
@@ -99,9 +99,3 @@ def put_into_shells(net: nn.Module) -> None:
             for name, value in values.items():
                 if value is not None:
                     values[name] = shell_of(value)  # type: ignore[assignment]
-
-
-def _flat(values: Any) -> list[Any]:
-    found: list[Any] = []
-    tree_map(found.append, values)
-    return found

@@ -1,14 +1,8 @@
-"""Tests for families of your own: the laws that all keep, and how arguments are refused.
+"""Laws that every family keeps, as tests for families of your own.
 
 Needs pytest and hypothesis, the extra `testing`.
 """
 
-from psp_contexts.testing._arguments import Call as Call
-from psp_contexts.testing._arguments import Refusal as Refusal
-from psp_contexts.testing._arguments import missing_from as missing_from
-from psp_contexts.testing._arguments import number_of_cases as number_of_cases
-from psp_contexts.testing._arguments import other_than as other_than
-from psp_contexts.testing._arguments import refusals as refusals
 from psp_contexts.testing._laws import DIMS as DIMS
 from psp_contexts.testing._laws import FAMILIES as FAMILIES
 from psp_contexts.testing._laws import FIXED_FAMILIES as FIXED_FAMILIES
@@ -25,14 +19,8 @@ __all__ = [
     "FIXED_FAMILIES",
     "LAWS",
     "NUM_CONTEXTS",
-    "Call",
     "Family",
     "Law",
-    "Refusal",
     "check",
     "family_name",
-    "missing_from",
-    "number_of_cases",
-    "other_than",
-    "refusals",
 ]

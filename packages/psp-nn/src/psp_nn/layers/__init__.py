@@ -1,1 +1,1 @@
-"""Superposed forms of layers, and what they share."""
+"""Superposed layers, one module per kind of layer, and what they share."""

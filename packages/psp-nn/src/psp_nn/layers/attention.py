@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from psp_nn.layers.inputs import check_attention
-from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
-from psp_nn.layers.loop_over_contexts import each_alone
+from psp_nn.layers.attributes import entry_per_context, superposed_parameter
+from psp_nn.layers.inputs import check_device
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.loop_over_contexts import one_model_at_a_time
 from psp_nn.layers.selection import PerSample
 
 
@@ -46,12 +47,13 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
 
     @property
     def in_proj_bias(self) -> Any:  # type: ignore[override]
-        """The bias of the model in use, and None while the batch mixes contexts.
+        """Bias of the model in use, and None while the batch mixes contexts.
 
-        An encoder layer that finds a bias goes on to read the weights for its fused kernel, which
-        cannot serve a batch that mixes contexts; without one it calls this layer.
+        With a bias, nn.TransformerEncoderLayer reads the weights for its fused kernel, which
+        cannot serve a batch that mixes contexts. Without one it calls this layer.
         """
-        return None if isinstance(self.selected, PerSample) else self.entry("in_proj_bias")
+        per_sample = isinstance(self.superposition.selection, PerSample)
+        return None if per_sample else self.entry("in_proj_bias")
 
     def forward(
         self,
@@ -64,38 +66,55 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """As the plain layer, with the model in use.
+        """Apply the model in use; see `torch.nn.MultiheadAttention`.
 
         Raises:
-            TypeError: If an input has not the dtype of the weights and autocast is off, or a mask
-                is neither boolean nor floating.
-            ValueError: If inputs and masks are of other shapes or on another device; if the batch
-                mixes contexts, and the stated batch dimension is not the one that this layer
-                declares with `batch_first`, or has not one sample per context.
+            ValueError: If an input is on another device than the layer; or the batch mixes
+                contexts, and the stated batch dimension is not the one that this layer declares
+                with `batch_first`, or an input or mask does not have one sample per context.
         """
-        check_attention(self, query, key, value, key_padding_mask, attn_mask, is_causal)
+        packed = self._parameters["in_proj_weight"]
+        weight = self.stored("q_proj_weight") if packed is None else packed
+        for name, x in (("query", query), ("key", key), ("value", value)):
+            check_device(self, x, weight, name)
         options: Any = {"average_attn_weights": average_attn_weights, "is_causal": is_causal}
-        if not isinstance(self.selected, PerSample):
-            if torch.compiler.is_compiling():  # a compiler finds out by itself
-                return super().forward(
-                    query, key, value, key_padding_mask, need_weights, attn_mask, **options
-                )
-            with self.read_once():
-                return super().forward(
-                    query, key, value, key_padding_mask, need_weights, attn_mask, **options
-                )
-        selected = self.selected
-        dim = 0 if self.batch_first else 1
-        selected.check_batch_first(dim, self.layer_name, batch_first=self.batch_first)
-        for x in (query, key, value):
-            # Without a batch, of two dimensions, there are positions where the samples would lie.
-            selected.check(x, self.layer_name, trailing=1 if x.dim() == 3 else x.dim())
-        places = selected.places(query.device)
+        selection = self.superposition.selection
+        if isinstance(selection, PerSample):
+            inputs, masks = (query, key, value), (key_padding_mask, attn_mask)
+            return self._forward_samples(inputs, masks, need_weights, options, selection)
+        if torch.compiler.is_compiling():  # the compiler merges equal reads itself
+            return super().forward(
+                query, key, value, key_padding_mask, need_weights, attn_mask, **options
+            )
+        with self.read_once():
+            return super().forward(
+                query, key, value, key_padding_mask, need_weights, attn_mask, **options
+            )
+
+    def _forward_samples(
+        self,
+        inputs: tuple[Tensor, Tensor, Tensor],
+        masks: tuple[Tensor | None, Tensor | None],
+        need_weights: bool,
+        options: dict[str, Any],
+        selection: PerSample,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run the layer once for each context that occurs, and restore the order of the samples."""
+        query, key, value = inputs
+        key_padding_mask, attn_mask = masks
+        name, dim = self.superposition.name, 0 if self.batch_first else 1
+        selection.check_batch_first(dim, name, batch_first=self.batch_first)
+        for x in inputs:
+            # An unbatched input, with two dimensions, has positions where samples would lie.
+            selection.check(x, name, trailing=1 if x.dim() == 3 else x.dim())
+        self._check_mask("key_padding_mask", key_padding_mask, 2, len(selection.index))
+        self._check_mask("attn_mask", attn_mask, 3, len(selection.index) * self.num_heads)
+        positions = selection.positions(query.device)
         outputs, weights = [], []
-        with each_alone(self) as select:
-            for k, at in places:
-                # Self-attention passes one tensor thrice, and the layer looks whether it does.
-                parts = {id(x): x.index_select(dim, at) for x in (query, key, value)}
+        with one_model_at_a_time(self) as select:
+            for k, at in positions:
+                # nn.MultiheadAttention takes its self-attention path if all three are one tensor.
+                parts = {id(x): x.index_select(dim, at) for x in inputs}
                 select(k)
                 y, w = self.forward(
                     parts[id(query)],
@@ -103,17 +122,25 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
                     parts[id(value)],
                     None if key_padding_mask is None else key_padding_mask.index_select(0, at),
                     need_weights,
-                    self._mask_of(attn_mask, at),
+                    self._select_mask(attn_mask, at),
                     **options,
                 )
                 outputs.append(y)
                 if w is not None:
                     weights.append(w)
-        back = torch.cat([at for _, at in places]).argsort()
+        back = torch.cat([at for _, at in positions]).argsort()
         output = torch.cat(outputs, dim).index_select(dim, back)
         return output, torch.cat(weights).index_select(0, back) if need_weights else None
 
-    def _mask_of(self, attn_mask: Tensor | None, at: Tensor) -> Tensor | None:
+    def _check_mask(self, name: str, mask: Tensor | None, dims: int, length: int) -> None:
+        """Check the length of a mask with an entry per sample, of which samples are selected."""
+        if mask is not None and mask.dim() == dims and len(mask) != length:
+            raise ValueError(
+                f"layer '{self.superposition.name}' needs {name} with {length} entries along "
+                f"dimension 0 for this batch, but got shape {tuple(mask.shape)}."
+            )
+
+    def _select_mask(self, attn_mask: Tensor | None, at: Tensor) -> Tensor | None:
         if attn_mask is None or attn_mask.dim() == 2:
             return attn_mask
         per_sample: Tensor = attn_mask.unflatten(0, (-1, self.num_heads))

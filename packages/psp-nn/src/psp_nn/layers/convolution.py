@@ -6,91 +6,100 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psp_nn.layers.inputs import check_channels
-from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
-from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.attributes import entry_per_context, superposed_parameter
+from psp_nn.layers.inputs import check_features
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import PerSample
 from psp_nn.layers.superposed import base_name
 
 
 class _SuperposedConvolution(Layer):
-    """Kernels as rows, with a context for each group of channels.
+    """A convolution that sees its kernel as rows, with a context for each group of channels.
 
-    A kernel's row is what one output channel multiplies: its input channels times the kernel's
-    positions or, with `per_channel`, its input channels alone.
+    A row is what one output channel multiplies: its input channels times the positions of the
+    kernel or, with `per_channel`, its input channels alone.
     """
 
-    per_channel: bool = False
     transposed_kernel: ClassVar[bool] = False
     in_channels: int
     out_channels: int
     groups: int
     bias: Any
 
-    def rows(self, name: str, weight: Tensor) -> Tensor:
-        """The kernel as (groups, out, numbers of a row), without groups if there is one."""
+    @property
+    def binds_samples(self) -> bool:
+        """True if a context acts on channels, and neither is too large nor added to a base."""
+        return (
+            self.superposition.per_channel
+            and self.contexts_for().gathers
+            and base_name("weight") not in self._buffers
+        )
+
+    def to_rows(self, name: str, weight: Tensor) -> Tensor:
+        """Reshape a kernel to (groups, out, dim), without `groups` if there is one."""
         kernel: Tensor = weight.unflatten(0, (self.groups, -1))
         if self.transposed_kernel:
             kernel = kernel.transpose(1, 2)
-        if self.per_channel:
+        if self.superposition.per_channel:
             kernel = kernel.movedim(2, -1).flatten(1, -2)
         else:
             kernel = kernel.flatten(2)
         return kernel.squeeze(0) if self.groups == 1 else kernel
 
-    def unrows(self, name: str, rows: Tensor) -> Tensor:
-        """Undoes `rows`."""
+    def from_rows(self, name: str, rows: Tensor) -> Tensor:
+        """Reshape rows to a kernel; the inverse of `to_rows`."""
         size = self.stored(name).shape
-        grouped = rows.unsqueeze(0) if self.groups == 1 else rows
-        if self.per_channel:
+        kernel = rows.unsqueeze(0) if self.groups == 1 else rows
+        if self.superposition.per_channel:
             out = size[1] if self.transposed_kernel else size[0] // self.groups
-            kernel = grouped.unflatten(1, (out, *size[2:])).movedim(-1, 2)
+            kernel = kernel.unflatten(1, (out, *size[2:])).movedim(-1, 2)
         else:
-            kernel = grouped.unflatten(2, (-1, *size[2:]))
+            kernel = kernel.unflatten(2, (-1, *size[2:]))
         if self.transposed_kernel:
             kernel = kernel.transpose(1, 2)
         whole: Tensor = kernel.reshape(size)
         return whole
 
     def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        check_channels(self, x, self.stored(), self.in_channels)
-        if not isinstance(self.selected, PerSample):
-            return self._convolved(x, self.retrieved(), output_size)
-        trailing = self.stored().dim() - 1  # an input without a batch has not even one more
-        if (
-            not (self.per_channel and self.contexts_for().gathers)
-            or base_name("weight") in self._buffers
-        ):
-            return by_context(
-                self,
-                x,
-                lambda part: self._convolved(part, self.retrieved(), output_size),
-                trailing=trailing,
-            )
-        self.note_use()
-        self.selected.check(x, self.layer_name, trailing=trailing)
-        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
-        each = self._each_group("weight", self.selected.index)
-        assert isinstance(each, Tensor)
-        each = each.view(len(x), self.groups, *[1] * (x.dim() - 2))
-        contexts = self.contexts_for()
-        bound = contexts.bind(channels, contexts.look_up(channels, each, check=False))
-        bound = bound.movedim(-1, 2).flatten(1, 2)
-        if "bias" not in self.per_context:
-            return self._convolved(bound, self.stored("weight"), output_size)
-        with self.read_once(bias=None):
-            y = self._convolved(bound, self.stored("weight"), output_size)
-        table = self._parameters["bias"]
-        assert table is not None
-        return y + self.selected.rows(table).view(len(x), -1, *[1] * (x.dim() - 2)).to(y.dtype)
+        stored, selection = self.stored(), self.superposition.selection
+        check_features(self, x, stored, self.in_channels, dim=1 - stored.dim())
+        if not isinstance(selection, PerSample):
+            return self._convolve(x, self.retrieved(), output_size)
+        if self.binds_samples:
+            return self._forward_samples(x, output_size, selection)
+        return loop_over_contexts(
+            self,
+            x,
+            lambda samples: self._convolve(samples, self.retrieved(), output_size),
+            trailing=stored.dim() - 1,  # an unbatched input has no dimension for samples
+        )
 
-    def _convolved(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
+    def _forward_samples(
+        self, x: Tensor, output_size: list[int] | None, selection: PerSample
+    ) -> Tensor:
+        state, stored = self.superposition, self.stored()
+        self.note_use()
+        selection.check(x, state.name, trailing=stored.dim() - 1)
+        positions = [1] * (x.dim() - 2)
+        operator = self.operator().reshape(len(x), self.groups, *positions)
+        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
+        bound = operator.bind(channels).movedim(-1, 2).flatten(1, 2)
+        if "bias" not in state.per_context:
+            return self._convolve(bound, stored, output_size)
+        with self.read_once(bias=None):
+            y = self._convolve(bound, stored, output_size)
+        table = self.stored("bias")
+        return y + selection.rows(table).view(len(x), -1, *positions).to(y.dtype)
+
+    def _convolve(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
         if not weight.is_complex() or x.is_complex():
             return self._product(x, weight, self.bias, output_size)
         # A real input costs two real convolutions: real and imaginary kernels in turn.
         out_dim = 1 if self.transposed_kernel else 0
         parts = torch.view_as_real(weight).movedim(-1, out_dim + 1).flatten(out_dim, out_dim + 1)
-        y = self._product(x, parts, None, output_size).to(parts.dtype)  # see `_linear`
+        # Autocast lowers the precision, and complex64 has one only.
+        y = self._product(x, parts, None, output_size).to(parts.dtype)
         channels = y.dim() - weight.dim() + 1
         y = y.unflatten(channels, (-1, 2)).movedim(channels + 1, -1).contiguous()
         y = torch.view_as_complex(y)
@@ -107,18 +116,19 @@ class _SuperposedConvolution(Layer):
 
 class _Plain(_SuperposedConvolution):
     def forward(self, input: Tensor) -> Tensor:
-        """The model in use, applied to the input.
+        """Apply the model in use.
 
         Args:
-            input: Shape (batch, channels, …), as for the plain layer.
+            input: Shape (batch, channels, …), as for the ordinary layer.
 
         Returns:
-            As the plain layer, complex if the contexts are.
+            Shape as for the ordinary layer, complex if the contexts are.
 
         Raises:
-            TypeError: If the input has not the dtype of the weight and autocast is off.
-            ValueError: If it has another shape or is on another device, or the batch mixes
-                contexts and it has not one sample per context along the stated dimension.
+            TypeError: If `input` has another dtype than the weight and autocast is off.
+            ValueError: If `input` has other channels or is on another device, or the batch mixes
+                contexts and `input` does not have one sample per context along the stated
+                dimension.
         """
         return self._forward(input)
 
@@ -126,19 +136,7 @@ class _Plain(_SuperposedConvolution):
         self, x: Tensor, weight: Tensor, bias: Tensor | None, output_size: list[int] | None
     ) -> Tensor:
         layer: Any = self
-        try:
-            y: Tensor = layer._conv_forward(x, weight, bias)
-        except RuntimeError:
-            extents = [
-                d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)
-            ]
-            positions = x.shape[-len(extents) :]
-            if all(size >= extent for size, extent in zip(positions, extents, strict=True)):
-                raise
-            raise ValueError(
-                f"layer '{self.layer_name}' has a kernel of {tuple(extents)} positions, but its "
-                f"input x of shape {tuple(x.shape)} has fewer."
-            ) from None
+        y: Tensor = layer._conv_forward(x, weight, bias)
         return y
 
 
@@ -146,20 +144,17 @@ class _Transposed(_SuperposedConvolution):
     transposed_kernel = True
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """The model in use, applied to the input.
+        """Apply the model in use.
 
         Args:
-            input: Shape (batch, channels, …), as for the plain layer.
-            output_size: As for the plain layer.
+            input: Shape (batch, channels, …), as for the ordinary layer.
+            output_size: Spatial shape of the output, as for the ordinary layer.
 
         Returns:
-            As the plain layer, complex if the contexts are.
+            Shape as for the ordinary layer, complex if the contexts are.
 
         Raises:
-            TypeError: If the input has not the dtype of the weight and autocast is off.
-            ValueError: As for the plain layer, if the input has another shape or is on another
-                device, or the batch mixes contexts and it has not one sample per context along
-                the stated dimension.
+            TypeError, ValueError: As for `SuperposedConv2d`.
         """
         return self._forward(input, output_size)
 
@@ -188,7 +183,7 @@ class SuperposedConv1d(_Plain, nn.Conv1d):
 class SuperposedConv2d(_Plain, nn.Conv2d):
     """A convolution that holds K models: y_n = (w_n ⊙ c(k)) * x.
 
-    The context has a number for each input channel and kernel position or, with
+    The context has an entry for each input channel and kernel position or, with
     `superpose(…, per_channel=True)`, for each input channel. Each group has its own.
 
     Source:

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psp_nn.layers.inputs import check_indices
-from psp_nn.layers.layer import Layer, superposed_parameter
-from psp_nn.layers.selection import One, PerSample
+from psp_nn.layers.attributes import superposed_parameter
+from psp_nn.layers.inputs import check_device
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.selection import Mixture, PerSample
 from psp_nn.layers.superposed import base_name
 
 
@@ -28,12 +29,15 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         torch.Size([2, 3, 16])
     """
 
-    binds_each_sample = True
-
     weight: Any = superposed_parameter("weight")
 
+    @property
+    def binds_samples(self) -> bool:
+        """True: the vectors of every sample are read with its own context."""
+        return True
+
     def forward(self, input: Tensor) -> Tensor:
-        """The vectors of the model in use.
+        """Look up vectors of the model in use.
 
         Args:
             input: Indices of vectors, shape (…).
@@ -42,49 +46,38 @@ class SuperposedEmbedding(Layer, nn.Embedding):
             Shape (…, embedding_dim), complex if the contexts are.
 
         Raises:
-            IndexError: If there is no vector of an index.
-            TypeError: If the input is no tensor of integers.
-            ValueError: If it is on another device, or the batch mixes contexts and it has not one
-                sample per context along the stated dimension.
+            ValueError: If `input` is on another device, or the batch mixes contexts and `input`
+                does not have one sample per context along the stated dimension.
         """
-        x = input
-        stored = self.stored()
-        check_indices(self, x, stored)
+        stored, selection = self.stored(), self.superposition.selection
+        check_device(self, input, stored)
         self.note_use()
-        selected, contexts = self.selected, self.contexts_for()
         base = self._buffers.get(base_name("weight"))
-        # The largest norm is one of vectors as they are read, and a base or learned contexts
-        # leave those that are stored with others.
+        # max_norm limits vectors as they are read. With a base or learned contexts those that are
+        # stored have another norm.
         renormed = self.max_norm is not None and (
-            base is not None or next(contexts.parameters(), None) is not None
+            base is not None or next(self.contexts_for().parameters(), None) is not None
         )
-        if renormed or not isinstance(selected, One | PerSample):
-            return self._rows(x, self.retrieved())
-        rows = self._rows(x, stored).unsqueeze(-2)
-        if isinstance(selected, One):
-            y = contexts.retrieve(rows, self.context())
-        else:
-            selected.check(rows, self.layer_name, trailing=2)
-            leading = rows.dim() - (1 if contexts.gathers else 2)
-            y = contexts.retrieve(rows, self.sample_contexts("weight", leading))
-        return y.squeeze(-2) if base is None else y.squeeze(-2) + self._rows(x, base)
+        if renormed or isinstance(selection, Mixture):
+            return self._look_up_vectors(input, self.retrieved())
+        rows = self._look_up_vectors(input, stored).unsqueeze(-2)
+        operator = self.operator()
+        if isinstance(selection, PerSample):
+            selection.check(rows, self.superposition.name, trailing=2)
+            operator = operator.reshape(*selection.shape(input.dim()))
+        y = operator.retrieve(rows).squeeze(-2)
+        return y if base is None else y + self._look_up_vectors(input, base)
 
-    def _rows(self, x: Tensor, weight: Tensor) -> Tensor:
-        if weight.is_complex():  # torch looks up no complex rows with gradients
-            parts = self._rows(x, torch.view_as_real(weight).flatten(1))
+    def _look_up_vectors(self, x: Tensor, weight: Tensor) -> Tensor:
+        if weight.is_complex():  # F.embedding has no gradient for complex weights
+            parts = self._look_up_vectors(x, torch.view_as_real(weight).flatten(1))
             return torch.view_as_complex(parts.unflatten(-1, (-1, 2)))
-        try:
-            return F.embedding(
-                x,
-                weight,
-                self.padding_idx,
-                self.max_norm,
-                self.norm_type,
-                self.scale_grad_by_freq,
-                self.sparse,
-            )
-        except IndexError:
-            raise IndexError(
-                f"layer '{self.layer_name}' has vectors 0..{self.num_embeddings - 1}, but its "
-                f"input x holds indices from {int(x.min())} to {int(x.max())}."
-            ) from None
+        return F.embedding(
+            x,
+            weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
+        )

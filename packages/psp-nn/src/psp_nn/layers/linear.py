@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn import functional as F
 
+from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.inputs import check_features
-from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Mixture, PerSample
 from psp_nn.layers.superposed import base_name
 
@@ -18,8 +19,8 @@ _BASE = base_name("weight")
 class SuperposedLinear(Layer, nn.Linear):
     """A linear layer that holds K models: y = W (C_k x) + b.
 
-    The context acts on the input, one vector of `in_features` numbers per sample, or, where the
-    input has more vectors than the weight has rows, on the weight: the same by associativity.
+    The context acts on the input, or on the weight if the input has more vectors than the weight
+    has rows. Both give the same result, by associativity.
 
     Source:
         Cheung et al. 2019, equations 3 and 4.
@@ -39,13 +40,16 @@ class SuperposedLinear(Layer, nn.Linear):
         True
     """
 
-    binds_each_sample = True
-
     weight: Any = superposed_parameter("weight")
     bias: Any = entry_per_context("bias")
 
+    @property
+    def binds_samples(self) -> bool:
+        """True: every sample is bound with its own context."""
+        return True
+
     def forward(self, input: Tensor) -> Tensor:
-        """The model in use, applied to the input.
+        """Apply the model in use.
 
         Args:
             input: Shape (…, in_features).
@@ -54,70 +58,77 @@ class SuperposedLinear(Layer, nn.Linear):
             Shape (…, out_features), complex if the contexts are.
 
         Raises:
-            TypeError: If the input has not the dtype of the weight and autocast is off.
-            ValueError: If it has another shape or is on another device, or the batch mixes
-                contexts and it has not one sample per context along the stated dimension.
+            TypeError: If `input` has another dtype than the weight and autocast is off.
+            ValueError: If `input` has another shape or is on another device, or the batch mixes
+                contexts and `input` does not have one sample per context along the stated
+                dimension.
         """
-        x = input
-        stored = self.stored()
-        check_features(self, x, stored, self.in_features)
-        selected, traced = self.selected, is_compiling()
-        if not traced:
-            self.uses.note(selected, self.layer_name)
-        if isinstance(selected, PerSample):
-            return self._per_sample(x, selected)
+        x, state, stored = input, self.superposition, self._parameters["weight"]
+        assert stored is not None
+        if (  # the common case of `check_features`, without a call
+            x.dtype != stored.dtype
+            or x.device != stored.device
+            or x.shape[-1:] != (self.in_features,)
+        ):
+            check_features(self, x, stored, self.in_features)
+        selection, compiling = state.selection, is_compiling()
+        if not compiling:
+            state.guard.note(selection, state.name)
+        if isinstance(selection, PerSample):
+            return self._forward_samples(x, selection)
         if _BASE in self._buffers:
             return _product(x, self.retrieved(), self.bias)
-        contexts = self.contexts_for()
-        if isinstance(selected, Mixture):
-            every = torch.arange(self.num_contexts, device=x.device)
-            models = x.expand(self.num_contexts, *x.shape)
-            bound = selected.row(contexts.bind(models, every.view(-1, *[1] * (x.dim() - 1))))
+        operator = self.operator()
+        if isinstance(selection, Mixture):
+            models = operator.reshape(state.num_contexts, *[1] * (x.dim() - 1))
+            bound = selection.row(models.bind(x.expand(state.num_contexts, *x.shape)))
             return _product(bound, stored, self.bias)
-        # A traced batch size must not decide; and a real input times a complex weight is two
-        # products, not four.
-        binds = traced or x.numel() <= self.in_features * self.out_features
-        if binds and (x.is_complex() or not contexts.is_complex):
-            return _product(contexts.bind(x, self.context()), stored, self.bias)
-        return _product(x, contexts.retrieve(stored, self.context()), self.bias)
+        # A compiled batch size is symbolic and must not decide. And a real input with a complex
+        # weight takes two products, not four.
+        binds = compiling or x.numel() <= self.in_features * self.out_features
+        if binds and (x.is_complex() or not stored.is_complex()):
+            return _product(operator.bind(x), stored, self.bias)
+        return _product(x, operator.retrieve(stored), self.bias)
 
-    def _per_sample(self, x: Tensor, selected: PerSample) -> Tensor:
-        selected.check(x, self.layer_name, trailing=1)
-        bound = self.contexts_for().bind(x, self.sample_contexts("weight", x.dim() - 1))
-        shared = "bias" not in self.per_context
-        y = _product(bound, self.stored("weight"), self._parameters["bias"] if shared else None)
-        base = self._buffers.get(base_name("weight"))
+    def _forward_samples(self, x: Tensor, selection: PerSample) -> Tensor:
+        state = self.superposition
+        selection.check(x, state.name, trailing=1)
+        shape = selection.shape(x.dim() - 1)
+        bound = self.operator().reshape(*shape).bind(x)
+        bias = self._parameters["bias"]
+        per_context = "bias" in state.per_context
+        y = _product(bound, self.stored(), None if per_context else bias)
+        base = self._buffers.get(_BASE)
         if base is not None:
             y = y + F.linear(x, base)
-        if shared:
+        if not per_context:
             return y
-        table = self._parameters["bias"]
-        assert table is not None
-        return y + selected.spread(selected.rows(table), x.dim() - 1).to(y.dtype)
+        assert bias is not None
+        return y + selection.rows(bias).reshape(*shape, self.out_features).to(y.dtype)
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x Wᵀ + b; torch's own product, unless it is complex and has real ones that are faster."""
+    """Return x Wᵀ + b, by real products where they are faster than a complex one."""
     if not weight.is_complex():
         return F.linear(x, weight, bias)
     if not x.is_complex():
         y = _real_by_complex(x, weight)
     elif torch.is_autocast_enabled(x.device.type):
-        y = _by_parts(x, weight)
+        y = _complex_by_complex(x, weight)
     else:
         return F.linear(x, weight, bias)
     return y if bias is None else y + bias
 
 
 def _real_by_complex(x: Tensor, weight: Tensor) -> Tensor:
-    """x Wᵀ with a real x: one real product with real and imaginary rows in turn."""
+    """Return x Wᵀ for a real x, by one product with real and imaginary rows in turn."""
     rows = torch.view_as_real(weight).transpose(1, 2).reshape(-1, weight.shape[1])
-    y = F.linear(x, rows).to(rows.dtype)  # a complex network stays in the weight's precision
+    y = F.linear(x, rows).to(rows.dtype)  # autocast lowers the precision, complex64 has one only
     return torch.view_as_complex(y.unflatten(-1, (-1, 2)))
 
 
-def _by_parts(x: Tensor, weight: Tensor) -> Tensor:
-    """x Wᵀ by one real product of all parts of both, which autocast takes in its own precision."""
+def _complex_by_complex(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x Wᵀ by one real product of all parts of both, to which autocast applies."""
     parts = torch.view_as_real(x).movedim(-1, 0)
     rows = torch.view_as_real(weight).movedim(-1, 0).flatten(0, 1)
     y = F.linear(parts, rows).to(rows.dtype).unflatten(-1, (2, -1))

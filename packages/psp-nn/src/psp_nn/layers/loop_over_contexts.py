@@ -6,50 +6,52 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from psp_nn.layers.layer import Layer, one
-from psp_nn.layers.selection import PerSample
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.selection import One, PerSample
 
 
-def by_context(
+def loop_over_contexts(
     layer: Layer, x: Tensor, apply: Callable[[Tensor], Tensor], *, trailing: int
 ) -> Tensor:
-    """`apply` to the samples of each context that occurs, put back in order.
+    """Apply a function to the samples of each context in turn, and restore their order.
 
-    For layers whose contexts act on the weights: as much arithmetic as one context.
+    The arithmetic costs as much as with one context.
     """
-    selected = layer.selected
-    assert isinstance(selected, PerSample)
-    selected.check(x, layer.layer_name, trailing=trailing)
-    dim, index = selected.batch_dim, selected.index
+    selection = layer.superposition.selection
+    assert isinstance(selection, PerSample)
+    selection.check(x, layer.superposition.name, trailing=trailing)
+    dim, index = selection.batch_dim, selection.index
     order = index.argsort(stable=True)
     present, counts = torch.unique_consecutive(index[order], return_counts=True)
-    # A batch without samples is one part, which any model may serve.
-    parts = x.index_select(dim, order.to(x.device)).split(counts.tolist() or [0], dim)
-    done = []
-    with each_alone(layer) as select:
-        for k, part in zip(present.tolist() or [0], parts, strict=True):
+    # An empty batch is one empty group, which any model may serve.
+    groups = x.index_select(dim, order.to(x.device)).split(counts.tolist() or [0], dim)
+    outputs = []
+    with one_model_at_a_time(layer) as select:
+        for k, group in zip(present.tolist() or [0], groups, strict=True):
             select(k)
-            done.append(apply(part))
-    return torch.cat(done, dim).index_select(dim, order.argsort().to(x.device))
+            outputs.append(apply(group))
+    return torch.cat(outputs, dim).index_select(dim, order.argsort().to(x.device))
 
 
 @contextmanager
-def each_alone(layer: Layer) -> Iterator[Callable[[int], None]]:
-    """Within this, one model after the other can be selected, here and in what is inside."""
-    layers = [module for module in layer.modules() if isinstance(module, Layer)]
-    before = [each.selected for each in layers]
+def one_model_at_a_time(layer: Layer) -> Iterator[Callable[[int], None]]:
+    """Yield a function that selects one model in a layer and in the layers inside it."""
+    states = {
+        module: module.superposition for module in layer.modules() if isinstance(module, Layer)
+    }
+    before = {module: state.selection for module, state in states.items()}
 
     def select(index: int) -> None:
-        selection = one(index)
-        for each in layers:
-            each.select(selection)
+        selection = One.of(index)
+        for module in states:
+            module.select(selection)
 
     layer.note_use()
     try:
-        for each in layers:
-            each.uses.hidden = True  # one after the other they are the batch that is noted
+        for state in states.values():
+            state.guard.paused = True  # the mixed batch has been recorded
         yield select
     finally:
-        for each, selection in zip(layers, before, strict=True):
-            each.select(selection)
-            each.uses.hidden = False
+        for module, state in states.items():
+            module.select(before[module])
+            state.guard.paused = False

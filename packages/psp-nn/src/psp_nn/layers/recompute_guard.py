@@ -1,4 +1,4 @@
-"""Which models a layer's forward passes used, so that none is recomputed as another."""
+"""Check that activation checkpointing recomputes every forward pass with the same model."""
 
 from dataclasses import dataclass
 
@@ -10,57 +10,56 @@ from psp_nn.layers.selection import Selection, same_selection
 
 
 @dataclass
-class Recomputations:
-    """What the layers of a network know together: how often one was recomputed."""
+class RecomputeCounter:
+    """Number of recomputed forward passes, shared by all layers of a network."""
 
     count: int = 0
 
 
-class Uses:
-    """What a layer remembers of its forward passes.
+class RecomputeGuard:
+    """Record of the models that a layer's forward passes used.
 
-    Checkpointing runs a layer again in the backward pass, with the context in use then, and tells
-    not which of several forward passes it repeats.
+    Checkpointing runs a layer again during the backward pass, with the context selected then. It
+    does not say which of several forward passes it repeats.
     """
 
-    def __init__(self, recomputations: Recomputations) -> None:
-        """No forward pass yet."""
-        self._recomputations = recomputations
-        self._waiting_since = 0
-        self.hidden = False
+    def __init__(self, counter: RecomputeCounter) -> None:
+        self._counter = counter
+        self._kept_at = 0
+        self.paused = False
         self._last: Selection | None = None
         self._kept: Selection | None = None
         self._several = False
 
-    def note(self, selected: Selection, layer: str) -> None:
-        """A forward pass uses `selected`.
+    def note(self, selection: Selection, layer: str) -> None:
+        """Record a forward pass that uses `selection`.
 
         Raises:
-            RuntimeError: If this runs inside a backward pass, and the context has changed since
-                the forward pass, or forward passes with several contexts wait for theirs.
+            RuntimeError: If this is a recomputation and the context has changed since the forward
+                pass, or forward passes with several contexts await their backward pass.
         """
-        if self.hidden:
+        if self.paused:
             return
         if _current_graph_task_id() == -1:
-            self._last = selected
-            # Where tensors are saved as they are nothing is recomputed, and any context may follow.
+            self._last = selection
+            # Without saved-tensor hooks nothing is recomputed, and any context may follow.
             if _top_saved_tensors_default_hooks(True) is not None and torch.is_grad_enabled():
-                self._note_kept(selected)
+                self._note_kept(selection)
             return
-        # What is under way ends what waited, in all layers and even if it fails.
-        self._recomputations.count += 1
-        changed = self._last is not None and not same_selection(self._last, selected)
+        # A backward pass ends what awaited it, in all layers and even if it fails.
+        self._counter.count += 1
+        changed = self._last is not None and not same_selection(self._last, selection)
         if changed or self._several:
             raise RuntimeError(
                 f"layer '{layer}' is recomputed in the backward pass with another context than its "
-                "forward pass used, or after several were; call backward before the context "
-                "changes, inside the `with use_context` block if there is one."
+                "forward pass used, or after forward passes with several; call backward before the "
+                "context changes, inside the `with use_context` block if there is one."
             )
 
-    def _note_kept(self, selected: Selection) -> None:
-        """A forward pass that may be run again in the backward pass to come."""
-        first = self._kept is None or self._waiting_since != self._recomputations.count
+    def _note_kept(self, selection: Selection) -> None:
+        """Record a forward pass that the next backward pass may recompute."""
+        first = self._kept is None or self._kept_at != self._counter.count
         self._several = not first and (
-            self._several or not same_selection(self._kept or selected, selected)
+            self._several or not same_selection(self._kept or selection, selection)
         )
-        self._kept, self._waiting_since = selected, self._recomputations.count
+        self._kept, self._kept_at = selection, self._counter.count

@@ -7,60 +7,59 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from psp_nn.layers.inputs import check_features
-from psp_nn.layers.layer import Layer, entry_per_context, read, superposed_parameter
-from psp_nn.layers.loop_over_contexts import each_alone
+from psp_nn.layers.attributes import entry_per_context, read, superposed_parameter
+from psp_nn.layers.inputs import check_device
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.loop_over_contexts import one_model_at_a_time
 from psp_nn.layers.selection import PerSample
 
 
 class _WithState(Layer):
-    """What takes a state beside its input; contexts act on the weights."""
+    """A layer that takes a state beside its input; contexts act on the weights."""
 
     has_complex_form: ClassVar[bool] = False
 
-    input_size: int
-
-    def _mixed(self, x: Tensor, hx: Any, dim: int, state_dim: int) -> Any:
-        """A batch that mixes contexts: once for each context that occurs, put back in order.
+    def _forward_samples(
+        self, x: Tensor, hx: Any, dim: int, state_dim: int, selection: PerSample
+    ) -> Any:
+        """Run the layer once for each context that occurs, and restore the order of the samples.
 
         Args:
-            x: The input, with its samples along `dim`.
-            hx: A state, a tuple of states, or None, with theirs along `state_dim`.
-            dim: See `x`; so are they in an output beside the state.
-            state_dim: See `hx`.
+            x: Input with its samples along `dim`.
+            hx: A state, a tuple of states, or None, with samples along `state_dim`.
+            dim: Dimension of the samples in the input and in an output beside the state.
+            state_dim: Dimension of the samples in a state.
+            selection: Context of each sample.
         """
-        selected = self.selected
-        assert isinstance(selected, PerSample)
-        selected.check(x, self.layer_name, trailing=1)
+        name = self.superposition.name
+        selection.check(x, name, trailing=1)
         for state in () if hx is None else tree_leaves(hx):
-            if state.dim() <= state_dim or state.shape[state_dim] != len(selected.index):
+            if state.dim() <= state_dim or state.shape[state_dim] != len(selection.index):
                 raise ValueError(
-                    f"layer '{self.layer_name}' got a state hx of shape {tuple(state.shape)} while "
-                    f"the batch mixes contexts; pass one with the {len(selected.index)} samples "
-                    f"along dimension {state_dim}."
+                    f"layer '{name}' got a state hx of shape {tuple(state.shape)}, but the batch "
+                    f"mixes {len(selection.index)} contexts, along dimension {state_dim} of hx."
                 )
-        places, results = selected.places(x.device), []
-        with each_alone(self) as select:
-            for k, at in places:
+        positions, results = selection.positions(x.device), []
+        with one_model_at_a_time(self) as select:
+            for k, at in positions:
                 select(k)
-                states = None if hx is None else _at(hx, state_dim, at)
+                states = None if hx is None else _select_states(hx, state_dim, at)
                 results.append(tree_flatten(self.forward(x.index_select(dim, at), states)))
-        back = torch.cat([at for _, at in places]).argsort()
+        back = torch.cat([at for _, at in positions]).argsort()
         structure = results[0][1]
-        parts = list(zip(*(leaves for leaves, _ in results), strict=True))
-        # A cell gives states alone, a layer its output before them.
-        dims = [state_dim] * len(parts)
-        dims[0] = dim
-        joined = [torch.cat(p, d).index_select(d, back) for p, d in zip(parts, dims, strict=True)]
+        columns = list(zip(*(leaves for leaves, _ in results), strict=True))
+        # A cell returns states alone, a layer its output before them.
+        dims = [dim] + [state_dim] * (len(columns) - 1)
+        joined = [torch.cat(c, d).index_select(d, back) for c, d in zip(columns, dims, strict=True)]
         return tree_unflatten(joined, structure)
 
 
-def _at(states: Any, dim: int, at: Tensor) -> Any:
+def _select_states(states: Any, dim: int, at: Tensor) -> Any:
     return tree_map(lambda state: state.index_select(dim, at), states)
 
 
 class _SuperposedRecurrent(_WithState):
-    """A layer that runs over a sequence, with weights for each of its own layers and directions.
+    """A layer that runs over a sequence, with weights for each of its inner layers and directions.
 
     The layer's own code runs, fused kernels included, on the weights of the model in use. A batch
     that mixes contexts runs it once for each context that occurs.
@@ -71,53 +70,53 @@ class _SuperposedRecurrent(_WithState):
 
     @classmethod
     def weights_of(cls, module: nn.Module) -> tuple[str, ...]:
-        """See `Layer`."""
-        return _named(module, "weight_")
+        """Return the names of the weights of an ordinary layer, which depend on its depth."""
+        return _names(module, "weight_")
 
     @classmethod
     def biases_of(cls, module: nn.Module) -> tuple[str, ...]:
-        """See `Layer`."""
-        return _named(module, "bias_")
+        """Return the names of the biases of an ordinary layer, which depend on its depth."""
+        return _names(module, "bias_")
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch compiles no LSTM whole
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not compile LSTMs whole
     def forward(self, input: Any, hx: Any = None) -> Any:
-        """As the plain layer, with the model in use.
+        """Apply the model in use; see the ordinary layer.
 
         Raises:
-            RuntimeError: If the batch mixes contexts and the input is a PackedSequence.
-            TypeError: If the input has not the dtype of the weights and autocast is off.
-            ValueError: If it has another shape or is on another device; if the batch mixes
+            RuntimeError: If the batch mixes contexts and `input` is a PackedSequence.
+            ValueError: If `input` is on another device than the layer; or the batch mixes
                 contexts, and the stated batch dimension is not the one that this layer declares
-                with `batch_first`, or input and state have not one sample per context.
+                with `batch_first`, or input and state do not have one sample per context.
         """
+        state = self.superposition
         packed = isinstance(input, PackedSequence)
-        x = input.data if packed else input
-        check_features(self, x, self.stored("weight_ih_l0"), self.input_size)
+        check_device(self, input.data if packed else input, self.stored("weight_ih_l0"))
         self.note_use()
-        if not isinstance(self.selected, PerSample):
+        if not isinstance(state.selection, PerSample):
             with self.read_once():
                 return super().forward(input, hx)
         if packed:
             raise RuntimeError(
-                f"layer '{self.layer_name}' got a PackedSequence, and the batch mixes contexts; "
-                "pass a padded tensor, or call the network once per context."
+                f"layer '{state.name}' got a PackedSequence, and the batch mixes contexts; pass a "
+                "padded tensor, or call the network once per context."
             )
         dim = 0 if self.batch_first else 1
-        self.selected.check_batch_first(dim, self.layer_name, batch_first=self.batch_first)
-        return self._mixed(x, hx, dim, 1)
+        state.selection.check_batch_first(dim, state.name, batch_first=self.batch_first)
+        return self._forward_samples(input, hx, dim, 1, state.selection)
 
     def __getattr__(self, name: str) -> Any:
-        """The parameters, however many, as those of the model in use."""
-        if name in self.__dict__.get("superposed", ()):
+        """Return a parameter as that of the model in use; their names depend on the depth."""
+        state = self.__dict__.get("superposition")  # absent while a copy is under construction
+        if state is not None and name in state.superposed:
             return read(self.retrieved, name)
-        if name in self.__dict__.get("per_context", ()):
+        if state is not None and name in state.per_context:
             return read(self.entry, name)
         return super().__getattr__(name)
 
-    # The plain layer keeps a list of its parameters, for its kernel; here it is read each time.
+    # nn.RNNBase keeps a list of its parameters for its kernel, which here is read at each use.
 
-    def forget_plain(self) -> None:
-        """Drop the list."""
+    def prepare(self) -> None:
+        """Drop the list of parameters."""
         self.__dict__.pop("_flat_weights", None)
         self.__dict__["_flat_weight_refs"] = []
 
@@ -126,18 +125,18 @@ class _SuperposedRecurrent(_WithState):
     )
 
     def _init_flat_weights(self) -> None:
-        """There is none to make."""
+        """Do nothing: no list is kept."""
 
     def _update_flat_weights(self) -> None:
-        """Nor to update."""
+        """Do nothing: no list is kept."""
 
     def flatten_parameters(self) -> None:
-        """What the kernel gets are copies, which it moves together by itself."""
+        """Do nothing: the kernel gets copies, which it moves together itself."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As of any superposed layer; see there."""
-        if name in self._flat_weights_names:  # which the plain layer would put into its list
-            self._check_replaced(name, value)
+        """Set an attribute that does not hold all models; see `Layer`."""
+        if name in self._flat_weights_names:  # nn.RNNBase would put it into its list
+            self._check_assignment(name, value)
             nn.Module.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -149,7 +148,7 @@ class _SuperposedRecurrent(_WithState):
         nn.Module.__setstate__(self, state)
 
 
-def _named(module: nn.Module, start: str) -> tuple[str, ...]:
+def _names(module: nn.Module, start: str) -> tuple[str, ...]:
     names: Any = module._flat_weights_names
     return tuple(name for name in names if name.startswith(start))
 
@@ -190,17 +189,17 @@ class _SuperposedCell(_WithState):
     bias_hh: Any = entry_per_context("bias_hh")
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        """As the plain cell, with the model in use.
+        """Apply the model in use; see the ordinary cell.
 
         Raises:
-            TypeError: If the input has not the dtype of the weights and autocast is off.
-            ValueError: If it has another shape or is on another device; if the batch mixes
-                contexts, and input and state have not one sample per context.
+            ValueError: If `input` is on another device than the layer; or the batch mixes
+                contexts, and input and state do not have one sample per context.
         """
-        check_features(self, input, self.stored("weight_ih"), self.input_size)
+        selection = self.superposition.selection
+        check_device(self, input, self.stored("weight_ih"))
         self.note_use()
-        if isinstance(self.selected, PerSample):
-            return self._mixed(input, hx, 0, 0)
+        if isinstance(selection, PerSample):
+            return self._forward_samples(input, hx, 0, 0, selection)
         return super().forward(input, hx)
 
 

@@ -1,16 +1,16 @@
-"""Which layer classes have a superposed form."""
+"""Layer classes that have a superposed form."""
 
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from psp_nn.layers import convolution, norm, recurrent
+from psp_nn.layers import batch_norm, convolution, norm, recurrent
 from psp_nn.layers.attention import SuperposedMultiheadAttention
 from psp_nn.layers.embedding import SuperposedEmbedding
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear import SuperposedLinear
-from psp_nn.layers.loop_over_contexts import by_context
+from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import PerSample
 
 KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
@@ -29,24 +29,22 @@ KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
     (nn.RNNCell, recurrent.SuperposedRNNCell),
     (nn.LSTMCell, recurrent.SuperposedLSTMCell),
     (nn.GRUCell, recurrent.SuperposedGRUCell),
-    (nn.modules.batchnorm._BatchNorm, norm.SuperposedBatchNorm),
-    (nn.modules.instancenorm._InstanceNorm, norm.SuperposedInstanceNorm),
+    (nn.modules.batchnorm._BatchNorm, batch_norm.SuperposedBatchNorm),
+    (nn.modules.instancenorm._InstanceNorm, batch_norm.SuperposedInstanceNorm),
     (nn.GroupNorm, norm.SuperposedGroupNorm),
     (nn.LayerNorm, norm.SuperposedLayerNorm),
     (nn.RMSNorm, norm.SuperposedRMSNorm),
 )
-"""A layer class of torch, and the class of its superposed form."""
+"""Layer classes of torch, each with the class of its superposed form."""
 
-
-_made: dict[type[nn.Module], type[Layer]] = {}
+_subclasses: dict[type[nn.Module], type[Layer]] = {}
 
 
 def superposed_class(plain: type[nn.Module]) -> type[Layer] | None:
-    """The class that holds many models in place of `plain`, or None if there is none.
+    """Return the class that holds many models in place of `plain`, or None if there is none.
 
-    A subclass of a layer class keeps its own code: if its `forward` is another one, that is what
-    runs, on the weights of the model in use, and a batch that mixes contexts runs it once for
-    each context that occurs.
+    A subclass of a layer class keeps its own `forward`, which runs on the weights of the model in
+    use. A batch that mixes contexts runs it once for each context that occurs.
     """
     if issubclass(plain, Layer):
         return None
@@ -54,31 +52,33 @@ def superposed_class(plain: type[nn.Module]) -> type[Layer] | None:
         if plain is base:
             return superposed
         if issubclass(plain, base):
-            if plain not in _made:
-                same = plain.forward is base.forward
-                own = {} if same else {"forward": _own_forward(plain.forward)}
-                _made[plain] = type(f"Superposed{plain.__name__}", (superposed, plain), own)
-            return _made[plain]
+            if plain not in _subclasses:
+                inherited = plain.forward is base.forward
+                methods = {} if inherited else {"forward": _forward_of(plain.forward)}
+                name = f"Superposed{plain.__name__}"
+                _subclasses[plain] = type(name, (superposed, plain), methods)
+            return _subclasses[plain]
     return None
 
 
-def _own_forward(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _forward_of(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the `forward` of a subclass, with a loop over contexts for mixed batches."""
+
     def run(layer: Layer, *args: Any, **kwargs: Any) -> Tensor:
-        if not isinstance(layer.selected, PerSample):
+        if not isinstance(layer.superposition.selection, PerSample):
             return forward(layer, *args, **kwargs)
-        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}  # by place or by name
-        tensors = [key for key, value in given.items() if isinstance(value, Tensor)]
+        arguments: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        tensors = [key for key, value in arguments.items() if isinstance(value, Tensor)]
         if len(tensors) != 1:
             raise RuntimeError(
-                f"layer '{layer.layer_name}' has a forward pass of its own with {len(tensors)} "
-                "tensors, and the batch mixes contexts: what belongs to which sample cannot "
-                "be known; call the network once per context."
+                f"layer '{layer.superposition.name}' has its own forward with {len(tensors)} "
+                "tensors, and the batch mixes contexts; call the network once per context."
             )
 
-        def of_part(part: Tensor) -> Tensor:
-            own = given | {tensors[0]: part}
-            return forward(layer, *(own.pop(at) for at in range(len(args))), **own)
+        def apply(samples: Tensor) -> Tensor:
+            replaced = arguments | {tensors[0]: samples}
+            return forward(layer, *(replaced.pop(i) for i in range(len(args))), **replaced)
 
-        return by_context(layer, given[tensors[0]], of_part, trailing=1)
+        return loop_over_contexts(layer, arguments[tensors[0]], apply, trailing=1)
 
     return run

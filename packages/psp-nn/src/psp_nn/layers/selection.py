@@ -1,4 +1,4 @@
-"""Which of the stored models a layer uses."""
+"""Model or models that a layer uses."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class MisplacedBatchError(ValueError):
-    """A layer's input has not one sample for each of the contexts along the stated dimension."""
+    """The stated dimension of a layer's input does not hold one sample per context."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,21 +16,26 @@ class One:
     """One model for the whole batch.
 
     Args:
-        index: Which, an int; or a tensor without dimensions whose value a transform hides.
-        tensor: The same as a LongTensor without dimensions, which compiled code reads: its value
-            may change from call to call without another compilation.
+        index: Index of the model, or a tensor without dimensions whose value a transform hides.
+        tensor: The index as a LongTensor without dimensions. Compiled code reads it, so that
+            another value does not recompile.
     """
 
     index: int | Tensor
     tensor: Tensor
 
+    @classmethod
+    def of(cls, index: int | Tensor) -> "One":
+        """Return the selection of a model by its index."""
+        return cls(index, index if isinstance(index, Tensor) else torch.tensor(index))
+
     @property
     def current(self) -> int | Tensor:
-        """The index in the form that suits what runs: compiled code must not see the int."""
+        """Index as a tensor while compiling, where an int would be a constant."""
         return self.tensor if torch.compiler.is_compiling() else self.index
 
     def row(self, table: Tensor) -> Tensor:
-        """The entry of a table (K, …) that belongs to the model, shape (…)."""
+        """Return the model's entry of a table (K, …), shape (…)."""
         index = self.current
         if isinstance(index, int):
             return table[index]
@@ -42,10 +47,10 @@ class PerSample:
     """One model for each sample.
 
     Args:
-        index: Which, a LongTensor of shape (batch,).
-        batch_dim: Which dimension of every layer's input the samples lie along.
+        index: Index of each sample's model, a LongTensor of shape (batch,).
+        batch_dim: Dimension of every layer's input along which the samples lie.
         doubts: Layers whose input had another dimension as long as the batch.
-        watching: How many calls are under way after which somebody looks at the doubts.
+        watching: Number of running calls after which the doubts are settled.
     """
 
     index: Tensor
@@ -54,10 +59,10 @@ class PerSample:
     watching: int = 0
 
     def check(self, x: Tensor, layer: str, *, trailing: int) -> None:
-        """Refuse an x whose dimensions but the last `trailing` hold not one sample per index.
+        """Check that x has one sample per index, in none of its last `trailing` dimensions.
 
         Raises:
-            MisplacedBatchError: If that is so.
+            MisplacedBatchError: If the stated dimension has another length.
         """
         if not (self.batch_dim < x.dim() - trailing and x.shape[self.batch_dim] == len(self.index)):
             raise MisplacedBatchError(
@@ -70,10 +75,10 @@ class PerSample:
             self._doubt(x, layer)
 
     def check_batch_first(self, dim: int, layer: str, *, batch_first: bool) -> None:
-        """Refuse a stated dimension that is not the one which a layer itself declares, `dim`.
+        """Check that the stated dimension is the one that a layer declares.
 
         Raises:
-            ValueError: If that is so.
+            ValueError: If the layer declares another one.
         """
         if self.batch_dim != dim:
             raise ValueError(
@@ -83,47 +88,47 @@ class PerSample:
             )
 
     def _doubt(self, x: Tensor, layer: str) -> None:
-        """Another dimension of x has the same length, so that the right length proves nothing."""
+        """Record that another dimension of x is as long as the batch, or refuse x."""
         if torch.compiler.is_compiling():
-            where = "compiled code, which cannot be tried; run this batch without the compiler"
+            reason = "compiled code, which has no trial run; run this batch without the compiler"
         elif torch._C._current_graph_task_id() != -1:
-            return  # checkpointing recomputes what has been looked at in the forward pass
+            return  # checkpointing recomputes an input that the forward pass has checked
         elif not self.watching:
-            where = (
-                "a call that is not one of the network which use_context was given, so that it "
-                "cannot be tried; give use_context the module that you call"
+            reason = (
+                "a call of another module than use_context was given, which has no trial run; "
+                "give use_context the module that you call"
             )
         else:
             self.doubts.append(layer)
             return
         raise MisplacedBatchError(
             f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts along "
-            f"batch_dim={self.batch_dim}, with another dimension as long as the batch, in {where}, "
-            "or take a batch of another length."
+            f"batch_dim={self.batch_dim}, with another dimension as long as the batch, in "
+            f"{reason}, or take a batch of another length."
         )
 
-    def places(self, device: torch.device) -> list[tuple[int, Tensor]]:
-        """The contexts that occur, each with the positions of its samples, shape (n,).
+    def positions(self, device: torch.device) -> list[tuple[int, Tensor]]:
+        """Return each context that occurs with the positions of its samples, shape (n,).
 
-        Without samples there is one, of none, which any model may serve.
+        An empty batch has one context, which any model may serve, without positions.
         """
         present = self.index.unique().tolist() or [0]
         return [(k, (self.index == k).nonzero().squeeze(1).to(device)) for k in present]
 
     def rows(self, table: Tensor) -> Tensor:
-        """The entries of a table (K, …) that belong to the samples, shape (batch, …)."""
+        """Return the samples' entries of a table (K, …), shape (batch, …)."""
         return table.index_select(0, self.index.to(table.device))
 
-    def spread(self, entries: Tensor, leading: int) -> Tensor:
-        """Entries for the samples, (batch, …), shaped to broadcast to `leading` dimensions, (…)."""
+    def shape(self, leading: int) -> list[int]:
+        """Return the shape in which the samples broadcast to `leading` dimensions of an input."""
         shape = [1] * leading
         shape[self.batch_dim] = len(self.index)
-        return entries.reshape(*shape, *entries.shape[1:])
+        return shape
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A weighted sum of all models, to ask how the output depends on the weights of the sum.
+    """A weighted sum of all models, for the derivative of an output by the weights of the sum.
 
     Args:
         coefficients: Shape (K,), real.
@@ -132,7 +137,7 @@ class Mixture:
     coefficients: Tensor
 
     def row(self, table: Tensor) -> Tensor:
-        """The sum of the entries of a table (K, …), shape (…)."""
+        """Return the weighted sum of the entries of a table (K, …), shape (…)."""
         total: Tensor = torch.tensordot(self.coefficients.to(table.dtype), table, dims=1)
         return total
 
@@ -141,7 +146,7 @@ Selection: TypeAlias = One | PerSample | Mixture
 
 
 def same_selection(first: Selection, second: Selection) -> bool:
-    """Whether both select the same, as far as can be told without waiting for a device."""
+    """Return True if both select the same, as far as is known without reading from a device."""
     if isinstance(first, One) and isinstance(second, One):
         return first.index is second.index or (
             isinstance(first.index, int) and first.index == second.index

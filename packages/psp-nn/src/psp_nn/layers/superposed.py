@@ -1,124 +1,115 @@
-"""A superposed layer as its user meets it: what it stores, and under which names."""
+"""Public interface of a superposed layer: what it stores, and under which names."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn.layers.selection import Selection
+from psp_nn.layers.state import LayerState
 
 
 class Superposed(nn.Module):
     """A layer that holds K models: superposed weights, and tables with an entry per model.
 
-    The stored tensors keep their names in `parameters()` and `state_dict()`; read as attributes
+    The stored tensors keep their names in `parameters()` and `state_dict()`. Read as attributes
     they are those of the model in use, so that code which reads `layer.weight` (the layer's own
-    class, a fused kernel, another module) computes with the right model. What is read is a copy:
-    to change a model use `store`, and for the parameter itself, its gradient or its
-    initialisation, `stored`.
+    class, a fused kernel, another module) computes with the right model. An attribute read this
+    way is a copy: use `store` to change a model, and `stored` for the parameter itself, its
+    gradient or its initialisation.
 
     Attributes:
-        layer_name: The dotted name that the layer's contexts are drawn for.
-        num_contexts: K.
-        superposed: Names of the parameters Σ_k W_k C_k⁻¹, each with its own contexts.
-        per_context: Names of the parameters and buffers with an entry per model, shape (K, …).
-        selected: Which model is in use.
+        superposition: Name, number of models, stored tensors and model in use.
     """
 
-    weights: ClassVar[tuple[str, ...]] = ("weight",)
-    """Names of the parameters that this kind of layer superposes, where it has them."""
-
-    tables: ClassVar[tuple[str, ...]] = ()
-    """Names of the parameters and buffers that always have an entry per model."""
-
-    biases: ClassVar[tuple[str, ...]] = ("bias",)
-    """Names of the parameters that each model may have its own of."""
-
-    layer_name: str
-    num_contexts: int
-    superposed: tuple[str, ...]
-    per_context: tuple[str, ...]
-    selected: Selection
+    superposition: LayerState
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse: `superpose` makes these layers, out of ordinary ones."""
         raise TypeError(f"{type(self).__name__} is made from an ordinary layer by superpose.")
 
     def contexts_for(self, name: str = "weight") -> Contexts:
-        """The contexts of one of the superposed parameters.
+        """Return the contexts of a superposed parameter.
 
         Args:
-            name: One of `superposed`.
+            name: A name in `superposition.superposed`.
 
         Raises:
-            TypeError: If `name` is not a str.
-            ValueError: If it is the name of none.
+            ValueError: If no superposed parameter has that name.
         """
-        # Every forward pass comes here, too often to look more closely.
         contexts = self._modules.get("contexts" if name == "weight" else contexts_name(name))
         if contexts is None:
-            raise self._refused(name, "superposed parameter", self.superposed)
+            raise self._unknown(name, "superposed parameter", self.superposition.superposed)
         return cast(Contexts, contexts)
 
     def stored(self, name: str = "weight") -> nn.Parameter:
-        """The parameter Σ_k W_k C_k⁻¹ itself, which is what an optimiser trains.
+        """Return a parameter as it is stored and trained, Σ_k W_k C_k⁻¹ if it is superposed.
 
         Args:
-            name: Of a parameter, superposed or not.
+            name: Name of a parameter, superposed or not.
 
         Raises:
-            RuntimeError: If something has taken it away, as parametrizations and pruning do.
-            TypeError: If `name` is not a str.
-            ValueError: If it is the name of no parameter.
+            RuntimeError: If parametrization or pruning has removed the parameter.
+            ValueError: If no parameter has that name.
         """
-        try:
-            parameter = self._parameters.get(name)
-        except TypeError:  # it has no hash
-            parameter = None
+        parameter = self._parameters.get(name)
         if parameter is not None:
             return parameter
-        if isinstance(name, str) and name in self.superposed:
+        if name in self.superposition.superposed:
             raise RuntimeError(
-                f"layer '{self.layer_name}' has no parameter '{name}' (any longer): a superposed "
-                "layer cannot be parametrized or pruned; do so on a model that is retrieved."
+                f"layer '{self.superposition.name}' no longer has a parameter '{name}'; a "
+                "superposed layer cannot be parametrized or pruned, but a retrieved model can."
             )
-        there = [key for key, value in self._parameters.items() if value is not None]
-        raise self._refused(name, "parameter", there)
+        names = [key for key, value in self._parameters.items() if value is not None]
+        raise self._unknown(name, "parameter", names)
 
-    def _refused(self, name: object, what: str, there: Iterable[str]) -> Exception:
-        if not isinstance(name, str):
-            return TypeError(f"name must be a str, but {name!r} is a {type(name).__name__}.")
+    def to_rows(self, name: str, weight: Tensor) -> Tensor:
+        """Reshape a weight to the matrices on which contexts act.
+
+        Args:
+            name: Name of the parameter.
+            weight: A tensor with the shape of the parameter.
+
+        Returns:
+            Shape (out, dim), or (groups, out, dim) if every group has its own contexts.
+        """
+        return weight
+
+    def from_rows(self, name: str, rows: Tensor) -> Tensor:
+        """Reshape matrices back to a weight; the inverse of `to_rows`."""
+        return rows
+
+    def _unknown(self, name: str, kind: str, names: Iterable[str]) -> ValueError:
         return ValueError(
-            f"name={name!r} is no {what} of layer '{self.layer_name}'; those are "
-            f"{', '.join(map(repr, there)) or 'none'}."
+            f"layer '{self.superposition.name}' has no {kind} {name!r}; choose one of "
+            f"{', '.join(map(repr, names)) or 'none'}."
         )
 
     def extra_repr(self) -> str:
-        """The layer's own, with how many models it holds."""
-        own = super().extra_repr()
-        return ", ".join([*filter(None, [own]), f"num_contexts={self.num_contexts}"])
+        """Return the arguments of the ordinary layer and the number of models."""
+        arguments = super().extra_repr()
+        models = f"num_contexts={self.superposition.num_contexts}"
+        return f"{arguments}, {models}" if arguments else models
 
     def reset_parameters(self) -> None:
-        """The layer's own, which cannot reach a superposed parameter.
+        """Initialise the parameters of a layer in which none is superposed.
 
         Raises:
-            RuntimeError: If there is one: what would be written to is a copy.
+            RuntimeError: If one is superposed: its attribute is a copy.
         """
-        if self.superposed:
+        if self.superposition.superposed:
             raise RuntimeError(
-                f"layer '{self.layer_name}' is superposed, and its weight reads as a copy, which "
-                "cannot be initialised; initialise the network before superpose, or stored()."
+                f"layer '{self.superposition.name}' is superposed, and its weight reads as a copy; "
+                "initialise the network before superpose, or stored()."
             )
         layer: Any = super()
         layer.reset_parameters()
 
 
 def contexts_name(name: str) -> str:
-    """The attribute that holds the contexts of a parameter: `contexts` for `weight`."""
+    """Return the attribute that holds the contexts of a parameter: `contexts` for `weight`."""
     return "contexts" if name == "weight" else f"{name}_contexts"
 
 
 def base_name(name: str) -> str:
-    """The buffer that is added to a parameter when it is read."""
+    """Return the name of the buffer that is added to a parameter when it is read."""
     return f"{name}_base"

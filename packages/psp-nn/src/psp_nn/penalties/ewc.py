@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: a penalty on moving what earlier tasks are sensitive to."""
+"""Elastic weight consolidation: a penalty on moving parameters that matter to earlier tasks."""
 
 import math
 from collections.abc import Iterable
@@ -6,30 +6,29 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from psp_nn._arguments import check_flag, check_parameters, checked_number
-from psp_nn.penalties.fisher import fisher_diagonal, squared
-from psp_nn.penalties.state import State, check_parts, copied, fitting
+from psp_nn.penalties.fisher import abs_squared, fisher_diagonal
+from psp_nn.penalties.state import State, check_keys, copy_tensors, load_tensors, zero_penalty
 
 
 class ElasticWeightConsolidation:
-    """The penalty λ/2 Σ_t Σ_i F_ti (θ_i − θ*_ti)² of the tasks t consolidated so far.
+    """The penalty λ/2 Σ_t Σ_i F_ti (θ_i − θ*_ti)² over the tasks t consolidated so far.
 
-    F_t is the diagonal of the Fisher information of the classifier after task t, θ*_t its
-    parameters then. The sum of the tasks' parabolas is one parabola, so that the cost does not
-    grow with their number. It works on any classifier, superposed or not.
+    F_t is the diagonal of the classifier's Fisher information after task t, and θ*_t its
+    parameters at that time. A sum of parabolas is a parabola, so the cost does not grow with the
+    number of tasks. It works on any classifier, superposed or not.
 
-    Its centre is the mean of the θ*_t weighted by F_t, which may lie far from the last θ*_t where
-    early tasks have the larger information, and then draws the net away from what it has just
-    learned. *Online*, the centre is the last θ*_t: λ/2 Σ_i (Σ_t F_ti) (θ_i − θ*_i)².
+    The parabola's centre is the mean of the θ*_t, weighted by F_t. Where early tasks have the
+    larger information, it lies far from the last θ*_t and pulls the network away from what it
+    has just learned. With `online=True` the centre is the last θ*_t:
+    λ/2 Σ_i (Σ_t F_ti) (θ_i − θ*_i)².
 
     Args:
         net: A classifier, x ↦ logits (batch, classes).
-        strength: λ, 0 or more.
-        online: Whether all tasks' information holds the net at the parameters after the last one.
+        strength: λ, at least 0.
+        online: Centre the penalty at the parameters after the last task.
 
     Raises:
-        TypeError: If an argument is of another kind.
-        ValueError: If `net` has no parameters, or the strength is negative or not finite.
+        ValueError: If the strength is negative or not finite.
 
     Source:
         Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks; the
@@ -50,64 +49,60 @@ class ElasticWeightConsolidation:
     """
 
     def __init__(self, net: nn.Module, *, strength: float, online: bool = False) -> None:
-        """See the class."""
-        check_parameters("net", net)
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength must be finite and at least 0, but is {strength!r}.")
         self.net = net
-        self.strength = checked_number("strength", strength)
-        check_flag("online", online)
+        self.strength = strength
         self.online = online
         self._importance: dict[str, Tensor] = {}
         self._centre: dict[str, Tensor] = {}
         self._least = 0.0
 
     def penalty(self) -> Tensor:
-        """The penalty, a scalar with gradients to the parameters."""
+        """Return the penalty, a differentiable scalar."""
         parameters = dict(self.net.named_parameters())
-        first = next(iter(parameters.values()))
-        total = torch.zeros((), dtype=first.real.dtype, device=first.device)
+        total = zero_penalty(self.net)
         for name, importance in self._importance.items():
-            total = total + (importance * squared(parameters[name] - self._centre[name])).sum()
+            total = total + (importance * abs_squared(parameters[name] - self._centre[name])).sum()
         return self.strength / 2 * (total + self._least)
 
     def consolidate(self, batches: Iterable[Tensor], *, chunk: int = 32) -> None:
-        """Add a task, at the parameters of now.
+        """Add a task, with the network's current parameters as its θ*.
 
         Args:
             batches: Inputs of the task, each of shape (batch, …).
-            chunk: Of how many samples the gradients are held at once.
+            chunk: Number of samples whose gradients are held at once.
 
         Raises:
-            TypeError, ValueError: As for `fisher_diagonal`, or if the information is not finite;
+            TypeError, ValueError: As in `fisher_diagonal`, or if the information is not finite;
                 nothing is added then.
         """
         fisher = fisher_diagonal(self.net, batches, chunk=chunk)
-        for name, new in fisher.items():
-            if not new.isfinite().all():
+        for name, information in fisher.items():
+            if not information.isfinite().all():
                 raise ValueError(
-                    f"ElasticWeightConsolidation.consolidate: the Fisher information of '{name}' "
-                    "holds numbers that are infinite or not a number, which no penalty would get "
-                    "rid of again; pass finite inputs, and a net that has not diverged."
+                    f"the Fisher information of '{name}' is not finite; pass finite batches and a "
+                    "network that has not diverged."
                 )
-        for name, parameter in self.net.named_parameters():
-            if name not in fisher:
-                continue
-            now, new = parameter.detach().clone(), fisher[name]
+        parameters = dict(self.net.named_parameters())
+        for name, new in fisher.items():
+            current = parameters[name].detach().clone()
             old = self._importance.get(name, torch.zeros_like(new))
-            both = old + new
+            total = self._importance[name] = old + new
             if self.online:
-                self._importance[name], self._centre[name] = both, now
+                self._centre[name] = current
                 continue
-            centre = self._centre.get(name, now)
-            share = torch.where(both > 0, new / both, torch.zeros_like(both))
+            centre = self._centre.get(name, current)
+            share = torch.where(total > 0, new / total, torch.zeros_like(total))
             # a (θ−p)² + b (θ−q)² = (a+b) (θ−m)² + ab/(a+b) (p−q)²
-            self._least += float((old * share * squared(centre - now)).sum())
-            self._importance[name] = both
-            self._centre[name] = centre + share * (now - centre)
+            self._least += float((old * share * abs_squared(centre - current)).sum())
+            self._centre[name] = centre + share * (current - centre)
 
     def state_dict(self) -> State:
-        """What has been consolidated: tensors by the names of parameters, a number, and `online`.
+        """Return what has been consolidated: tensors by parameter name, a float and `online`.
 
-        `strength` is not in it. Written with `torch.save`, it is read with `weights_only=True`.
+        `strength` is not included. A state written by `torch.save` can be read with
+        `weights_only=True`.
 
         Example:
             >>> import torch
@@ -122,39 +117,34 @@ class ElasticWeightConsolidation:
             True
         """
         return {
-            "importance": copied(self._importance),
-            "centre": copied(self._centre),
+            "importance": copy_tensors(self._importance),
+            "centre": copy_tensors(self._centre),
             "least": self._least,
             "online": self.online,
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from what `state_dict` gave; what was consolidated here is replaced.
+        """Replace what has been consolidated by a state that `state_dict` returned.
 
         Args:
-            state: Its tensors are copied to the dtype and the device of the network's parameters.
+            state: The state. Its tensors are copied to the parameters' dtypes and devices.
 
         Raises:
-            TypeError: If it is no dict, or a part of it is not what it should be.
-            ValueError: If it is the state of something else, or its names or shapes are not those
-                of the network's parameters; nothing is changed then.
+            ValueError: If the state has other keys or another `online`, or its names or shapes
+                are not those of the network's parameters; nothing changes then.
         """
-        who = "ElasticWeightConsolidation.load_state_dict"
-        check_parts(who, state, self.state_dict())
-        if not isinstance(state["least"], float):
-            raise TypeError(f"{who}: state['least'] must be a float, but is not.")
-        if state["online"] is not self.online:
-            raise ValueError(
-                f"{who}: state['online'] is {state['online']!r}, but this penalty has "
-                f"online={self.online}; pass the state of one that has the same."
-            )
-        if not math.isfinite(state["least"]):
-            raise ValueError(f"{who}: state['least'] must be finite, but is not.")
-        centres = dict(self.net.named_parameters())
-        if isinstance(state["importance"], dict):
-            # A parameter that was frozen is in neither part, and before the first task none is.
-            centres = {name: centres[name] for name in centres if name in state["importance"]}
-        importances = {name: value.detach().real for name, value in centres.items()}
-        importance = fitting(who, "importance", state["importance"], importances)
-        centre = fitting(who, "centre", state["centre"], centres)
-        self._importance, self._centre, self._least = importance, centre, state["least"]
+        caller = "ElasticWeightConsolidation.load_state_dict"
+        check_keys(caller, state, self.state_dict())
+        if state["online"] != self.online:
+            raise ValueError(f"{caller}: state['online'] is {state['online']}, not {self.online}.")
+        # The state omits frozen parameters, and all of them before the first task.
+        parameters = {
+            name: value
+            for name, value in self.net.named_parameters()
+            if name in state["importance"]
+        }
+        real = {name: value.detach().real for name, value in parameters.items()}
+        importance = load_tensors(caller, "importance", state["importance"], real)
+        centre = load_tensors(caller, "centre", state["centre"], parameters)
+        self._least = float(state["least"])
+        self._importance, self._centre = importance, centre

@@ -1,0 +1,51 @@
+"""Modules that a spec can build again, so that their state dict holds the spec alone."""
+
+import json
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class SpecModule(nn.Module, ABC):
+    """A module that saves its spec and refuses the state of a module with another spec."""
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """Return the arguments that build this module again, as plain JSON values."""
+
+    def get_extra_state(self) -> Tensor:
+        """Return the spec as bytes: everything that a state dict holds of a fixed family."""
+        return torch.frombuffer(bytearray(json.dumps(self.spec()).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse the state of another family.
+
+        Raises:
+            ValueError: If `state` names other contexts than these, or is not the state of a family.
+        """
+        try:
+            saved = dict(json.loads(bytes(state.tolist())))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"state is not the state of contexts, but a tensor of {state.dtype} of shape "
+                f"{tuple(state.shape)} that names none; pass what get_extra_state returns."
+            ) from error
+        spec = self.spec()
+        if saved != spec:
+            raise ValueError(
+                f"the state was saved with other contexts, {_differences(saved, spec)}, but this "
+                f"module has {_differences(spec, saved)}; build the module with the saved ones."
+            )
+
+    def extra_repr(self) -> str:
+        """Return the arguments that name this family."""
+        spec = self.spec()
+        return ", ".join(f"{key}={value!r}" for key, value in spec.items() if key != "family")
+
+
+def _differences(spec: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return the entries that are not those of another spec, as text."""
+    keys = [key for key in {**spec, **other} if spec.get(key) != other.get(key)]
+    return ", ".join(f"{key}={spec.get(key)!r}" for key in keys)
