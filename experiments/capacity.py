@@ -1,4 +1,4 @@
-"""How many models fit into one set of weights?
+"""Capacity: the number of models that fit into one set of weights.
 
 Measures, by default on the handwritten digits of scikit-learn,
 

@@ -1,4 +1,4 @@
-"""How fast is training in superposition compared with a bare loop?
+"""Speed of training in superposition, compared with a bare loop.
 
 Times binary superposition on permuted images through the runner of the experiments (stream,
 contexts, step, optimiser, log and progress), as a ratio to

@@ -8,16 +8,28 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+import psp_contexts
 from experiments.methods.multi_head import MultiHead, MultiHeadEWC, MultiHeadSI, add_heads
 from experiments.methods.penalised import EWC, SI
 from experiments.methods.separate_nets import SeparateNets
-from experiments.runner.families import FAMILIES, name_of
 from experiments.runner.learner import Learner, Precision
 from experiments.runner.optimiser import rmsprop
 from psp_contexts import Contexts, DiagonalContexts, IdentityContexts
 from psp_nn import Norms, superpose
 
 Penalty = Literal["EWC", "OnlineEWC", "SI"]
+
+FAMILIES: dict[str, type[Contexts]] = {
+    name.removesuffix("Contexts"): getattr(psp_contexts, name)
+    for name in psp_contexts.__all__
+    if name.endswith("Contexts") and name not in ("Contexts", "DiagonalContexts")
+}
+"""Every concrete family of psp-contexts by its short name: `{"Binary": BinaryContexts, …}`."""
+
+
+def name_of(family: type[Contexts]) -> str:
+    """Return the short name of a family."""
+    return family.__name__.removesuffix("Contexts")
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,7 @@ Backend = Literal["loky", "dask"]
 
 
 def check_backend(backend: Backend, address: str) -> None:
-    """Check that a backend can be used.
-
-    Args:
-        backend: `loky` for processes of this machine, `dask` for a cluster.
-        address: Address of the cluster's scheduler; empty for `loky`.
+    """Check that a backend can be used: `loky` without an address, `dask` with a scheduler's.
 
     Raises:
         ValueError: If the address is missing or superfluous, or `distributed` is not installed.
@@ -39,13 +35,7 @@ def check_backend(backend: Backend, address: str) -> None:
 
 @contextmanager
 def connected(backend: Backend, address: str, jobs: int) -> Iterator[None]:
-    """Make joblib use the backend inside this context.
-
-    Args:
-        backend: See `check_backend`.
-        address: See `check_backend`.
-        jobs: Number of processes of this machine; a cluster uses all its workers.
-    """
+    """Make joblib use `jobs` processes, or all workers of the cluster, inside this context."""
     if backend == "loky":
         with parallel_config("loky", n_jobs=jobs):
             yield

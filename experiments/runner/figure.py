@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from experiments.methods.method import Method
-from experiments.runner.families import FAMILIES, name_of
+from experiments.methods.method import FAMILIES, Method, name_of
 from experiments.runner.groups import Group, percent
 
 # Identical records give identical files: without dates, and with fixed ids in the SVG.

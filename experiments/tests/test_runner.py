@@ -28,22 +28,6 @@ def test_fields_start_from_the_defaults_or_from_a_preset():
     assert parse(Config, PRESETS, arguments=["large", "--names", "c"]) == Config(100, ("c",))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--size", "0"], "size must be at least 1, not 0"),
-        (["--size", "many"], "many"),
-        (["huge"], "unknown preset 'huge': choose from large"),
-        (["--sise", "4"], "sise"),
-    ],
-)
-def test_bad_command_lines_end_with_a_message_and_status_2(arguments, message, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parse(Config, PRESETS, arguments=arguments)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-
-
 def test_a_record_is_read_as_it_was_written(tmp_path):
     record = start_record("test", Config())
     path = tmp_path / "deeper" / "test.json"

@@ -4,8 +4,7 @@ import hashlib
 from dataclasses import asdict, dataclass, fields
 from itertools import cycle
 
-from experiments.methods.method import METHODS
-from experiments.runner.families import FAMILIES
+from experiments.methods.method import FAMILIES, METHODS
 from experiments.runner.run import sweep
 from experiments.runner.settings import GridSettings
 from experiments.studies.permuting.run import Dataset, PermutingRun

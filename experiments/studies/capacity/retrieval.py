@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from analysis.retrieval import Retrieval, aligned_models, measure_retrieval
-from experiments.runner.families import FAMILIES
+from experiments.methods.method import FAMILIES
 from experiments.runner.trainer import train
 from experiments.studies.permuting.run import PermutedTestImages, PermutingRun, prepare
 

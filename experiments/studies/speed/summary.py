@@ -29,32 +29,27 @@ def ratios(milliseconds: dict[str, float]) -> dict[str, float]:
     }
 
 
+_COLUMNS = {
+    "rate, bare loop = 1": ("rate of bare", 1, 3),
+    "rate, the same with torch's RMSprop = 1": ("rate of textbook", 1, 3),
+    "rate, DataLoader = 1": ("times loader", 1, 1),
+    "step, its products = 1": ("of products", 1, 2),
+    "rotating step, permuting = 1": ("rotating of permuting", 1, 2),
+    "tests, part of a run (%)": ("tests of a run", 100, 1),
+}
+"""By head: the ratio, its factor and its digits."""
+
+
 def speed_table(record: Record) -> str:
     """Format the ratios as a Markdown table with a row for each width."""
-    heads = [
-        "net",
-        "rate, bare loop = 1",
-        "rate, the same with torch's RMSprop = 1",
-        "rate, DataLoader = 1",
-        "step, its products = 1",
-        "rotating step, permuting = 1",
-        "tests, part of a run (%)",
+    rows = [
+        [
+            f"2×{speed['width']}",
+            *(f"{factor * speed['ratios'][r]:.{n}f}" for r, factor, n in _COLUMNS.values()),
+        ]
+        for speed in record["speeds"]
     ]
-    rows = []
-    for speed in record["speeds"]:
-        values = speed["ratios"]
-        rows.append(
-            [
-                f"2×{speed['width']}",
-                f"{values['rate of bare']:.3f}",
-                f"{values['rate of textbook']:.3f}",
-                f"{values['times loader']:.1f}",
-                f"{values['of products']:.2f}",
-                f"{values['rotating of permuting']:.2f}",
-                f"{100 * values['tests of a run']:.1f}",
-            ]
-        )
-    return markdown_table(heads, rows)
+    return markdown_table(["net", *_COLUMNS], rows)
 
 
 def report(record: Record) -> str:
