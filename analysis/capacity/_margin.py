@@ -37,8 +37,7 @@ def accuracy_at_margin(margin: npt.ArrayLike, num_classes: int) -> npt.NDArray[n
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes} must be at least 2.")
     below = ndtr(_NODES + np.asarray(margin, dtype=float)[..., None])
-    result: npt.NDArray[np.float64] = (below ** (num_classes - 1)) @ _WEIGHTS
-    return result
+    return np.asarray((below ** (num_classes - 1)) @ _WEIGHTS)
 
 
 def margin_at_accuracy(accuracy: float, num_classes: int) -> float:

@@ -278,7 +278,8 @@ class _Drift:
     """Drift of what a permutation leaves in place: the mean of every row.
 
     All models share these means and all of them train them, so that they wander about a common
-    value rather than ever further: the drift over the longest observed lag stands for longer ones.
+    value instead of ever further: the drift over the longest observed lag stands for longer ones.
+    The state after the first model is left out, since that model moved from the initial weights.
     """
 
     def __init__(
