@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from analysis.capacity._retention import Curve, Retention
 from psp_contexts import (
     Contexts,
+    IdentityContexts,
     PermutationContexts,
     RotationContexts,
     SignedPermutationContexts,
@@ -66,7 +67,7 @@ def predict_retention(
 
     Raises:
         ValueError: If there are fewer than 3 states, `num_models` is less than T, nothing in `net`
-            is superposed, or its contexts are learned.
+            is superposed, or its contexts are learned or `IdentityContexts`.
 
     Source:
         Ours; `experiments/README.md` holds it against measured curves.
@@ -166,10 +167,16 @@ def _weights(net: nn.Module) -> dict[str, _Weight]:
         if not isinstance(layer, Superposed):
             continue
         for key in layer.superposition.superposed:
-            if next(layer.contexts_for(key).parameters(), None) is not None:
+            contexts = layer.contexts_for(key)
+            if next(contexts.parameters(), None) is not None:
                 raise ValueError(
                     f"predict_retention: the contexts of layer '{path}' are learned, and go where "
                     "training leads; superpose with a fixed family."
+                )
+            if isinstance(contexts, IdentityContexts):
+                raise ValueError(
+                    f"predict_retention: without contexts the updates of layer '{path}' are not "
+                    "independent noise; superpose with another family than IdentityContexts."
                 )
             if id(layer.stored(key)) not in seen:
                 seen.add(id(layer.stored(key)))

@@ -22,7 +22,6 @@ from psp_nn import superpose, use_context
 FIXED = [
     BinaryContexts,
     ComplexContexts,
-    IdentityContexts,
     KroneckerRotationContexts,
     OnePowerContexts,
     PermutationContexts,
@@ -163,7 +162,10 @@ def test_too_few_states_are_refused():
         predict_retention(tasks.net, states, tasks.score, num_models=2, seed=0)
 
 
-def test_learned_contexts_and_plain_networks_are_refused():
+def test_networks_whose_updates_are_no_independent_noise_are_refused():
+    shared = LinearTasks(IdentityContexts, 3)
+    with pytest.raises(ValueError, match="another family than IdentityContexts"):
+        predict_retention(shared.net, shared.states(3), shared.score, num_models=9, seed=0)
     learned = LinearTasks(partial(BinaryContexts, learned=True), 3)
     with pytest.raises(ValueError, match="are learned, and go where training leads"):
         predict_retention(learned.net, learned.states(3), learned.score, num_models=9, seed=0)
