@@ -53,10 +53,16 @@ class Retention:
         mean: Curve = self._retained().mean(0)
         return mean
 
-    def spread(self) -> Curve:
-        """Return the standard deviation between the curves of `accuracy`."""
-        spread: Curve = self._retained().std(0, ddof=1)
-        return spread
+    def mean_accuracy(self) -> tuple[Curve, Curve]:
+        """Return the mean accuracy of K models, K = 1 … num_models, and its spread.
+
+        Model K − n was learned n models ago, so that it is the running mean of `accuracy`.
+
+        Returns:
+            Mean and standard deviation between the curves, fractions, shape (num_models,) each.
+        """
+        means = _running_mean(self._retained())
+        return means.mean(0), means.std(0, ddof=1)
 
     def lost(self) -> Curve:
         """Return the mean accuracy that K models have lost since each was learned, K = 1, 2, ….
@@ -103,8 +109,13 @@ class Retention:
     def _lost(self) -> Curve:
         """Shape (curves, num_models): K models were learned 0 … K − 1 models ago."""
         retained = self._retained()
-        result: Curve = retained[:, :1] - retained.cumsum(1) / np.arange(1, retained.shape[1] + 1)
-        return result
+        lost: Curve = retained[:, :1] - _running_mean(retained)
+        return lost
+
+
+def _running_mean(curves: Curve) -> Curve:
+    means: Curve = curves.cumsum(1) / np.arange(1, curves.shape[1] + 1)
+    return means
 
 
 def _last_within(lost: Curve, tolerance: float) -> int:

@@ -44,16 +44,20 @@ def predict(cell: PredictionCell) -> dict[str, Any]:
     """Train the networks of a cell, and predict the rest.
 
     Returns:
-        `further` and, there, `accuracy` and `spread`, fractions; the `decline` of the updates; the
-        `measured` accuracy matrix; and `capacity`: for each tolerance, in points, `models` with its
+        For the numbers of models K in `models`, fractions: `accuracy`, the mean of all K, its
+        `spread`, and `retained`, the accuracy of the oldest. The `decline` of the updates, and the
+        `measured` accuracy matrix. `capacity`: for each tolerance, in points, `models` with its
         interval `low` to `high`, `at_limit` and `observed`.
     """
     retention = _retention(cell)
     capacities = {points: retention.capacity(points / 100) for points in cell.tolerance}
+    accuracy, spread = retention.mean_accuracy()
+    tested = list(retention.further)
     return {
-        "further": list(retention.further),
-        "accuracy": _rounded(retention.curves.mean(0)),
-        "spread": _rounded(retention.curves.std(0, ddof=1)),
+        "models": [count + 1 for count in tested],
+        "accuracy": _rounded(accuracy[tested]),
+        "spread": _rounded(spread[tested]),
+        "retained": _rounded(retention.accuracy()[tested]),
         "decline": round(retention.decline, 4),
         "measured": [_rounded(row[: k + 1]) for k, row in enumerate(retention.matrix)],
         "capacity": {

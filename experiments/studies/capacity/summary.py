@@ -95,10 +95,10 @@ def predicted_capacities(record: Record, family: str, points: float) -> dict[int
 
 def predicted_curve(run: Record) -> tuple[list[float], list[float]]:
     """Return the predicted mean accuracy of K models, K = 1, 2, …, and its standard deviation."""
-    further = np.arange(run["further"][-1] + 1)
-    curve = np.interp(further, run["further"], run["accuracy"]).cumsum() / (further + 1)
-    spread = np.interp(further, run["further"], run["spread"])
-    return curve.tolist(), spread.tolist()
+    counts = np.arange(1, run["models"][-1] + 1)
+    curves = (np.interp(counts, run["models"], run[part]) for part in ("accuracy", "spread"))
+    accuracy, spread = (curve.tolist() for curve in curves)
+    return accuracy, spread
 
 
 def network_table(record: Record, points: float) -> str:
