@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from experiments.runner.checkpoint import Checkpoint
-from experiments.runner.experiment import run_to_record
 from experiments.runner.progress import Progress
 from experiments.runner.settings import RunSettings
+from experiments.runner.training import run_to_record
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from experiments.runner.device import resolve_device
 from experiments.runner.diverged import Diverged
-from experiments.runner.experiment import run_to_record
 from experiments.runner.grid import run_grid
 from experiments.runner.record import Record, start_record
+from experiments.runner.training import run_to_record
 from experiments.studies.capacity.config import CapacityConfig
 from experiments.studies.capacity.prediction import PredictionCell, predict
 from experiments.studies.capacity.retrieval import (
