@@ -10,7 +10,7 @@ from torch import Tensor
 from psp_contexts.operators import TensorOperator
 
 OVERHEAD = 1024
-"""Approximate bytes that a tensor takes beside its elements."""
+"""Approximate bytes of a tensor in addition to its elements."""
 
 
 class OperatorCache:
@@ -21,9 +21,9 @@ class OperatorCache:
     recently used contexts, and a batch stacks the contexts that it names.
 
     Args:
-        make: Returns the operator of one index. The shapes of its tensors do not vary.
+        make: Function that returns the operator of an index, of the same shapes for all.
         num_contexts: Number of indices.
-        max_bytes: Bytes to keep, at most.
+        max_bytes: Largest number of bytes to keep.
     """
 
     def __init__(
