@@ -68,7 +68,7 @@ class Experiment(Generic[AnyRun]):
         figures: By preset, functions that draw its complete records to a path without suffix, and
             return the files.
         tables_without_records: Names of the tables that exist even if no run has a record.
-        announce: Text to print before the first run; it may raise what ends the command.
+        announce: Returns the text to print before the first run. Its errors end the command.
     """
 
     name: str
@@ -139,7 +139,9 @@ class Experiment(Generic[AnyRun]):
             DamagedFile: If a file holds the record of another run than its name says.
         """
         records = {run.name: self.read(run, results) for run in self.presets[preset]}
-        complete = [each for each in records.values() if each and each["status"] == "complete"]
+        complete = [
+            record for record in records.values() if record and record["status"] == "complete"
+        ]
         return complete, [name for name, record in records.items() if record is None]
 
     def table(self, name: str, preset: str, results: Path) -> str:
@@ -206,8 +208,8 @@ def run_to_record(
         checkpoint_seconds: See `Checkpoint.every_seconds`.
 
     Returns:
-        The record: config, environment, seconds, `numbers` (the count of stored parameters) and
-        everything measured. Its status is `diverged` if a loss or a parameter was not finite; then
+        The record: config, environment, seconds, `numbers` (parameters stored) and the
+        measurements. Its status is `diverged` if a loss or a parameter was not finite; then
         `diverged` holds the step and the fault.
     """
     learner, stream, measurement = prepare(run, resolve_device(device))
@@ -230,7 +232,7 @@ def run_to_record(
             checkpoint=Checkpoint(
                 folder / f"{run.name}.checkpoint",
                 # The name leaves out fields at their defaults, and a default may change.
-                of=json.dumps({"experiment": experiment, **record["config"]}),
+                description=json.dumps({"experiment": experiment, **record["config"]}),
                 every_seconds=checkpoint_seconds,
             ),
         )
@@ -245,10 +247,10 @@ def run_to_record(
         "peak_memory_mb": _peak_memory_mb(),
     }
     record |= {name: part for name, part in log.items() if name not in ("step", "seconds")}
-    # Of the whole run, including the time before the latest checkpoint.
+    # These replace the seconds of `complete_record`, which start at the latest checkpoint.
     seconds = {"seconds": round(sum(parts.values()), 1), "seconds_of": parts}
-    numbers = {"numbers": learner.num_parameters(stream.num_contexts)}
-    return complete_record(record, status) | seconds | numbers
+    parameters = {"numbers": learner.num_parameters(stream.num_contexts)}
+    return complete_record(record, status) | seconds | parameters
 
 
 def _peak_memory_mb() -> int | None:

@@ -1,4 +1,4 @@
-"""Settings of every study: where it computes and where it writes."""
+"""Settings of every study: device, processes and folder."""
 
 from dataclasses import dataclass
 from pathlib import Path

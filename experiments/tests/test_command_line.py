@@ -45,7 +45,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("study", "field", "value"), NUMBERS)
-def test_a_number_that_cannot_be_is_named(study, field, value, capsys):
+def test_an_impossible_number_is_named(study, field, value, capsys):
     flag = f"--{field.replace('_', '-')}"
     method = ["--method", "SI"] if field == "strength" else []
     message = refuse(study, [*method, flag, value], capsys)

@@ -1,4 +1,4 @@
-"""Full disks, folders that are read-only or vanish: nothing that was written is lost."""
+"""Full disks, and folders that are read-only or removed: no complete file is lost."""
 
 import os
 import shutil

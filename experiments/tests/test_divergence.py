@@ -1,4 +1,4 @@
-"""A loss that is not finite ends its run, not the grid, and says where it came from."""
+"""A loss that is not finite ends its run, not the grid, and the error names its source."""
 
 import math
 from dataclasses import replace
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.reliability
 
 
 class Spoils(nn.Module):
-    """Its output is not finite from the n-th call on."""
+    """A layer whose output is not finite from the n-th call on."""
 
     def __init__(self, calls, value):
         super().__init__()

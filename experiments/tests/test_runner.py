@@ -54,7 +54,7 @@ def test_a_record_is_laid_out_for_comparison_by_line():
     assert text.count("\n") == 4 + 20
 
 
-def test_a_device_that_is_not_there_is_refused(monkeypatch):
+def test_a_device_that_the_machine_lacks_is_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert resolve_device("auto").type == "cpu"
     with pytest.raises(ValueError, match=r"device='cuda' is not on this machine.*use auto"):

@@ -39,7 +39,7 @@ class SpeedConfig(Settings):
         """Check the fields."""
         super().__post_init__()
         if not self.widths:
-            raise ValueError("widths must be at least one number.")
+            raise ValueError("widths is empty; give at least one.")
         self.check_counts("widths", "batch", "builds", "rounds")
         self.check_positive("arithmetic")
 
