@@ -97,6 +97,11 @@ def percent(correct: float, images: float) -> float:
     return 100 * correct / images
 
 
+def percent_of(fraction: float) -> float:
+    """Convert a fraction to percent, without the rounding error of the product."""
+    return round(100 * fraction, 6)
+
+
 def spread(values: Sequence[float | None], digits: int = 2) -> str:
     """Format mean ± standard deviation; the mean alone of one value, – if a value is missing.
 

@@ -276,7 +276,7 @@ def test_the_presets_are_complete():
         assert run.name.startswith("icifar-cpu-")
     assert not variants("search") & variants("cpu")
     searched = {(str(run.method), run.norms) for run in PRESETS["search"]}
-    assert searched == {each for each in VARIANTS if each[0].endswith(("EWC", "SI"))}
+    assert searched == {variant for variant in VARIANTS if variant[0].endswith(("EWC", "SI"))}
     assert {run.tasks for run in PRESETS["smoke"]} == {"split-digits"}
 
 
@@ -358,7 +358,7 @@ def test_the_figure_shows_every_kind_of_batch_norm(two_tasks, tmp_path):
 
 
 def blank(name, classes, train=20, test=10):
-    """Return a set of black images, so many of each class."""
+    """Return a set of black images, some of each class."""
     labels = torch.arange(classes)
     pixels = [torch.zeros(classes * n, 3, 32, 32, dtype=torch.uint8) for n in (train, test)]
     return Images(name, pixels[0], labels.repeat(train), pixels[1], labels.repeat(test))
@@ -395,13 +395,13 @@ def assert_all_on(learner, device):
     values = [*learner.net.parameters(), *learner.net.buffers()]
     values += [value.grad for value in learner.net.parameters() if value.grad is not None]
     for state in learner.optimiser.state.values():
-        values += [each for name, each in state.items() if name != "step"]  # a count on any device
+        values += [value for name, value in state.items() if name != "step"]  # a count
     for layer in learner.net.modules():
         if isinstance(layer, Superposed):
             values += [
-                each
+                tensor
                 for cached in layer.superposition.operators.values()
-                for each in cached.operator.tensors
+                for tensor in cached.operator.tensors
             ]
     assert {value.device.type for value in values} == {device}
 

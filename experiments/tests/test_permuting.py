@@ -145,15 +145,15 @@ def test_the_presets_are_complete():
     assert set(PRESETS) == figures | others
     for name, preset in PRESETS.items():
         if name != "smoke":
-            for each in preset:
-                recipe = (each.dataset, each.tasks, each.steps, each.batch, each.hidden_layers)
+            for run in preset:
+                recipe = (run.dataset, run.tasks, run.steps, run.batch, run.hidden_layers)
                 tasks = 10 if name == "ten-tasks" else 50
                 layers = 3 if name == "three-layers" else 2
                 assert recipe == ("mnist", tasks, 1000, 128, layers)
-                assert each.learning_rate == (1e-3 if name == "learning-rate" else 1e-4)
-                if each.precision == "bfloat16":  # the widest, and those that show its effect
-                    precise = dataclasses.replace(each, precision="float32")
-                    assert each.width > 512 or precise in preset
+                assert run.learning_rate == (1e-3 if name == "learning-rate" else 1e-4)
+                if run.precision == "bfloat16":  # the widest, and those that show its effect
+                    precise = dataclasses.replace(run, precision="float32")
+                    assert run.width > 512 or precise in preset
 
     def cells(name):
         return {(run.method, run.width, run.seed) for run in PRESETS[name]}
@@ -180,7 +180,7 @@ def test_the_wide_penalties_of_the_table_have_the_strengths_best_after_ten_tasks
     shown = {(str(run.method), run.strength, run.seed) for run in wide_runs}
     for method in STRENGTHS:
         wide = {"method": method, "width": 2000}
-        searched = [each for each in records if wide.items() <= each["config"].items()]
+        searched = [record for record in records if wide.items() <= record["config"].items()]
         best = max(searched, key=lambda record: result_of(record).last)["config"]
         # No seed both chooses and is reported.
         assert best["seed"] == 0
@@ -199,7 +199,7 @@ def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
 def test_the_strengths_are_those_that_the_search_found_best():
     records, _ = STUDY.records_of("search", ROOT / "experiments" / "results")
     for method, strength in STRENGTHS.items():
-        searched = [each for each in records if each["config"]["method"] == method]
+        searched = [record for record in records if record["config"]["method"] == method]
         best = max(searched, key=lambda record: result_of(record).last)
         assert best["config"]["strength"] == strength
 
@@ -336,8 +336,8 @@ def test_the_grid_runs_on_a_dask_cluster_of_two_workers(tmp_path):
         n_workers=2, threads_per_worker=1, dashboard_address=None
     ) as cluster:
         address = cluster.scheduler_address
-        on_cluster = run_all(STUDY, runs, tmp_path / "there", backend="dask", address=address)
-    locally = run_all(STUDY, runs, tmp_path / "here")
+        on_cluster = run_all(STUDY, runs, tmp_path / "cluster", backend="dask", address=address)
+    locally = run_all(STUDY, runs, tmp_path / "local")
     for ours, theirs in zip(locally, on_cluster, strict=True):
         for part in MEASURED:
             assert ours[part] == theirs[part]
