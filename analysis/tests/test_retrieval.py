@@ -341,7 +341,7 @@ def test_numbers_of_models_that_cannot_be_measured_are_refused():
     for counts in ([], [1, 2], [3, 2], [2, 2]):
         with pytest.raises(ValueError, match="must increase from 2 or more"):
             measure_retrieval(contexts, models, counts)
-    with pytest.raises(IndexError, match="build the family with num_contexts=5 or more"):
+    with pytest.raises(IndexError, match="build the contexts with num_contexts=5 or more"):
         measure_retrieval(contexts, models, [5])
     for reads in (0, -1):
         with pytest.raises(ValueError, match=f"reads={reads} must be at least 1"):

@@ -110,7 +110,7 @@ class Experiment(Generic[AnyRun]):
             The records of all runs.
 
         Raises:
-            DamagedFile: If a file holds the record of another run than its name says.
+            DamagedFile: If a record is not that of the run in its file's name.
         """
         folder = (settings.out / self.name).absolute()
         for run in runs:
@@ -136,7 +136,7 @@ class Experiment(Generic[AnyRun]):
             The records in the order of the runs, and the names of the runs without a record.
 
         Raises:
-            DamagedFile: If a file holds the record of another run than its name says.
+            DamagedFile: If a record is not that of the run in its file's name.
         """
         records = {run.name: self.read(run, results) for run in self.presets[preset]}
         complete = [

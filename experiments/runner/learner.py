@@ -137,11 +137,13 @@ class Learner:
             `total` and `per_added_model`.
         """
         layers = [module for module in self.net.modules() if isinstance(module, Superposed)]
-        families = [
+        all_contexts = [
             layer.contexts_for(name) for layer in layers for name in layer.superposition.superposed
         ]
         of_contexts = {
-            id(value) for family in families for value in [*family.parameters(), *family.buffers()]
+            id(value)
+            for contexts in all_contexts
+            for value in [*contexts.parameters(), *contexts.buffers()]
         }
         weights = sum(
             count_parameters(value)
@@ -153,11 +155,11 @@ class Learner:
             for value in self.net.buffers()
             if id(value) not in of_contexts and _is_needed(value)
         )
-        contexts = sum(family.num_parameters(tasks) for family in families)
-        per_context = sum(family.parameters_per_context for family in families)
+        stored = sum(contexts.num_parameters(tasks) for contexts in all_contexts)
+        per_context = sum(contexts.parameters_per_context for contexts in all_contexts)
         tables = sum(_table_parameters(layer, self.copies) for layer in layers)
         return {
-            "total": self.copies * weights + statistics + contexts,
+            "total": self.copies * weights + statistics + stored,
             "per_added_model": per_context + tables,
         }
 

@@ -30,11 +30,11 @@ _COMPLEX = {torch.float64: torch.complex128, torch.complex128: torch.complex128}
 
 
 class Contexts(SpecModule):
-    """A family of invertible linear maps C_0 … C_{K-1} on vectors of length `dim`.
+    """Invertible linear maps C_0 … C_{K-1} on vectors of length `dim`; each subclass is a family.
 
     Contexts are a pure function of (seed, name, index): the same in every process and on every
     device, whatever `num_contexts` is and whichever were used before. So nothing of a fixed
-    family is saved. Contexts that were drawn are cached, up to `cache_bytes` per dtype and device.
+    family is saved. Drawn contexts are cached, up to `cache_bytes` per dtype and device.
 
     `contexts[k]` is the operator of context k, with `bind`, `unbind`, `store`, `retrieve` and
     `matrix`. `contexts.bind(x, k)` and so on do the same.
@@ -63,7 +63,7 @@ class Contexts(SpecModule):
     cache_bytes: int = 2**27
     """Bytes of drawn contexts to keep per dtype and device, at most.
 
-    A family that fits as a whole allocates its table at once. The CPU's allocator commits memory
+    Contexts that all fit allocate their table at once. The CPU's allocator commits memory
     only as contexts are drawn.
     """
 
@@ -237,7 +237,7 @@ class Contexts(SpecModule):
         return checked_count("num_contexts", num_contexts) * self.parameters_per_context
 
     def spec(self) -> dict[str, Any]:
-        """Return the arguments that rebuild this family, as plain JSON values."""
+        """Return the arguments that rebuild these contexts, as plain JSON values."""
         return {
             "family": type(self).__name__,
             "dim": self.dim,

@@ -9,7 +9,7 @@ from psp_contexts._contexts import Contexts
 from psp_contexts.operators import Diagonal, Operator
 
 MOST_LEARNED = 2**31
-"""Largest number of parameters of all learned contexts of a family together."""
+"""Largest number of parameters of all learned contexts together."""
 
 
 class DiagonalContexts(Contexts):

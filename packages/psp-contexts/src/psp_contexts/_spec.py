@@ -16,14 +16,14 @@ class SpecModule(nn.Module, ABC):
         """Return the arguments that rebuild this module, as plain JSON values."""
 
     def get_extra_state(self) -> Tensor:
-        """Return the spec as bytes: all that a state dict stores of a fixed family."""
+        """Return the spec as bytes: all that a state dict stores of fixed contexts."""
         return torch.frombuffer(bytearray(json.dumps(self.spec()).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuse the state of another family.
+        """Refuse the state of other contexts.
 
         Raises:
-            ValueError: If `state` names other contexts than these, or is not the state of a family.
+            ValueError: If `state` has another spec, or is not the state of contexts.
         """
         try:
             saved = dict(json.loads(bytes(state.tolist())))
