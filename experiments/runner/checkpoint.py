@@ -24,7 +24,7 @@ class Checkpoint:
         path: The file.
         description: The run with all its settings; a checkpoint of another run is refused. By
             default any checkpoint is read.
-        every_seconds: Least time between two writes.
+        every_seconds: Shortest time between two writes.
         share: Largest fraction of the time for writing: after a write of t seconds the next one is
             due after t / share.
 

@@ -230,7 +230,7 @@ def test_without_a_preset_every_combination_is_run():
         ("--method multi-head", "unknown method 'multi-head'; choose from standard, Binary"),
         ("--checkpoint-seconds -1", "checkpoint_seconds must not be negative, but is -1"),
         ("--method KroneckerRotation --width 31", "dim=31 is prime"),
-        ("--address tcp://127.0.0.1:1", "needs backend=dask, not loky"),
+        ("--address tcp://127.0.0.1:1", "is for backend=dask, not loky"),
         ("--backend dask", "needs the address of a cluster"),
         ("figure-2 --width 9", "the preset has no run with width=9; leave the preset out"),
     ],
