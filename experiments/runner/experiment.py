@@ -32,7 +32,7 @@ class Experiment(Generic[AnyRun]):
         figures: By preset, functions that draw its complete records to a path without suffix, and
             return the files.
         tables_without_records: Names of the tables that exist even if no run has a record.
-        announce: Text to print before the first run; it may raise what ends the command.
+        announce: Returns the text to print before the first run. Its errors end the command.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Experiment(Generic[AnyRun]):
             The records of all runs.
 
         Raises:
-            DamagedFile: If a file holds the record of another run than its name says.
+            DamagedFile: If a record is not that of the run in its file's name.
         """
         folder = (settings.out / self.name).absolute()
         for run in runs:
@@ -100,10 +100,12 @@ class Experiment(Generic[AnyRun]):
             The records in the order of the runs, and the names of the runs without a record.
 
         Raises:
-            DamagedFile: If a file holds the record of another run than its name says.
+            DamagedFile: If a record is not that of the run in its file's name.
         """
         records = {run.name: self.read(run, results) for run in self.presets[preset]}
-        complete = [each for each in records.values() if each and each["status"] == "complete"]
+        complete = [
+            record for record in records.values() if record and record["status"] == "complete"
+        ]
         return complete, [name for name, record in records.items() if record is None]
 
     def table(self, name: str, preset: str, results: Path) -> str:

@@ -18,7 +18,7 @@ class Survey:
     Attributes:
         name: Name of the command.
         config: Class of its configs: `Settings` with `dataset`, `batch`, and `name`, the stem of
-            the files, another one for every other survey.
+            the files, which identifies the config.
         presets: Configs by name.
         measure: Measures everything and returns the record, to be written. It may keep partial
             results in the folder `<name>.parts`.

@@ -1,4 +1,4 @@
-"""Commands of some tenths of a second for every study, with all kinds of state, and helpers."""
+"""The smallest command of every study, with all kinds of state, and helpers."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def run_all(study, runs, out, **settings):
 
 
 def stop_and_resume(study, run, folder, monkeypatch, fraction):
-    """Run a run, kill it after its last checkpoint before a fraction, and return its record."""
+    """Stop a run after a fraction of it, resume it from its checkpoint, and return its record."""
 
     class Killed(Exception):
         pass
