@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 COMMANDS = {
     "capacity": "--families Binary Rotation --untrained Rotation --widths 8 --dims 16 --tasks 3 "
-    "--steps 40 --seeds 1 --models 8 --draws 1 --trained-models 2 --jobs 1",
+    "--observed 3 --steps 40 --seeds 1 --models 8 --draws 1 --trained-models 2 --jobs 1",
     "permuting": "smoke --method SI EWC LearnedBinary --steps 40 --checkpoint-seconds 0",
     "rotating": "smoke --method Complex --contexts 10 --turns 2 --checkpoint-seconds 0",
     "incremental": "smoke --method SI --steps 4 --checkpoint-seconds 0",

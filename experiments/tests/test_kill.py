@@ -11,12 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 
 import pytest
 
-from experiments.runner import files
-from experiments.studies import load_study
+from experiments.tests.killed import ByClock, InWrite, attempt, start_server
 from experiments.tests.small import COMMANDS, ROOT, results
 
 pytestmark = [
@@ -35,7 +33,7 @@ def kills(request):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_killed_experiment_ends_with_the_same_record(name, kills, tmp_path, record_property):
-    load_study(name)  # imported before the forks, which then start at once
+    start_server()
     start = time.monotonic()
     assert attempt(name, tmp_path / "undisturbed") == 0
     usual_time = time.monotonic() - start
@@ -67,67 +65,10 @@ def test_a_killed_experiment_ends_with_the_same_record(name, kills, tmp_path, re
     record_property(f"moments killed inside a write: {name}", inside)
 
 
-class ByClock:
-    def __init__(self, number, seconds):
-        self.number = number
-        self.seconds = seconds
-
-
-class InWrite:
-    """A moment in the n-th durable write, after a part of its bytes or all of them."""
-
-    def __init__(self, number, place, share):
-        self.number = number
-        self.place = place
-        self.share = share
-
-    def arm(self):
-        fsync, writes = os.fsync, iter(range(10**9))
-
-        def kill_at(descriptor):
-            if next(writes) == self.place:
-                if self.share < 1 and self.number == signal.SIGKILL:
-                    os.ftruncate(descriptor, int(self.share * os.fstat(descriptor).st_size))
-                os.kill(os.getpid(), self.number)
-            fsync(descriptor)
-
-        files.os.fsync = kill_at
-
-
 def draw_moment(draw, number, usual_time):
     if draw.random() < 0.5:
         return InWrite(number, draw.randrange(12), draw.choice((0.0, 0.5, 1.0)))
     return ByClock(number, draw.uniform(0, usual_time))
-
-
-def attempt(name, out, moment=None):
-    """Run the command in a child that is killed at a moment; return its exit status."""
-    out.mkdir(parents=True, exist_ok=True)
-    child = os.fork()
-    if not child:
-        run_in_child(name, out, moment)
-    if isinstance(moment, ByClock):
-        time.sleep(moment.seconds)
-        os.kill(child, moment.number)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def run_in_child(name, out, moment):
-    status = 1
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        sys.stdout = sys.stderr = (out / "log").open("w", buffering=1)
-        if isinstance(moment, InWrite):
-            moment.arm()
-        load_study(name).main(arguments=[*COMMANDS[name].split(), "--out", str(out)])
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # a child must not continue the parent's tests
-        traceback.print_exc()
-    finally:
-        os._exit(status)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -30,7 +30,7 @@ class CapacityConfig(GridSettings):
     """Number of networks to train one after the other: the largest K that can be found."""
 
     observed: int = 5
-    """Number of networks from which the others are predicted; 0 for no prediction."""
+    """Number of networks from which the others are predicted."""
 
     steps: int = 64
     """Training steps per task."""
@@ -80,11 +80,9 @@ class CapacityConfig(GridSettings):
         self.check_counts("widths", "dims", "tasks", "steps", "batch", "test_images", "draws")
         self.check_counts("seeds")
         self.check_counts("models", "trained_models", least=2)
-        self.check_counts("observed", least=0)
-        if 0 < self.observed < 3 or self.observed > self.tasks:
-            raise ValueError(
-                f"observed={self.observed} must be 3 to tasks={self.tasks}, or 0 for no prediction."
-            )
+        self.check_counts("observed", least=3)
+        if self.observed > self.tasks:
+            raise ValueError(f"observed={self.observed} is more than tasks={self.tasks}.")
         self.check_positive("learning_rate", "target_snr")
         if not all(0 < points < 100 for points in self.tolerance):
             raise ValueError(f"tolerance must be points between 0 and 100, not {self.tolerance}.")
@@ -105,7 +103,7 @@ class CapacityConfig(GridSettings):
     @property
     def predicted(self) -> tuple[str, ...]:
         """Families for which the number that fits is predicted; not the standard network."""
-        return tuple(name for name in self.trained if self.observed and name != "Identity")
+        return tuple(name for name in self.trained if name != "Identity")
 
     @property
     def name(self) -> str:
