@@ -3,8 +3,8 @@
 from torch import nn
 
 from psp_nn._split_complex import SplitComplex
+from psp_nn.layers.batch_norm import Frozen
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.norm import Frozen
 from psp_nn.layers.registry import KINDS
 from psp_nn.layers.superposed import base_name, contexts_name, output_contexts_name
 
