@@ -42,7 +42,7 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
         >>> from psp_nn import retrieve, store, superpose
         >>> empty = torch.nn.Linear(4, 2, bias=False).requires_grad_(False)
         >>> _ = empty.weight.zero_()
-        >>> net = superpose(empty, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(empty, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> model = torch.nn.Linear(4, 2, bias=False)
         >>> store(net, 7, model)
         >>> torch.equal(retrieve(net, 7).weight, model.weight)
