@@ -194,9 +194,7 @@ def test_heads_and_gates_stay_together():
     contexts = lstm.body.output_contexts_for("weight_ih_l0")
     base, difference = lstm.body.base("weight_ih_l0"), lstm.body.stored("weight_ih_l0")
     use_context(lstm, 2)
-    expected = [
-        contexts.matrix(2).T @ gate for gate in difference.detach().double().split(8)
-    ]
+    expected = [contexts.matrix(2).T @ gate for gate in difference.detach().double().split(8)]
     signs = lstm.body.contexts_for("weight_ih_l0").matrix(2)
     torch.testing.assert_close(
         lstm.body.weight_ih_l0 - base, torch.cat(expected) @ signs, check_dtype=False
@@ -432,8 +430,9 @@ def test_compiled_code_computes_the_same_and_serves_every_context(mlp, context):
 def test_the_report_names_the_contexts_of_both_sides(mlp):
     net = over_a_base(mlp, family=BinaryContexts)
     lines = str(report(net)).splitlines()
-    assert "BinaryContexts of dim 12 over a base; PermutationContexts of dim 16 on the outputs" in (
-        lines[0]
+    assert (
+        "BinaryContexts of dim 12 over a base; PermutationContexts of dim 16 on the outputs"
+        in (lines[0])
     )
     assert "outputs" not in lines[3]
 
