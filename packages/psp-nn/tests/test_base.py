@@ -213,7 +213,7 @@ def test_the_output_layer_is_the_last_one_and_patterns_choose_others(mlp):
         True,
     ]
     assert over_a_base(mlp, family=BinaryContexts, exclude="4")[2].output_contexts_for() is not None
-    with pytest.raises(ValueError, match="two_sided='5' matches no layer.*those are '0', '2', '4'"):
+    with pytest.raises(ValueError, match=r"two_sided='5' matches no layer.*those are '0', '2', '4'"):
         over_a_base(mlp, family=BinaryContexts, two_sided="5")
 
 
@@ -318,7 +318,7 @@ def test_a_file_holds_the_base_and_names_the_output_contexts(mlp, tmp_path):
         with use_context(net, k), use_context(other, k):
             assert torch.equal(net(x), other(x))
     one_sided = over_a_base(mlp, family=BinaryContexts, two_sided=False)
-    with pytest.raises(ValueError, match="another context: '0.output_contexts'"):
+    with pytest.raises(ValueError, match=r"another context: '0\.output_contexts'"):
         load(path, into=one_sided)
 
 
