@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch.func import functional_call, vmap
@@ -122,6 +123,38 @@ def test_every_model_starts_as_the_network(family, two_sided, mlp):
             torch.testing.assert_close(net(x), expected)
     example = x if net[0].contexts_for().is_complex else None
     torch.testing.assert_close(retrieve(net, 2, example=example)(x), expected)
+
+
+def test_a_trained_network_reads_the_digits_in_every_context():
+    digits = load_digits()
+    x, labels = torch.tensor(digits.data).float() / 16 - 0.3, torch.tensor(digits.target)
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    optimiser = torch.optim.RMSprop(plain.parameters(), lr=1e-3)
+    for batch in torch.randint(1400, (600, 64)):
+        optimiser.zero_grad()
+        F.cross_entropy(plain(x[batch]), labels[batch]).backward()
+        optimiser.step()
+    expected = (plain(x).argmax(1) == labels).float().mean()
+    assert expected > 0.97
+    net = over_a_base(plain, family=BinaryContexts)
+    destroyed = superpose(plain, family=BinaryContexts, num_contexts=K, seed=0, base=False)
+    for k in range(K):
+        with use_context(net, k), use_context(destroyed, k):
+            assert (net(x).argmax(1) == labels).float().mean() == expected
+            assert (destroyed(x).argmax(1) == labels).float().mean() < 0.4
+
+
+@pytest.mark.parametrize("context", [1, torch.tensor([3, 0, 1, 1, 2, 0])])
+def test_autocast_computes_near_full_precision(mlp, context):
+    net = randomise(over_a_base(mlp.float(), family=BinaryContexts))
+    x = torch.randn(6, 12)
+    use_context(net, context)
+    expected = net(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = net(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("family", [BinaryContexts, KroneckerRotationContexts, IdentityContexts])
