@@ -185,6 +185,20 @@ def test_one_model_mixed_batches_and_retrieved_models_agree(net_and_input, two_s
     torch.testing.assert_close(mixed, torch.stack(outputs)[context, torch.arange(6)])
 
 
+@pytest.mark.parametrize("bias_per_context", [True, False])
+@pytest.mark.parametrize("family", [BinaryContexts, PermutationContexts, ComplexContexts])
+def test_convolutions_by_channel_bind_every_sample_over_a_base(family, bias_per_context):
+    options = {"per_channel": True, "bias_per_context": bias_per_context, "two_sided": "*"}
+    net = randomise(over_a_base(convolutional().eval(), family=family, **options)).eval()
+    assert net[0].binds_samples
+    x, context = torch.randn(6, 4, 6, 6, dtype=torch.float64), torch.tensor([3, 0, 1, 1, 2, 0])
+    with use_context(net, context):
+        mixed = net(x)
+    for k, sample, y in zip(context.tolist(), x, mixed, strict=True):
+        with use_context(net, k):
+            torch.testing.assert_close(y, net(sample[None])[0])
+
+
 def test_a_model_is_that_of_the_dense_matrices(family):
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(12, 16), nn.Linear(16, 4)).double()
@@ -210,10 +224,10 @@ def test_groups_permute_their_output_channels_apart():
     for k in range(K):
         with use_context(net, k):
             difference = (layer.weight - plain.weight).view(2, 6, -1)
-        for group in range(2):
-            context = torch.tensor(group * K + k)
-            expected = outputs.matrix(context).T @ rows[group] @ inputs.matrix(context)
-            torch.testing.assert_close(difference[group], expected)
+        left, right = (layer._look_up(side, k, rows).matrix() for side in (outputs, inputs))
+        assert len(left) == len(right) == 2
+        assert not torch.equal(left[0], left[1])
+        torch.testing.assert_close(difference, left.mT.double() @ rows @ right)
 
 
 def test_heads_and_gates_stay_together():
