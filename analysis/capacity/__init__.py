@@ -1,4 +1,4 @@
-"""How many models fit: read off measured curves, and predicted from the first few models."""
+"""Capacity, the number of models that fit: measured on curves, or predicted from the first few."""
 
 from analysis.capacity._capacity import Capacity as Capacity
 from analysis.capacity._capacity import Growth as Growth

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LinearRetention:
-    """What one task keeps while others are learned, in units of its own solution's energy.
+    """Retention of one task while others are learned, in units of its own solution's energy.
 
     Attributes:
         signal: E⟨w, t⟩ / ‖t‖², the amplitude of the task's own solution t in the weights.

@@ -58,8 +58,8 @@ def run_to_record(
         checkpoint_seconds: See `Checkpoint.every_seconds`.
 
     Returns:
-        The record: config, environment, seconds, `numbers` (the count of stored parameters) and
-        everything measured. Its status is `diverged` if a loss or a parameter was not finite; then
+        The record: config, environment, seconds, `numbers` (parameters stored) and the
+        measurements. Its status is `diverged` if a loss or a parameter was not finite; then
         `diverged` holds the step and the fault.
     """
     learner, stream, measurement = prepare(run, resolve_device(device))
@@ -82,7 +82,7 @@ def run_to_record(
             checkpoint=Checkpoint(
                 folder / f"{run.name}.checkpoint",
                 # The name leaves out fields at their defaults, and a default may change.
-                of=json.dumps({"experiment": experiment, **record["config"]}),
+                description=json.dumps({"experiment": experiment, **record["config"]}),
                 every_seconds=checkpoint_seconds,
             ),
         )
