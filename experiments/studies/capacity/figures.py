@@ -14,6 +14,7 @@ from experiments.studies.capacity.retrieval import mean_curve
 from experiments.studies.capacity.summary import (
     accuracy_curves,
     network_capacities,
+    predicted_capacities,
     predicted_curve,
     trained_families,
 )
@@ -35,7 +36,8 @@ def draw(record: Record, path: Path) -> list[Path]:
 def _draw_networks(record: Record, path: Path) -> list[Path]:
     config = record["config"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-    width = config["widths"][-1]
+    widths = config["widths"]
+    width = widths[(len(widths) - 1) // 2]  # neither all fit nor hardly any
     tolerance = _informative_tolerance(record)
     for family in trained_families(record):
         runs = [run for run in record["networks"] if run["family"] == family]
@@ -44,6 +46,7 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
         left.plot(range(1, len(curve) + 1), curve, color=colour_of(family), label=family)
         _plot_prediction(left, record, family, width)
         _plot_capacities(right, network_capacities(record, family, tolerance), family)
+        _plot_predicted(right, predicted_capacities(record, family, tolerance), family)
     left.set(
         xlabel="networks stored, K",
         ylabel="mean accuracy of all K (%)",
@@ -53,6 +56,8 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
     if record.get("predicted"):
         label = f"predicted from the first {config['observed']}"
         left.plot([], [], "--", color="black", linewidth=1, label=label)
+        circles = right.plot([], [], "o", mfc="none", ms=9, color="black", label=label)
+        right.legend(handles=circles, fontsize=8, loc="lower right")
     left.legend(fontsize=8, loc="lower left")
     right.set(
         xscale="log",
@@ -118,6 +123,14 @@ def _plot_capacities(axes: Axes, capacities: dict[int, list[Capacity]], family: 
     for size, seeds in capacities.items():
         if any(capacity.at_limit for capacity in seeds):
             axes.plot(size, mean(counts[size]), marker="^", color=colour, ms=9)
+
+
+def _plot_predicted(axes: Axes, capacities: dict[int, list[Capacity]], family: str) -> None:
+    """Plot the mean over seeds of the prediction as an open circle."""
+    for size, seeds in capacities.items():
+        if seeds:
+            centre = mean(capacity.num_models for capacity in seeds)
+            axes.plot(size, centre, "o", mfc="none", ms=9, color=colour_of(family))
 
 
 def _draw_retrieval(record: Record, path: Path) -> list[Path]:
