@@ -78,7 +78,7 @@ def predict_retention(
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> net = superpose(
-        ...     torch.nn.Linear(32, 2), family=BinaryContexts, num_contexts=4, seed=0
+        ...     torch.nn.Linear(32, 2), family=BinaryContexts, num_contexts=4, seed=0, base=False
         ... )
         >>> x = torch.randn(4, 64, 32, generator=torch.Generator().manual_seed(0))
         >>> labels = (x[..., 0] > 0).long()

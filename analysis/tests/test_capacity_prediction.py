@@ -38,7 +38,9 @@ class LinearTasks:
         generator = torch.Generator().manual_seed(0)
         layer = nn.Linear(DIM, OUT, bias=False, dtype=torch.float64)
         nn.init.zeros_(layer.weight)
-        self.net = superpose(layer, family=family, num_contexts=num_contexts or tasks, seed=0)
+        self.net = superpose(
+            layer, family=family, num_contexts=num_contexts or tasks, seed=0, base=False
+        )
         draw = partial(torch.randn, generator=generator, dtype=torch.float64)
         self.inputs = [torch.linalg.qr(draw(DIM, CONSTRAINTS)).Q.T for _ in range(tasks)]
         self.targets = [nn.functional.normalize(draw(CONSTRAINTS, OUT)) for _ in range(tasks)]
@@ -93,7 +95,7 @@ def test_a_prediction_depends_on_its_seed_and_leaves_the_network_alone(family):
         net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
     if family is KroneckerRotationContexts:
         net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    net = superpose(net, family=family, num_contexts=4, seed=0)
+    net = superpose(net, family=family, num_contexts=4, seed=0, base=False)
     x, states = torch.randn(9, 4, 3), []
     for _ in range(4):
         with torch.no_grad():

@@ -23,10 +23,14 @@ from analysis.theory._snr import squared_alignment as squared_alignment
 from analysis.theory._subspace import coherence_penalty as coherence_penalty
 from analysis.theory._subspace import expected_overlap as expected_overlap
 from analysis.theory._subspace import leverage_scores as leverage_scores
+from analysis.theory._two_sided import ProfileCosts as ProfileCosts
+from analysis.theory._two_sided import profile_costs as profile_costs
+from analysis.theory._two_sided import transmitted_moment as transmitted_moment
 
 __all__ = [
     "Family",
     "LinearRetention",
+    "ProfileCosts",
     "coherence_penalty",
     "expected_noise_power",
     "expected_overlap",
@@ -35,6 +39,7 @@ __all__ = [
     "leverage_scores",
     "linear_retention",
     "mean",
+    "profile_costs",
     "pseudo_moment",
     "real_covariance",
     "real_second_moment",
@@ -45,4 +50,5 @@ __all__ = [
     "step_on_other",
     "step_second_moment",
     "tail_bound",
+    "transmitted_moment",
 ]

@@ -166,11 +166,13 @@ class Method:
             if self.learned:
                 family = partial(family, learned=True)
             mixes = not issubclass(self.family, DiagonalContexts)
-            return superpose(net, family=family, exclude=exclude, per_channel=mixes, **options)
+            return superpose(
+                net, family=family, base=False, exclude=exclude, per_channel=mixes, **options
+            )
         layers = [name for name, layer in net.named_modules() if isinstance(layer, nn.BatchNorm2d)]
         if options["norms"] is Norms.SHARED or not layers:
             return net
-        return superpose(net, family=IdentityContexts, include=layers, **options)
+        return superpose(net, family=IdentityContexts, base=False, include=layers, **options)
 
 
 _FAMILIES = [family for family in FAMILIES.values() if family is not IdentityContexts]

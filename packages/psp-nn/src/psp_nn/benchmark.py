@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from psp_contexts import (
 from psp_nn import save, superpose, use_context
 
 INPUTS, CLASSES, BATCH, CONTEXTS = 784, 10, 128, 50
-PARTS = ("steps", "mixed", "resnet", "disk")
+PARTS = ("steps", "base", "mixed", "resnet", "disk")
 
 TARGETS: dict[tuple[type[Contexts], int], float] = {
     (BinaryContexts, 256): 1.15,
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for width in options.widths:
         if "steps" in parts:
             steps(width, options.seconds)
+        if "base" in parts:
+            base(width, options.seconds)
         if "mixed" in parts:
             mixed(width, options.seconds)
     if "resnet" in parts:
@@ -75,7 +78,7 @@ def steps(width: int, seconds: float) -> None:
     runs = {"plain": _step(_mlp(width), x, labels)}
     targets = {}
     for family in families:
-        net = superpose(_mlp(width), family=family, num_contexts=CONTEXTS, seed=0)
+        net = superpose(_mlp(width), family=family, num_contexts=CONTEXTS, seed=0, base=False)
         use_context(net, 7)
         runs[family.__name__] = _step(net, x, labels)
         targets[family.__name__] = TARGETS.get((family, width), math.nan)
@@ -84,9 +87,29 @@ def steps(width: int, seconds: float) -> None:
     _show(_minimum_times(runs, seconds), "plain", targets)
 
 
+def base(width: int, seconds: float) -> None:
+    """Time a training step over a base, with one- and two-sided contexts, against one without."""
+    x, labels = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
+    options: dict[str, dict[str, Any]] = {
+        "base=False": {"base": False},
+        "base=True, one-sided": {"base": True, "two_sided": False},
+        "base=True": {"base": True},
+    }
+    runs = {"plain": _step(_mlp(width), x, labels)}
+    for name, arguments in options.items():
+        net = superpose(
+            _mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0, **arguments
+        )
+        use_context(net, 7)
+        runs[name] = _step(net, x, labels)
+    print(f"training step over a base, Binary, batch {BATCH}, {INPUTS}-{width}-{width}-{CLASSES}")
+    targets = {"base=True": 1.1} if width >= 2048 else {}
+    _show(_minimum_times(runs, seconds), "base=False", targets)
+
+
 def mixed(width: int, seconds: float, batch: int = 1024) -> None:
     """Time a batch that mixes all contexts against a batch with one context, and against loops."""
-    net = superpose(_mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0)
+    net = superpose(_mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0, base=False)
     x, context = torch.randn(batch, INPUTS), torch.arange(batch) % CONTEXTS
 
     @torch.no_grad()
@@ -128,7 +151,9 @@ def resnet(seconds: float) -> None:
     plain = resnet18(num_classes=CLASSES)
     plain.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     plain.maxpool = nn.Identity()
-    net = superpose(plain, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, exclude="conv1")
+    net = superpose(
+        plain, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, base=False, exclude="conv1"
+    )
     use_context(net, 7)
     x, labels = torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))
     runs = {"plain": _step(plain, x, labels), "BinaryContexts": _step(net, x, labels)}
@@ -142,7 +167,9 @@ def disk() -> None:
         path = Path(folder) / "net.safetensors"
         sizes = []
         for num_contexts in (100, 999):  # the same number of digits: specs of equal length
-            net = superpose(_mlp(256), family=BinaryContexts, num_contexts=num_contexts, seed=0)
+            net = superpose(
+                _mlp(256), family=BinaryContexts, num_contexts=num_contexts, seed=0, base=False
+            )
             save(net, path)
             sizes.append(path.stat().st_size)
     print(f"on disk: {(sizes[1] - sizes[0]) / 899:.3g} bytes for each added model (target 0)")

@@ -1,5 +1,6 @@
 """Superposed convolutions, plain and transposed: the context acts on the kernel."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,6 @@ from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import PerSample
-from psp_nn.layers.superposed import base_name
 
 
 class _SuperposedConvolution(Layer):
@@ -29,37 +29,48 @@ class _SuperposedConvolution(Layer):
 
     @property
     def binds_samples(self) -> bool:
-        """True if a context acts on channels, and neither is too large nor added to a base."""
-        return (
-            self.superposition.per_channel
-            and self.contexts_for().gathers
-            and base_name("weight") not in self._buffers
-        )
+        """True if a context acts on channels and is small enough to gather one per sample."""
+        return self.superposition.per_channel and self.contexts_for().gathers
 
     def to_rows(self, name: str, weight: Tensor) -> Tensor:
         """Reshape a kernel to (groups, out, dim), without `groups` if there is one."""
-        kernel: Tensor = weight.unflatten(0, (self.groups, -1))
-        if self.transposed_kernel:
-            kernel = kernel.transpose(1, 2)
-        if self.superposition.per_channel:
-            kernel = kernel.movedim(2, -1).flatten(1, -2)
-        else:
-            kernel = kernel.flatten(2)
+        if not self.superposition.per_channel:
+            return self.to_outputs(name, weight)
+        kernel = self._grouped(weight).movedim(2, -1).flatten(1, -2)
         return kernel.squeeze(0) if self.groups == 1 else kernel
 
     def from_rows(self, name: str, rows: Tensor) -> Tensor:
         """Reshape rows to a kernel; the inverse of `to_rows`."""
+        if not self.superposition.per_channel:
+            return self.from_outputs(name, rows)
         size = self.stored(name).shape
+        out = size[1] if self.transposed_kernel else size[0] // self.groups
         kernel = rows.unsqueeze(0) if self.groups == 1 else rows
-        if self.superposition.per_channel:
-            out = size[1] if self.transposed_kernel else size[0] // self.groups
-            kernel = kernel.unflatten(1, (out, *size[2:])).movedim(-1, 2)
-        else:
-            kernel = kernel.unflatten(2, (-1, *size[2:]))
-        if self.transposed_kernel:
-            kernel = kernel.transpose(1, 2)
-        whole: Tensor = kernel.reshape(size)
-        return whole
+        return self._whole(kernel.unflatten(1, (out, *size[2:])).movedim(-1, 2))
+
+    @property
+    def output_groups(self) -> int:
+        """Number of groups, whose output channels are permuted apart."""
+        return self.groups
+
+    def to_outputs(self, name: str, weight: Tensor) -> Tensor:
+        """Reshape a kernel to (groups, out, in · positions), without `groups` if there is one."""
+        kernel = self._grouped(weight).flatten(2)
+        return kernel.squeeze(0) if self.groups == 1 else kernel
+
+    def from_outputs(self, name: str, rows: Tensor) -> Tensor:
+        """Reshape rows to a kernel; the inverse of `to_outputs`."""
+        kernel = rows.unsqueeze(0) if self.groups == 1 else rows
+        return self._whole(kernel.unflatten(2, (-1, *self.stored(name).shape[2:])))
+
+    def _grouped(self, weight: Tensor) -> Tensor:
+        """Reshape a kernel to (groups, out, in, *positions)."""
+        kernel: Tensor = weight.unflatten(0, (self.groups, -1))
+        return kernel.transpose(1, 2) if self.transposed_kernel else kernel
+
+    def _whole(self, kernel: Tensor) -> Tensor:
+        kernel = kernel.transpose(1, 2) if self.transposed_kernel else kernel
+        return kernel.reshape(self.stored().shape)
 
     def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         stored, selection = self.stored(), self.superposition.selection
@@ -81,16 +92,32 @@ class _SuperposedConvolution(Layer):
         state, stored = self.superposition, self.stored()
         self.note_use()
         selection.check(x, state.name, trailing=stored.dim() - 1)
-        positions = [1] * (x.dim() - 2)
-        operator = self.operator().reshape(len(x), self.groups, *positions)
-        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
-        bound = operator.bind(channels).movedim(-1, 2).flatten(1, 2)
-        if "bias" not in state.per_context:
+        positions, bias = [1] * (x.dim() - 2), self._parameters["bias"]
+        batch_shape = (len(x), self.groups, *positions)
+        bound = self._by_groups(x, self.operator().reshape(*batch_shape).bind)
+        base, outputs, per_context = (
+            self.base(),
+            self.output_operator(),
+            "bias" in state.per_context,
+        )
+        if base is None and not per_context:
             return self._convolve(bound, stored, output_size)
         with self.read_once(bias=None):
             y = self._convolve(bound, stored, output_size)
-        table = self.stored("bias")
-        return y + selection.rows(table).view(len(x), -1, *positions).to(y.dtype)
+            if outputs is not None:
+                y = self._by_groups(y, outputs.reshape(*batch_shape).unbind)
+            if base is not None:
+                base = base.to(stored.dtype if x.is_complex() else x.dtype)
+                y = y + self._convolve(x, base, output_size)
+        if bias is None:
+            return y
+        rows = selection.rows(bias) if per_context else bias.unsqueeze(0)
+        return y + rows.view(len(rows), -1, *positions).to(y.dtype)
+
+    def _by_groups(self, x: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
+        """Apply a function to vectors of the channels of a group, shape (batch, groups, …, dim)."""
+        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
+        return apply(channels).movedim(-1, 2).flatten(1, 2)
 
     def _convolve(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
         if not weight.is_complex() or x.is_complex():
@@ -194,7 +221,7 @@ class SuperposedConv2d(_Plain, nn.Conv2d):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose
         >>> layer = torch.nn.Conv2d(3, 8, kernel_size=5)
-        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> layer.contexts.dim, layer(torch.randn(2, 3, 9, 9)).shape
         (75, torch.Size([2, 8, 5, 5]))
     """
