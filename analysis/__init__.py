@@ -1,1 +1,1 @@
-"""The theory of superposition, derived, computed and measured."""
+"""Theory of superposition: derived symbolically, evaluated in closed form, and measured."""

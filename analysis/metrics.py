@@ -1,7 +1,7 @@
-"""Continual learning in one number: from the accuracy matrix to averages and forgetting.
+"""Summaries of the accuracy matrix of continual learning: averages and forgetting.
 
-R[i, j] is the accuracy on task j after task i was learned. Entries with j > i, tasks not learned
-yet, play no part: they may be anything, NaN included, and rows may simply end at the diagonal.
+R[i, j] is the accuracy on task j after task i was learned. Entries with j > i belong to tasks that
+are not learned yet and are ignored: they may be NaN, and rows may end at the diagonal.
 """
 
 import math
@@ -11,14 +11,12 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
-from analysis._arguments import checked_integer, checked_number
-
 AccuracyMatrix = Iterable[Iterable[SupportsFloat]]
-"""R as rows of numbers: lists, an array, a tensor, or a list of either."""
+"""R as rows of accuracies: lists, an array, a tensor, or a list of either."""
 
 
 def average_accuracy(accuracy: AccuracyMatrix) -> float:
-    """Mean accuracy over all tasks after the last one.
+    """Return the mean accuracy over all tasks after the last one.
 
     Args:
         accuracy: R, shape (tasks, tasks), fractions in 0..1.
@@ -27,7 +25,6 @@ def average_accuracy(accuracy: AccuracyMatrix) -> float:
         mean_j R[T−1, j], a fraction.
 
     Raises:
-        TypeError: If an entry with j ≤ i is no number.
         ValueError: If R is not square, lacks an entry with j ≤ i, or has one outside 0..1.
 
     Source:
@@ -38,22 +35,21 @@ def average_accuracy(accuracy: AccuracyMatrix) -> float:
         >>> average_accuracy([[0.75], [0.5, 1.0]])
         0.75
     """
-    return float(_validated(accuracy)[-1].mean())
+    return float(_to_tensor(accuracy)[-1].mean())
 
 
 def last_average_accuracy(accuracy: AccuracyMatrix, count: int) -> float:
-    """Mean accuracy over the `count` most recent tasks after the last one.
+    """Return the mean accuracy over the `count` most recent tasks after the last one.
 
     Args:
         accuracy: R, see `average_accuracy`.
-        count: How many tasks, 1..tasks; the paper's table has 10 of 50.
+        count: Number of tasks, from 1 to all; 10 of 50 in the paper's table.
 
     Returns:
         The mean of the last `count` entries of R's last row, a fraction.
 
     Raises:
-        TypeError: As `average_accuracy`, and if `count` is no int.
-        ValueError: As `average_accuracy`, and if `count` is not in 1..tasks.
+        ValueError: See `average_accuracy`; and if `count` is out of range.
 
     Source:
         Cheung et al. 2019, figure 3, right.
@@ -63,17 +59,16 @@ def last_average_accuracy(accuracy: AccuracyMatrix, count: int) -> float:
         >>> last_average_accuracy([[1.0], [0.5, 1.0], [0.0, 0.5, 0.75]], count=2)
         0.625
     """
-    count, last = checked_integer("count", count), _validated(accuracy)[-1]
-    if not 1 <= count <= len(last):
+    last_row = _to_tensor(accuracy)[-1]
+    if not 1 <= count <= len(last_row):
         raise ValueError(
-            f"last_average_accuracy was asked for the last {count} of {len(last)} tasks; "
-            f"pass a count in 1..{len(last)}."
+            f"last_average_accuracy got count={count} for {len(last_row)} tasks; pass 1 to all."
         )
-    return float(last[-count:].mean())
+    return float(last_row[-count:].mean())
 
 
 def forgetting(accuracy: AccuracyMatrix) -> float:
-    """By how much accuracy has fallen from its best, averaged over all tasks but the last.
+    """Return the drop of accuracy from its best, averaged over all tasks but the last.
 
     Args:
         accuracy: R, see `average_accuracy`, of at least two tasks.
@@ -82,7 +77,7 @@ def forgetting(accuracy: AccuracyMatrix) -> float:
         mean_{j<T−1} (max_{j≤i<T−1} R[i, j] − R[T−1, j]), a fraction; negative if tasks improved.
 
     Raises:
-        TypeError, ValueError: As `average_accuracy`, and if there are fewer than two tasks.
+        ValueError: See `average_accuracy`; and if there are fewer than two tasks.
 
     Source:
         Chaudhry et al. 2018, equation 3.
@@ -92,13 +87,13 @@ def forgetting(accuracy: AccuracyMatrix) -> float:
         >>> forgetting([[0.5], [0.75, 1.0], [0.25, 0.75, 1.0]])
         0.375
     """
-    matrix = _with_an_earlier_task(_validated(accuracy), "forgetting")
+    matrix = _to_tensor(accuracy, least_tasks=2)
     best = matrix[:-1, :-1].masked_fill(_future(len(matrix) - 1), -math.inf).amax(0)
     return float((best - matrix[-1, :-1]).mean())
 
 
 def backward_transfer(accuracy: AccuracyMatrix) -> float:
-    """How learning later tasks changed what was just learned, averaged over all but the last.
+    """Return the effect of later tasks on accuracy when just learned, over all tasks but the last.
 
     Args:
         accuracy: R, see `average_accuracy`, of at least two tasks.
@@ -107,7 +102,7 @@ def backward_transfer(accuracy: AccuracyMatrix) -> float:
         mean_{j<T−1} (R[T−1, j] − R[j, j]), a fraction; negative when tasks are forgotten.
 
     Raises:
-        TypeError, ValueError: As `average_accuracy`, and if there are fewer than two tasks.
+        ValueError: See `average_accuracy`; and if there are fewer than two tasks.
 
     Source:
         Lopez-Paz and Ranzato 2017, section 2 (BWT).
@@ -117,53 +112,34 @@ def backward_transfer(accuracy: AccuracyMatrix) -> float:
         >>> backward_transfer([[0.5], [0.75, 1.0], [0.25, 0.75, 1.0]])
         -0.25
     """
-    matrix = _with_an_earlier_task(_validated(accuracy), "backward_transfer")
+    matrix = _to_tensor(accuracy, least_tasks=2)
     return float((matrix[-1] - matrix.diagonal())[:-1].mean())
 
 
-def _validated(accuracy: AccuracyMatrix) -> Tensor:
-    """R as float64 on the CPU, shape (tasks, tasks), checked, NaN where j > i."""
-    try:
-        rows = [list(row) for row in accuracy]
-    except TypeError:  # what is no row cannot be iterated over
-        rows = []
-    if not rows:
-        raise ValueError(
-            "the accuracy matrix has no rows; pass one per task learned, R[i][j] the accuracy "
-            "on task j after task i."
-        )
+def _to_tensor(accuracy: AccuracyMatrix, *, least_tasks: int = 1) -> Tensor:
+    """Convert R to float64 on the CPU, shape (tasks, tasks), with NaN where j > i."""
+    rows = [list(row) for row in accuracy]
     tasks = len(rows)
+    if tasks < least_tasks:
+        raise ValueError(
+            f"the accuracy matrix has {tasks} rows; pass at least {least_tasks}, one per task."
+        )
     matrix = torch.full((tasks, tasks), math.nan, dtype=torch.float64)
     for i, row in enumerate(rows):
         if not i < len(row) <= tasks:
             raise ValueError(
-                f"row {i} of the accuracy matrix has {len(row)} entries for {tasks} tasks; "
-                f"pass at least {i + 1}, one per task learned by then, and at most {tasks}."
+                f"row {i} of the accuracy matrix has {len(row)} entries; pass {i + 1} to {tasks}."
             )
-        measured = [
-            checked_number(f"accuracy: R[{i}, {j}]", entry, finite=False)
-            for j, entry in enumerate(row[: i + 1])
-        ]
-        matrix[i, : i + 1] = matrix.new_tensor(measured)
-    wrong = ~((matrix >= 0) & (matrix <= 1)) & ~_future(tasks)
-    if wrong.any():
-        i, j = wrong.nonzero()[0].tolist()
+        matrix[i, : i + 1] = matrix.new_tensor([float(entry) for entry in row[: i + 1]])
+    invalid = ~((matrix >= 0) & (matrix <= 1)) & ~_future(tasks)
+    if invalid.any():
+        i, j = invalid.nonzero()[0].tolist()
         raise ValueError(
-            f"R[{i}, {j}] = {matrix[i, j].item():g} is not an accuracy in 0..1; every entry with "
-            "j <= i must be measured, and percentages divided by 100."
+            f"R[{i}, {j}] = {matrix[i, j]:g} is not in 0..1; divide percentages by 100."
         )
     return matrix
 
 
 def _future(tasks: int) -> Tensor:
-    """True where j > i."""
+    """Boolean matrix, True where j > i."""
     return torch.ones(tasks, tasks, dtype=torch.bool).triu(1)
-
-
-def _with_an_earlier_task(matrix: Tensor, called: str) -> Tensor:
-    if len(matrix) < 2:
-        raise ValueError(
-            f"{called} compares with earlier tasks, but the accuracy matrix has {len(matrix)} "
-            "task; pass at least two."
-        )
-    return matrix

@@ -1,4 +1,4 @@
-"""Retrieval measured: models stored in real contexts, read back, and the noise looked at."""
+"""Retrieval measured: models are stored in drawn contexts and read back with their noise."""
 
 from analysis.retrieval._curve import Models as Models
 from analysis.retrieval._curve import Retrieval as Retrieval

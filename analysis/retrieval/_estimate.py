@@ -1,11 +1,10 @@
-"""Means of samples, with what they may be off by."""
+"""Means of independent samples, with their standard errors."""
 
 import math
 from dataclasses import dataclass
 
+from jaxtyping import Num
 from torch import Tensor
-
-from analysis._arguments import check_tensor, checked_number
 
 
 @dataclass(frozen=True)
@@ -14,32 +13,25 @@ class Estimate:
 
     Attributes:
         value: The mean.
-        error: Its standard error, from the samples' own spread.
+        error: Its standard error, from the spread of the samples.
     """
 
     value: float
     error: float
 
     def agrees(self, truth: float, errors: float = 5.0, rounding: float = 1e-9) -> bool:
-        """Whether `truth` lies within so many standard errors (and the rounding) of the mean.
-
-        Raises:
-            TypeError, ValueError: If an argument is no finite number.
-        """
-        truth, errors = checked_number("truth", truth), checked_number("errors", errors)
-        rounding = checked_number("rounding", rounding)
+        """True if `truth` is within `errors` standard errors, and rounding, of the mean."""
         return abs(self.value - truth) <= errors * self.error + rounding * max(1.0, abs(truth))
 
 
-def estimate(samples: Tensor) -> Estimate:
-    """Mean and standard error of independent samples.
+def estimate(samples: Num[Tensor, " n"]) -> Estimate:
+    """Return the mean and its standard error from independent samples.
 
     Args:
-        samples: Real, shape (n,), n at least 2.
+        samples: Real samples, at least two.
 
     Raises:
-        TypeError: If they are no tensor of numbers.
-        ValueError: If there are fewer than two samples, or they are complex.
+        ValueError: If there are fewer than two samples, they are complex, or not a vector.
 
     Example:
         >>> import torch
@@ -47,11 +39,9 @@ def estimate(samples: Tensor) -> Estimate:
         >>> estimate(torch.tensor([1.0, 3.0]))
         Estimate(value=2.0, error=1.0)
     """
-    check_tensor("samples", samples, "…")
     if samples.dim() != 1 or len(samples) < 2 or samples.is_complex():
         raise ValueError(
-            f"samples must be a vector of at least two real numbers, but are {samples.dtype} of "
-            f"shape {tuple(samples.shape)}; flatten it, or pass real and imaginary part in turn."
+            f"samples must be a real vector of 2 or more, but are {samples.dtype} {samples.shape}."
         )
     samples = samples.cpu().double()
     return Estimate(samples.mean().item(), samples.std().item() / math.sqrt(len(samples)))

@@ -1,40 +1,38 @@
 """The interference between two models, sampled over pairs of contexts."""
 
+import torch
+from jaxtyping import Inexact, Int64
 from torch import Tensor
 
-from analysis._arguments import (
-    check_broadcast,
-    check_contexts,
-    check_tensor,
-    checked_indices,
-    served_by,
-    shape_of,
-)
 from psp_contexts import Contexts
 
 
 def interference(
-    contexts: Contexts, w: Tensor, x: Tensor, stored: int | Tensor, read: int | Tensor
-) -> Tensor:
-    """wᵀUx, U = C_k⁻¹ C_s: what a row w of model k adds when model s is read with input x.
+    contexts: Contexts,
+    w: Inexact[Tensor, "*#batch dim"],
+    x: Inexact[Tensor, "*#batch dim"],
+    stored: int | Int64[Tensor, "*#batch"],
+    read: int | Int64[Tensor, "*#batch"],
+) -> Inexact[Tensor, "*batch"]:
+    """wᵀUx, U = C_k⁻¹ C_s: the interference of row w of model k when model s is read with input x.
 
-    For independent samples, let no context occur in two pairs. The contexts of OnePower share
-    their phases, so that no two pairs are independent; there, take families of other seeds.
+    For independent samples, use each context in one pair only. The contexts of OnePower share
+    their phases, so that all its pairs are dependent: use families with different seeds instead.
 
     Args:
-        contexts: The family.
-        w: Rows of weights, shape (…, dim).
-        x: Inputs, shape (…, dim).
-        stored: k, an index or a LongTensor (…).
-        read: s, an index or a LongTensor (…).
+        contexts: Contexts to sample from.
+        w: Rows of weights.
+        x: Inputs.
+        stored: k.
+        read: s.
 
     Returns:
-        All arguments broadcast against each other, shape (…); complex for complex families.
+        The interference; complex for complex families. All arguments broadcast.
 
     Raises:
         IndexError: If an index is not that of a context.
-        TypeError: If a vector is complex and the family real, or an argument of another type.
-        ValueError: If the shapes do not fit.
+        TypeError: If a vector is complex and the family real.
+        ValueError: If `w` or `x` does not have the dim of the contexts.
 
     Example:
         >>> import torch
@@ -47,14 +45,8 @@ def interference(
         >>> samples.shape, samples.square().mean().round()  # ‖w‖²‖x‖² / 16 = 1
         (torch.Size([1000]), tensor(1.))
     """
-    check_contexts("contexts", contexts)
-    for name, vectors in (("w", w), ("x", x)):
-        check_tensor(name, vectors, "…, dim", dtypes=served_by(contexts), dim=contexts.dim)
-    stored = checked_indices("stored", stored, contexts)
-    read = checked_indices("read", read, contexts)
-    shape = check_broadcast(
-        w=w.shape[:-1], x=x.shape[:-1], stored=shape_of(stored), read=shape_of(read)
-    )
+    indices = [index.shape for index in (stored, read) if isinstance(index, Tensor)]
+    shape = torch.broadcast_shapes(w.shape[:-1], x.shape[:-1], *indices)
     bound = contexts.bind(x.expand(*shape, -1), read)
-    kept = contexts.store(w.expand(*shape, -1).unsqueeze(-2), stored).squeeze(-2)
-    return (kept * bound).sum(-1)
+    stored_row = contexts.store(w.expand(*shape, -1).unsqueeze(-2), stored).squeeze(-2)
+    return (stored_row * bound).sum(-1)

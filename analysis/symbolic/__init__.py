@@ -1,4 +1,4 @@
-"""The closed forms of `analysis.theory`, derived with sympy from what the families are."""
+"""Closed forms of `analysis.theory`, derived with sympy from the families' definitions."""
 
 from analysis.symbolic._moments import fourth_moment as fourth_moment
 from analysis.symbolic._moments import mean as mean

@@ -9,11 +9,11 @@ from typing import Any
 
 import sympy as sp
 
-from analysis.symbolic._chance import Expr
+from analysis.symbolic._random import Expr
 from psp_contexts import ComplexContexts, Contexts, LocalMixContexts, OnePowerContexts
 
 Phases = dict[Any, Any]
-"""The phase of one entry of C_k: independent uniform phases, by name, and their coefficients."""
+"""The phase of one entry of C_k: coefficients of independent uniform phases, by name."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Factor:
     Attributes:
         w: The row of the stored model, real symbols.
         stored: k.
-        conjugate: Whether the factor is the conjugate.
+        conjugate: True for the conjugate.
     """
 
     w: Sequence[Expr]
@@ -32,10 +32,10 @@ class Factor:
 
 
 def phase_product(contexts: Contexts, factors: Sequence[Factor], x: Sequence[Expr]) -> Expr:
-    """E of a product of interferences wᵀ C_k⁻¹ C_0 x and conjugates, when model 0 is read.
+    """Derive E of a product of interferences wᵀ C_k⁻¹ C_0 x and conjugates; model 0 is read.
 
-    A choice of one unit per factor makes one term; units are independent, and in each unit an
-    average over the phases is a product of integrals.
+    Each choice of one unit per factor gives one term. Units are independent, and within a unit
+    the average over the phases is a product of integrals.
     """
     phases = [_relative(contexts, factor) for factor in factors]
     total = sp.Integer(0)
@@ -43,7 +43,7 @@ def phase_product(contexts: Contexts, factors: Sequence[Factor], x: Sequence[Exp
         at_unit: dict[int, list[Phases]] = defaultdict(list)
         for unit, phase in zip(units, phases, strict=True):
             at_unit[unit].append(phase)
-        term = sp.Mul(*(_average(_added(parts)) for parts in at_unit.values()))
+        term = sp.Mul(*(_average(_sum(parts)) for parts in at_unit.values()))
         if term:
             term *= sp.Mul(*(f.w[unit] * x[unit] for f, unit in zip(factors, units, strict=True)))
             total += term
@@ -51,12 +51,12 @@ def phase_product(contexts: Contexts, factors: Sequence[Factor], x: Sequence[Exp
 
 
 def is_phased(contexts: Contexts) -> bool:
-    """Whether the family is defined here."""
+    """True if the family is defined here."""
     return type(contexts) in (ComplexContexts, OnePowerContexts, LocalMixContexts)
 
 
 def define_phases(contexts: Contexts, index: int) -> Phases:
-    """The phase of an entry of C_index by the family's definition."""
+    """Return the phase of an entry of C_index, by the family's definition."""
     if isinstance(contexts, OnePowerContexts):
         return {"shared": sp.Integer(index)}
     if isinstance(contexts, LocalMixContexts):
@@ -67,13 +67,13 @@ def define_phases(contexts: Contexts, index: int) -> Phases:
 
 
 def _relative(contexts: Contexts, factor: Factor) -> Phases:
-    """The phase of C_k⁻¹ C_0, or its opposite."""
+    """Return the phase of an entry of C_k⁻¹ C_0, negated for a conjugate."""
     read, stored = define_phases(contexts, 0), define_phases(contexts, factor.stored)
-    phase = _added([read, {name: -value for name, value in stored.items()}])
+    phase = _sum([read, {name: -value for name, value in stored.items()}])
     return {name: -value for name, value in phase.items()} if factor.conjugate else phase
 
 
-def _added(parts: Sequence[Phases]) -> Phases:
+def _sum(parts: Sequence[Phases]) -> Phases:
     total: Phases = defaultdict(lambda: sp.Integer(0))
     for part in parts:
         for name, value in part.items():

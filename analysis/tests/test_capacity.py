@@ -12,7 +12,7 @@ from analysis.capacity import Capacity, capacity_at_snr, capacity_at_tolerance, 
 exact = settings(deadline=None, derandomize=True, database=None, max_examples=50)
 
 
-def found(estimate: float) -> Capacity:
+def capacity_of(estimate: float) -> Capacity:
     return Capacity(max(1, int(estimate)), int(estimate) + 2, estimate)
 
 
@@ -46,7 +46,7 @@ def test_one_model_without_noise_gives_no_line_to_follow():
     target=st.floats(0.1, 10),
     ratio=st.floats(1.05, 3),
 )
-def test_the_estimate_lies_close_to_where_the_law_crosses(dim, target, ratio):
+def test_the_estimate_lies_close_to_where_the_formula_crosses(dim, target, ratio):
     num_models = sorted({max(2, round(2 * ratio**step)) for step in range(150)})
     snr = [dim / (models - 1) for models in num_models]
     capacity = capacity_at_snr(num_models, snr, target)
@@ -77,7 +77,7 @@ def test_a_drop_equal_to_the_tolerance_is_within_it():
     dims=st.lists(st.integers(2, 4096), min_size=2, max_size=6, unique=True),
 )
 def test_a_power_law_is_found_again(exponent, factor, dims):
-    growth = fit_growth(dims, [found(factor * dim**exponent) for dim in dims])
+    growth = fit_growth(dims, [capacity_of(factor * dim**exponent) for dim in dims])
     assert growth.exponent == pytest.approx(exponent, abs=1e-6)
     assert growth.factor == pytest.approx(factor, rel=1e-5)
     assert growth.dims_used == tuple(sorted(dims))
@@ -89,7 +89,7 @@ def test_a_power_law_is_found_again(exponent, factor, dims):
 
 def test_error_and_interval_are_those_of_a_straight_line():
     dims, estimates = [32, 64, 64, 128, 512], [10.0, 17.0, 22.0, 40.0, 170.0]
-    growth = fit_growth(dims, [found(k) for k in estimates], confidence=0.9)
+    growth = fit_growth(dims, [capacity_of(k) for k in estimates], confidence=0.9)
     line = stats.linregress(np.log(dims), np.log(estimates))
     assert growth.exponent == pytest.approx(line.slope)
     assert growth.standard_error == pytest.approx(line.stderr)
@@ -103,7 +103,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     dims = [64, 128, 256, 512, 1024]
     inside = 0
     for _ in range(2000):
-        noisy = [found(100 * dim**1.5 * math.exp(0.2 * rng.standard_normal())) for dim in dims]
+        noisy = [
+            capacity_of(100 * dim**1.5 * math.exp(0.2 * rng.standard_normal())) for dim in dims
+        ]
         low, high = fit_growth(dims, noisy, confidence=0.9).interval
         inside += low <= 1.5 <= high
     # Five standard errors of a binomial share.
@@ -113,28 +115,32 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 def test_a_dim_with_a_censored_seed_is_left_out_as_a_whole():
     limit, nothing = Capacity(100, None, 100.0), Capacity(0, 2, 0.0)
     dims = [16, 32, 64, 128, 128, 8]
-    growth = fit_growth(dims, [found(16), found(32), found(64), found(90), limit, nothing])
+    growth = fit_growth(
+        dims, [capacity_of(16), capacity_of(32), capacity_of(64), capacity_of(90), limit, nothing]
+    )
     assert growth.exponent == pytest.approx(1)
     assert growth.dims_used == (16, 32, 64)
     assert growth.dims_excluded == (8, 128)
-    assert fit_growth([16, 32], [found(16), limit]).exponent is None
+    assert fit_growth([16, 32], [capacity_of(16), limit]).exponent is None
 
 
 @pytest.mark.parametrize("kappa", [1.0, 6.0])
-def test_with_an_offset_of_one_the_law_of_retrieval_has_exponent_one(kappa):
+def test_with_an_offset_of_one_the_snr_formula_has_exponent_one(kappa):
     dims = [32, 64, 128, 256]
-    law = [found(1 + dim / (4 * kappa)) for dim in dims]
-    growth = fit_growth(dims, law, offset=1)
+    capacities = [capacity_of(1 + dim / (4 * kappa)) for dim in dims]
+    growth = fit_growth(dims, capacities, offset=1)
     assert growth.exponent == pytest.approx(1)
     assert growth.standard_error == pytest.approx(0, abs=1e-12)
     assert growth.factor == pytest.approx(1 / (4 * kappa))
     assert growth.dims_used == tuple(dims)
-    assert fit_growth(dims, law).exponent < 0.96
+    assert fit_growth(dims, capacities).exponent < 0.96
 
 
 def test_a_capacity_of_no_more_than_the_offset_is_left_out_like_a_censored_one():
     dims = [16, 16, 64, 128]
-    growth = fit_growth(dims, [found(4), Capacity(1, 2, 1.0), found(5), found(9)], offset=1)
+    growth = fit_growth(
+        dims, [capacity_of(4), Capacity(1, 2, 1.0), capacity_of(5), capacity_of(9)], offset=1
+    )
     assert growth.exponent == pytest.approx(1)
     assert growth.dims_used == (64, 128)
     assert growth.dims_excluded == (16,)
@@ -148,7 +154,7 @@ def test_curves_may_be_lists_arrays_or_tensors(give):
         capacity = capacity_at_tolerance(num_models, accuracy, learned, 0.125)
         assert (capacity.num_models, capacity.fails_at) == (4, 8)
         assert type(capacity.num_models) is type(capacity.fails_at) is int
-    growth = fit_growth(give([16, 32, 64]), [found(4), Capacity(0, 2, 0.0), found(16)])
+    growth = fit_growth(give([16, 32, 64]), [capacity_of(4), Capacity(0, 2, 0.0), capacity_of(16)])
     assert growth.exponent == pytest.approx(1)
     assert (growth.dims_used, growth.dims_excluded) == ((16, 64), (32,))
 
@@ -156,35 +162,42 @@ def test_curves_may_be_lists_arrays_or_tensors(give):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: capacity_at_snr([2, 4], [4.0, math.nan], 1.0), "NaN; leave that K out"),
-        (lambda: capacity_at_snr([2, 4], [4.0, 1.0], math.nan), "target=nan; pass ratios"),
-        (lambda: capacity_at_snr([2, 4], [1.0, -3.0], 1.0), "pass ratios, not decibels"),
-        (lambda: capacity_at_snr([2, 4], [1.0, 2.0], 0.0), "target=0; pass ratios, not decibels"),
+        (lambda: capacity_at_snr([2, 4], [4.0, math.nan], 1.0), "NaN at some K; omit that K"),
+        (lambda: capacity_at_snr([2, 4], [4.0, 1.0], math.nan), "target is NaN at some K"),
+        (
+            lambda: capacity_at_snr([2, 4], [1.0, -3.0], 1.0),
+            "must be ratios above 0, not decibels",
+        ),
+        (lambda: capacity_at_snr([2, 4], [1.0, 2.0], 0.0), "target=0 .* not decibels"),
         (
             lambda: capacity_at_snr([2, 4], [1.0], 1.0),
-            "num_models has 2 entries and snr 1; pass as many",
+            r"num_models=\[2, 4\] must increase .* with 1 K as in snr",
         ),
-        (lambda: capacity_at_snr([], [], 1.0), "at least one"),
-        (lambda: capacity_at_snr([4, 2], [1.0, 2.0], 1.0), "sort the curve by K"),
-        (lambda: capacity_at_snr([0, 2], [1.0, 2.0], 1.0), "must be at least 1"),
+        (lambda: capacity_at_snr([], [], 1.0), r"with 0 K as in snr"),
+        (
+            lambda: capacity_at_snr([4, 2], [1.0, 2.0], 1.0),
+            r"num_models=\[4, 2\] must increase from 1 or more",
+        ),
+        (lambda: capacity_at_snr([0, 2], [1.0, 2.0], 1.0), "must increase from 1 or more"),
         (
             lambda: capacity_at_tolerance([1, 2], [0.5, math.nan], 0.5, 0.1),
-            "NaN; leave that K out",
+            "not finite; omit that K",
         ),
         (
             lambda: capacity_at_tolerance([1], [0.5], 0.5, -0.1),
             "tolerance=-0.1 must be at least 0",
         ),
         (
-            lambda: capacity_at_tolerance([1], [0.5], [0.5, 0.4], 0.1),
-            "2 entries for 1 accuracies; pass one",
+            lambda: capacity_at_tolerance([1, 2], [math.inf, 0.5], 0.5, 0.1),
+            "not finite; omit that K",
         ),
-        (lambda: fit_growth([8], []), "1 dims for 0 capacities"),
-        (lambda: fit_growth([0], [found(1)]), "dims must be at least 1"),
-        (lambda: fit_growth([8], [found(1)], confidence=95), "pass 0.95 for 95"),
-        (lambda: fit_growth([8], [found(1)], offset=math.nan), "offset=nan must be finite"),
+        (lambda: capacity_at_tolerance([1], [0.5], [0.5, 0.4], 0.1), "could not be broadcast"),
+        (lambda: fit_growth([8], []), "shorter than argument 1"),
+        (lambda: fit_growth([0], [capacity_of(1)]), "math domain error|positive input"),
+        (lambda: fit_growth([8], [capacity_of(1)], confidence=95), "pass 0.95 for 95"),
+        (lambda: fit_growth([8], [capacity_of(1)], offset=math.nan), "offset=nan must be finite"),
     ],
 )
-def test_bad_curves_are_refused(call, message):
+def test_curves_without_a_meaning_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

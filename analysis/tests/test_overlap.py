@@ -73,8 +73,20 @@ def test_principal_basis_spans_what_the_inputs_span():
     torch.testing.assert_close(complex_basis.mH @ complex_basis, torch.eye(2).to(torch.complex64))
 
 
-def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match=r"rank 5 of inputs of shape \(4, 8\)"):
-        principal_basis(torch.ones(4, 8), 5)
-    with pytest.raises(ValueError, match=r"basis must have shape \(dim, d\)"):
-        subspace_overlap(BinaryContexts(4, 2, seed=0), torch.ones(4), 0, 1)
+@pytest.mark.parametrize("rank", [-1, 0, 5])
+def test_principal_basis_refuses_a_rank_beyond_the_inputs(rank):
+    with pytest.raises(ValueError, match=rf"rank={rank} must be in 1.* not \(4, 8\)"):
+        principal_basis(torch.ones(4, 8), rank)
+
+
+@pytest.mark.usefixtures("without_shape_annotations")
+def test_overlap_refuses_tensors_of_another_shape():
+    contexts = BinaryContexts(4, 2, seed=0)
+    with pytest.raises(ValueError, match=r"rank=2 must be .*, not \(3, 4, 8\)"):
+        principal_basis(torch.ones(3, 4, 8), 2)
+    for basis in (torch.ones(4), torch.eye(4)[:, :0], torch.eye(2).expand(2, 2, 2)):
+        with pytest.raises(ValueError, match=r"basis must have shape \(dim, d\)"):
+            subspace_overlap(contexts, basis, 0, 1)
+    for basis in (torch.eye(4)[:2], torch.ones(4, 2), torch.full((4, 2), math.nan)):
+        with pytest.raises(ValueError, match=r"not orthonormal .* use analysis\.overlap"):
+            subspace_overlap(contexts, basis, 0, 1)

@@ -5,7 +5,6 @@ fixed, so that a test that passes always passes.
 """
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -53,17 +52,16 @@ def not_centred(dim, seed):
 
 
 def agrees(samples, family, w, x, offset=None, fourth=True):
-    """Whether all moments of the samples are those of theory."""
-    of = partial(estimate)
+    """True if all moments of the samples are those of theory."""
     checks = [
-        (of(samples.real), theory.mean(family, w, x, offset=offset).real),
-        (of(samples.abs() ** 2), theory.second_moment(family, w, x, offset=offset)),
-        (of((samples**2).real), theory.pseudo_moment(family, w, x, offset=offset).real),
-        (of(samples.real**2), theory.real_second_moment(family, w, x, offset=offset)),
+        (estimate(samples.real), theory.mean(family, w, x, offset=offset).real),
+        (estimate(samples.abs() ** 2), theory.second_moment(family, w, x, offset=offset)),
+        (estimate((samples**2).real), theory.pseudo_moment(family, w, x, offset=offset).real),
+        (estimate(samples.real**2), theory.real_second_moment(family, w, x, offset=offset)),
     ]
     if fourth:
-        checks.append((of(samples.abs() ** 4), theory.fourth_moment(family, w, x)))
-    return all(found.agrees(truth.item()) for found, truth in checks)
+        checks.append((estimate(samples.abs() ** 4), theory.fourth_moment(family, w, x)))
+    return all(measured.agrees(truth.item()) for measured, truth in checks)
 
 
 @pytest.mark.parametrize("family", GROUPS)
@@ -154,9 +152,9 @@ def test_measured_noise_is_that_of_dense_matrices(family, real_part):
         signal, noise, exact = [], [], []
         for s in range(count):
             x = inputs[s].to(matrices.dtype)
-            own = x @ weights[s].to(matrices.dtype).mT
-            error = x @ (stored.sum(0) @ matrices[s]).mT - own
-            signal.append(own.abs().square().sum(-1).mean())
+            exact_output = x @ weights[s].to(matrices.dtype).mT
+            error = x @ (stored.sum(0) @ matrices[s]).mT - exact_output
+            signal.append(exact_output.abs().square().sum(-1).mean())
             noise.append((error.real if real_part else error).abs().square().sum(-1).mean())
             exact.append(
                 theory.expected_noise_power(
@@ -170,8 +168,8 @@ def test_measured_noise_is_that_of_dense_matrices(family, real_part):
         spread = torch.stack(noise).std().item() / math.sqrt(count)
         assert point.noise_error == pytest.approx(spread)
         readable = 2 if real_part and contexts.is_complex else 1  # noise is half imaginary
-        law = readable * point.squared_alignment * 4 / (count - 1)
-        assert point.law_snr == pytest.approx(law)
+        predicted = readable * point.squared_alignment * 4 / (count - 1)
+        assert point.predicted_snr == pytest.approx(predicted)
         assert point.snr == pytest.approx(point.signal / point.noise)
         assert point.expected_snr == pytest.approx(point.signal / point.expected_noise)
 
@@ -197,15 +195,15 @@ def test_noise_of_whole_superpositions_is_that_of_theory(family, shared, real_pa
 
 
 @pytest.mark.parametrize("family", [RotationContexts, SignedPermutationContexts])
-def test_snr_of_aligned_models_falls_by_the_papers_law(family):
+def test_snr_of_aligned_models_falls_by_the_papers_formula(family):
     models = aligned_models(17, 4, 48, seed=0)
     counts = [2, 5, 17]
     ratios = {count: [] for count in counts}
     for seed in range(60):
         for point in measure_retrieval(family(48, 17, seed=seed), models, counts):
             assert point.squared_alignment == pytest.approx(1)
-            assert point.law_snr == pytest.approx(48 / (point.num_models - 1))
-            ratios[point.num_models].append(point.law_snr / point.snr)
+            assert point.predicted_snr == pytest.approx(48 / (point.num_models - 1))
+            ratios[point.num_models].append(point.predicted_snr / point.snr)
     for count in counts:
         assert estimate(torch.tensor(ratios[count])).agrees(1.0)
 
@@ -220,12 +218,12 @@ def test_rectified_inputs_are_the_same_gaussians_after_a_relu():
         torch.testing.assert_close(weights.norm(dim=(-2, -1)), torch.ones(3))
 
 
-def test_generic_models_cannot_be_told_from_one_another_whatever_the_family():
+def test_generic_models_have_the_same_snr_in_every_family():
     models = generic_models(9, 8, 64, seed=0, num_inputs=50)
     for family in (IdentityContexts, BinaryContexts, KroneckerRotationContexts):
         (point,) = measure_retrieval(family(64, 9, seed=0), models, [9], reads=9)
         assert point.squared_alignment == pytest.approx(1 / 64, rel=0.1)
-        assert point.law_snr == pytest.approx(1 / 8, rel=0.1)
+        assert point.predicted_snr == pytest.approx(1 / 8, rel=0.1)
         assert point.snr == pytest.approx(1 / 8, rel=0.2)
 
 
@@ -298,13 +296,13 @@ class OnSingleDevice(torch.Tensor):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_curves_need_no_double_precision_of_the_device(family):
     models = aligned_models(5, 2, 16, seed=0)
-    there = tuple(part.as_subclass(OnSingleDevice) for part in models)
+    on_device = tuple(part.as_subclass(OnSingleDevice) for part in models)
     with pytest.raises(TypeError, match="does not have it"):
-        there[0].double()
+        on_device[0].double()
     contexts = family(16, 5, seed=0)
     for real_part in (False, True):
         arguments = {"num_models": [3, 5], "real_part": real_part, "expected": True}
-        measured = measure_retrieval(contexts, there, **arguments)
+        measured = measure_retrieval(contexts, on_device, **arguments)
         assert measured == measure_retrieval(contexts, models, **arguments)
 
 
@@ -332,30 +330,57 @@ def test_curves_are_the_same_on_every_device():
             measure_retrieval(family(16, 9, seed=0), models, [3, 9], expected=True, device=device)
             for device in ("cpu", "cuda")
         ]
-        for here, there in zip(*curves, strict=True):
-            assert there.noise == pytest.approx(here.noise, rel=1e-4)
-            assert there.expected_noise == pytest.approx(here.expected_noise)
+        for on_cpu, on_gpu in zip(*curves, strict=True):
+            assert on_gpu.noise == pytest.approx(on_cpu.noise, rel=1e-4)
+            assert on_gpu.expected_noise == pytest.approx(on_cpu.expected_noise)
 
 
-def test_bad_arguments_are_refused():
+def test_numbers_of_models_that_cannot_be_measured_are_refused():
     contexts = BinaryContexts(4, 3, seed=0)
-    weights, inputs = aligned_models(5, 2, 4, seed=0)
-    with pytest.raises(IndexError, match="build it with num_contexts=5 or more"):
-        measure_retrieval(contexts, (weights, inputs), [5])
-    with pytest.raises(ValueError, match=r"asks for 3 models, but there are 2; pass more"):
-        measure_retrieval(contexts, (weights[:2], inputs[:2]), [3])
+    models = aligned_models(5, 2, 4, seed=0)
     for counts in ([], [1, 2], [3, 2], [2, 2]):
-        with pytest.raises(ValueError, match="num_models must increase from 2 or more"):
-            measure_retrieval(contexts, (weights, inputs), counts)
-    with pytest.raises(ValueError, match=r"pass \(models, out, dim\) and \(models, n, dim\)"):
-        measure_retrieval(contexts, (weights, inputs[:3]), [2])
-    with pytest.raises(ValueError, match="reads=0 must be at least 1"):
-        measure_retrieval(contexts, (weights, inputs), [2], reads=0)
-    with pytest.raises(ValueError, match="expected=True needs all weights at once"):
+        with pytest.raises(ValueError, match="must increase from 2 or more"):
+            measure_retrieval(contexts, models, counts)
+    with pytest.raises(IndexError, match="build the family with num_contexts=5 or more"):
+        measure_retrieval(contexts, models, [5])
+    for reads in (0, -1):
+        with pytest.raises(ValueError, match=f"reads={reads} must be at least 1"):
+            measure_retrieval(contexts, models, [2], reads=reads)
+
+
+def test_models_of_other_numbers_and_shapes_are_refused():
+    contexts = BinaryContexts(4, 3, seed=0)
+    weights, inputs = aligned_models(3, 2, 4, seed=0)
+    for pair in ((weights[:2], inputs[:2]), (weights, inputs[:2]), (weights[:2], inputs)):
+        with pytest.raises(
+            IndexError, match=r"3 models need weights and inputs, not . and . of them"
+        ):
+            measure_retrieval(contexts, pair, [3])
+    for pair in ((weights, inputs[:, 0]), (weights[:, 0], inputs), (weights, inputs[:, :0])):
+        with pytest.raises(ValueError, match=r"pass \(models, out, dim\) and \(models, n, dim\)"):
+            measure_retrieval(contexts, pair, [3])
+    with pytest.raises(ValueError, match="for 1 models; pass"):
+        measure_retrieval(contexts, lambda index: (weights, inputs), [3])
+    with pytest.raises(ValueError, match="expected=True needs models as tensors"):
         measure_retrieval(
             contexts, lambda index: (weights[index], inputs[index]), [2], expected=True
         )
-    with pytest.raises(ValueError, match=r"dim=1 without a positive entry.*pass a larger dim"):
+
+
+def test_a_relu_that_leaves_nothing_is_refused():
+    with pytest.raises(
+        ValueError, match=r"leaves nothing of an input at dim=1, .*pass a larger dim"
+    ):
         aligned_models(20, 2, 1, seed=0, rectified=True)
-    with pytest.raises(ValueError, match="vector of at least two real numbers"):
-        estimate(torch.ones(1))
+
+
+@pytest.mark.usefixtures("without_shape_annotations")
+@pytest.mark.parametrize("samples", [torch.ones(1), torch.ones(2, 2), torch.ones(3) * 1j])
+def test_an_estimate_needs_two_real_samples(samples):
+    with pytest.raises(ValueError, match="real vector of 2 or more"):
+        estimate(samples)
+
+
+def test_complex_aligned_models_use_all_of_their_weights():
+    models = aligned_models(3, 2, 8, seed=0, dtype=torch.complex64)
+    torch.testing.assert_close(theory.squared_alignment(*models), torch.ones(3, 1))

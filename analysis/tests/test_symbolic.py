@@ -5,8 +5,8 @@ import sympy as sp
 import torch
 
 from analysis import symbolic
-from analysis.symbolic._chance import Chance
 from analysis.symbolic._phases import define_phases
+from analysis.symbolic._random import RandomSymbols
 from analysis.symbolic._real import define
 from psp_contexts import (
     BinaryContexts,
@@ -66,10 +66,10 @@ def drawn_numbers(contexts: Contexts, index: int) -> list[float]:
     ids=lambda contexts: type(contexts).__name__,
 )
 def test_real_definitions_are_what_the_package_draws(contexts):
-    chance = Chance()
-    alternatives = define(contexts, chance)
+    random = RandomSymbols()
+    alternatives = define(contexts, random)
     for index in range(9):
-        values = dict(zip(chance.symbols, drawn_numbers(contexts, index), strict=True))
+        values = dict(zip(random.symbols, drawn_numbers(contexts, index), strict=True))
         candidates = [
             torch.tensor(sp.Matrix(rows).subs(values).tolist(), dtype=torch.float64)
             for rows in alternatives
@@ -179,8 +179,48 @@ def test_a_family_or_a_size_without_a_definition_is_refused():
     class Mine(RotationContexts):
         pass
 
-    with pytest.raises(NotImplementedError, match="no definition of Mine; ask about one of"):
+    with pytest.raises(NotImplementedError, match="no definition of the family Mine"):
         symbolic.mean(Mine(2, 2, seed=0))
-    with pytest.raises(NotImplementedError, match=r"not O\(4\); use a smaller size"):
+    with pytest.raises(NotImplementedError, match=r"not O\(4\); use a smaller rotation"):
         symbolic.mean(RotationContexts(4, 2, seed=0))
     assert math.isclose(float(symbolic.sphere_moment(2, 4)), 0.25)
+
+
+@pytest.mark.parametrize(
+    "contexts",
+    [
+        BinaryContexts(10, 2, seed=0),
+        PermutationContexts(6, 2, seed=0),
+        LocalMixContexts(99, 2, seed=0),
+    ],
+    ids=lambda contexts: type(contexts).__name__,
+)
+def test_dims_with_too_many_terms_are_refused(contexts):
+    with pytest.raises(ValueError, match=r"use analysis\.theory for larger dims"):
+        symbolic.second_moment(contexts)
+
+
+def test_offsets_of_one_context_or_one_model_are_refused():
+    contexts = OnePowerContexts(2, 2, seed=0)
+    with pytest.raises(ValueError, match="offset=0 is not a distance between two"):
+        symbolic.mean(contexts, offset=0)
+    with pytest.raises(ValueError, match="other_offset=0 is not a distance between two"):
+        symbolic.real_product_moment(contexts, offset=1, other_offset=0)
+    with pytest.raises(ValueError, match="are both 2; for one model, use second_moment"):
+        symbolic.real_product_moment(contexts, offset=2, other_offset=2)
+
+
+def test_impossible_spheres_are_refused():
+    for dim in (0, -1, sp.Integer(0), sp.oo):
+        with pytest.raises(ValueError, match=f"dim={dim} must be positive"):
+            symbolic.sphere_moment(2, dim)
+    with pytest.raises(ValueError, match="order=-2 must be at least 0"):
+        symbolic.sphere_moment(-2, 3)
+
+
+@pytest.mark.reliability
+def test_text_for_a_dimension_is_not_run(tmp_path):
+    proof = tmp_path / "code was run"
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        symbolic.sphere_moment(2, f"__import__('pathlib').Path({str(proof)!r}).touch()")
+    assert not proof.exists()

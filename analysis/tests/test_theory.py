@@ -233,9 +233,10 @@ def test_a_tail_from_zero_on_is_certain_even_without_interference():
     )
     assert bounds[0].tolist() == [1, 0]
     assert bounds[1].tolist() == [1, pytest.approx(2 * math.exp(-64 / 6))]
-    for threshold in (-8.0, torch.tensor([1.0, -8.0])):
-        with pytest.raises(ValueError, match="threshold=-8 must be at least 0"):
-            theory.tail_bound(BinaryContexts, something, something, threshold)
+    thresholds = torch.tensor([-8.0, math.inf, math.nan])
+    bounds = theory.tail_bound(BinaryContexts, something, something, thresholds)
+    assert bounds[:2].tolist() == [1, 0]
+    assert bounds[2].isnan()
 
 
 def test_complex_weights_and_inputs_by_exact_quadrature():
@@ -288,24 +289,47 @@ def test_options_of_contexts_count():
         assert theory.second_moment(contexts, w, x).item() == pytest.approx(expected)
 
 
-def test_questions_without_an_answer_are_refused():
+def test_families_without_a_closed_form_are_refused():
     class Mine(BinaryContexts):
         pass
 
     one = torch.ones(4)
-    with pytest.raises(NotImplementedError, match=r"no law for Mine, the family; measure it with"):
+    with pytest.raises(
+        NotImplementedError, match=r"no moments are known for Mine\(.*; measure it with"
+    ):
         theory.mean(Mine, one, one)
-    with pytest.raises(NotImplementedError, match="learned BinaryContexts, which go where"):
+    with pytest.raises(NotImplementedError, match=r"for BinaryContexts.* learned=True"):
         theory.mean(BinaryContexts(4, 2, seed=0, learned=True), one, one)
     with pytest.raises(NotImplementedError, match="tail_bound holds for BinaryContexts, not for"):
         theory.tail_bound(RotationContexts, one, one, 1.0)
-    with pytest.raises(ValueError, match="length 5, but theory was asked about length 4"):
+    with pytest.raises(ValueError, match=r"length 4, but contexts are BinaryContexts\(dim=5"):
         theory.mean(BinaryContexts(5, 2, seed=0), one, one)
-    with pytest.raises(ValueError, match="same dim"):
-        theory.mean(BinaryContexts, one, torch.ones(5))
-    with pytest.raises(ValueError, match="offset=0 means one and the same context"):
-        theory.second_moment(BinaryContexts, one, one, offset=0)
-    with pytest.raises(ValueError, match="both have offset 2"):
-        theory.real_covariance(OnePowerContexts, one, one, offset=2, other=one, other_offset=2)
-    with pytest.raises(TypeError, match=r"is real, but .* pass real and imaginary part"):
+    with pytest.raises(TypeError, match=r"is real, but w is .* pass .real, then .imag"):
         theory.mean(BinaryContexts, one.to(torch.complex64), one)
+
+
+@pytest.mark.parametrize("offset", [0, 2**62, -(10**30)])
+def test_one_context_or_no_distance_is_refused(offset):
+    one = torch.ones(4)
+    with pytest.raises(ValueError, match=f"offset={offset} is not a distance between two"):
+        theory.second_moment(LocalMixContexts, one, one, offset=offset)
+    with pytest.raises(ValueError, match=f"other_offset={offset} is not a distance between two"):
+        theory.real_covariance(OnePowerContexts, one, one, offset=1, other=one, other_offset=offset)
+
+
+def test_a_covariance_of_one_model_is_refused():
+    one = torch.ones(4)
+    with pytest.raises(ValueError, match="offset and other_offset are both 2; for one model"):
+        theory.real_covariance(OnePowerContexts, one, one, offset=2, other=one, other_offset=2)
+
+
+@pytest.mark.usefixtures("without_shape_annotations")
+def test_vectors_of_different_lengths_are_refused_instead_of_broadcast():
+    one = torch.ones(4)
+    for x in (torch.ones(5), torch.ones(3, 1), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match=r"the same dim, but the shapes are w \(4,\), x"):
+            theory.mean(BinaryContexts, one, x)
+    with pytest.raises(ValueError, match=r"w \(4,\), x \(4,\), other \(1,\)"):
+        theory.real_covariance(OnePowerContexts, one, one, offset=1, other=one[:1], other_offset=2)
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        theory.mean(LocalMixContexts, one, one, offset=0.5)

@@ -1,4 +1,4 @@
-"""The gradient law, with the gradients of autograd through W (C_k x)."""
+"""Effect of a step on other models, with the gradients of autograd through W (C_k x)."""
 
 import pytest
 import torch
@@ -28,28 +28,28 @@ def problem(contexts):
 
 
 @pytest.mark.parametrize("family", FIXED_FAMILIES)
-def test_a_step_on_one_model_moves_another_by_the_law(family):
+def test_a_step_on_one_model_moves_another_as_predicted(family):
     contexts = family(6, 4, seed=0)
     weight, x = problem(contexts)
     weight.requires_grad_()
     loss(contexts.bind(x, 1) @ weight.mT).backward()
     stepped = (weight - ETA * weight.grad).detach()
 
-    own = contexts.retrieve(weight.detach(), 1).requires_grad_()  # model 1 taken out, alone
-    loss(x @ own.mT).backward()
+    alone = contexts.retrieve(weight.detach(), 1).requires_grad_()  # model 1, outside
+    loss(x @ alone.mT).backward()
     for read in (0, 1, 3):
         moved = contexts.retrieve(stepped - weight.detach(), read)
-        law = step_on_other(contexts, own.grad, ETA, trained=1, read=read)
-        torch.testing.assert_close(moved, law)
-    torch.testing.assert_close(moved := contexts.retrieve(stepped, 1), own - ETA * own.grad)
-    assert not torch.allclose(moved, own)
+        predicted = step_on_other(contexts, alone.grad, ETA, trained=1, read=read)
+        torch.testing.assert_close(moved, predicted)
+    torch.testing.assert_close(moved := contexts.retrieve(stepped, 1), alone - ETA * alone.grad)
+    assert not torch.allclose(moved, alone)
 
 
 @pytest.mark.parametrize(
     "family", [BinaryContexts, RotationContexts, PermutationContexts, SignedPermutationContexts]
 )
 def test_moments_of_the_step_on_others(family):
-    # A step for a model of its own at each of 1500 pairs of contexts, none of them in two pairs.
+    # One step for each of 1500 disjoint pairs of contexts.
     # Five standard errors of the sample for each of 2 · 6 means; fixed seeds.
     contexts = family(4, 3000, seed=1)
     generator = torch.Generator().manual_seed(1)
@@ -74,5 +74,11 @@ def test_moments_of_the_step_on_others(family):
 
 def test_learned_contexts_are_refused():
     learned = BinaryContexts(4, 2, seed=0, learned=True)
-    with pytest.raises(ValueError, match="BinaryContexts is learned; pass the fixed family"):
+    with pytest.raises(ValueError, match="not Cᵀ for learned BinaryContexts; pass the fixed"):
         step_on_other(learned, torch.ones(1, 4), ETA, trained=0, read=1)
+
+
+def test_a_complex_gradient_of_a_real_family_is_refused_by_name():
+    gradient = torch.ones(1, 4, dtype=torch.complex64)
+    with pytest.raises(TypeError, match="BinaryContexts is real, but gradient is torch"):
+        step_mean(BinaryContexts, gradient, torch.ones(1, 4), ETA)

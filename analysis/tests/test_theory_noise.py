@@ -163,7 +163,7 @@ def test_noise_of_rotations_is_the_sum_over_models():
         torch.testing.assert_close(expected_noise_power(family, weights, x, read=2), total)
 
 
-def test_noise_that_is_spread_evenly_follows_the_papers_law():
+def test_noise_that_is_spread_evenly_follows_the_papers_formula():
     # Flat inputs and weights of one size: the only case where every family but the biased ones
     # has ‖W_k‖²‖x‖²/M, so that SNR = ρ² M / (K − 1).
     weights, x = torch.ones(9, 2, 6), torch.ones(1, 6)
@@ -172,10 +172,24 @@ def test_noise_that_is_spread_evenly_follows_the_papers_law():
         torch.testing.assert_close(power, torch.full_like(power, 8 * (2 * 6) * 6 / 6))
 
 
-def test_bad_questions_are_refused():
+@pytest.mark.parametrize("read", [-1, 3])
+def test_a_model_that_is_not_stored_cannot_be_read(read):
+    with pytest.raises(IndexError, match=f"read={read} is not one of the 3 models"):
+        expected_noise_power(BinaryContexts, torch.ones(3, 1, 4), torch.ones(1, 4), read=read)
+
+
+@pytest.mark.usefixtures("without_shape_annotations")
+def test_noise_refuses_tensors_of_another_shape():
     weights, x = torch.ones(3, 1, 4), torch.ones(1, 4)
-    with pytest.raises(IndexError, match=r"read=3 is not one of the 3 models 0\.\.2"):
-        expected_noise_power(BinaryContexts, weights, x, read=3)
-    with pytest.raises(ValueError, match=r"x must have shape \(n, dim\), but has"):
-        expected_noise_power(BinaryContexts, weights, x[0], read=0)
-    assert expected_noise_power(BinaryContexts, weights[:1], x, read=0).tolist() == [0.0]
+    for pair in ((weights, x[0]), (weights[0], x)):
+        with pytest.raises(
+            ValueError, match=r"weights must have shape \(models, out, dim\) and x \(n, dim\)"
+        ):
+            expected_noise_power(RotationContexts, *pair, read=0)
+    with pytest.raises(ValueError, match=r"must be the same dim, .* weights \(1, 4\), x \(1, 1\)"):
+        expected_noise_power(RotationContexts, weights, x[:, :1], read=0)
+
+
+def test_a_model_that_is_stored_alone_has_no_noise():
+    weights, x = torch.ones(1, 1, 4), torch.ones(1, 4)
+    assert expected_noise_power(BinaryContexts, weights, x, read=0).tolist() == [0.0]

@@ -42,7 +42,7 @@ def test_alignment_is_full_for_outer_products_and_a_share_otherwise(seed):
     torch.testing.assert_close(complex_both, both)
 
 
-def test_weights_that_know_nothing_of_their_input_have_one_part_in_dim():
+def test_weights_independent_of_their_input_have_an_alignment_of_one_part_in_dim():
     # For a uniform direction x, E ρ² = Σ σ² E u² / Σ σ² = 1/dim for any singular values σ.
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(4, 32, generator=generator) * torch.logspace(-2, 2, 32)
@@ -52,30 +52,33 @@ def test_weights_that_know_nothing_of_their_input_have_one_part_in_dim():
     assert squared_alignment(torch.zeros(2, 3), torch.ones(1, 3)).item() == 0
 
 
-def test_bad_questions_are_refused():
-    with pytest.raises(ValueError, match="must be a positive ratio of powers"):
-        largest_num_models(64, 0.0)
-    with pytest.raises(ValueError, match="with the same dim"):
-        squared_alignment(torch.ones(2, 3), torch.ones(1, 4))
-    for call, message in (
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
         (lambda: snr(16, 0), "num_models=0 must be at least 1"),
         (lambda: snr(torch.tensor([16, -2]), 3), "dim=-2 must be at least 1"),
         (lambda: snr(16, 3, -0.5), r"squared_alignment=-0\.5 must be at least 0"),
         (lambda: snr(16, math.nan), "num_models=nan must be at least 1"),
         (lambda: largest_num_models(-5, 1), "dim=-5 must be at least 1"),
+        (lambda: largest_num_models(5, -1), "target_snr=-1 must be at least 0"),
+        (lambda: largest_num_models(64, 0.0), "target_snr=0.0 .* more models than fit in 64 bits"),
+        (lambda: largest_num_models(64, 1e-300), "pass a larger target"),
+        (lambda: largest_num_models(1e200, 1, 1e200), "or a smaller dim"),
         (lambda: largest_num_models(5, 1, -1), "squared_alignment=-1 must be at least 0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            call()
+    ],
+)
+def test_sizes_and_ratios_that_are_impossible_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(torch.float16, 4.0), (torch.float32, 1e30)])
 def test_the_alignment_of_large_numbers_stays_in_range(dtype, scale):
     weight, x = (scale * torch.randn(2, 8, 256)).to(dtype)
-    found = squared_alignment(weight, x)
-    assert found.dtype == dtype
+    alignment = squared_alignment(weight, x)
+    assert alignment.dtype == dtype
     torch.testing.assert_close(
-        found.double(),
+        alignment.double(),
         squared_alignment(weight.double() / scale, x.double() / scale),
         rtol=1e-2,
         atol=1e-4,

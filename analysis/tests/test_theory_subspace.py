@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -74,12 +76,15 @@ def test_near_contexts_of_a_mixture_share_more():
     assert expected_overlap(LocalMixContexts, basis, offset=1).item() == pytest.approx(1)
 
 
-def test_bad_bases_are_refused():
-    with pytest.raises(ValueError, match=r"not orthonormal: .* use analysis\.overlap"):
-        coherence_penalty(torch.ones(4, 2))
-    with pytest.raises(ValueError, match=r"basis must have shape \(dim, d\)"):
-        expected_overlap(BinaryContexts, torch.eye(4)[:2])
-    with pytest.raises(ValueError, match="offset=0 means one and the same"):
+@pytest.mark.parametrize("basis", [torch.ones(4, 2), torch.eye(4)[:2], torch.eye(4) * torch.nan])
+def test_bases_that_are_not_orthonormal_are_refused(basis):
+    for function in (coherence_penalty, leverage_scores, partial(expected_overlap, BinaryContexts)):
+        with pytest.raises(ValueError, match=r"not orthonormal .* use analysis\.overlap"):
+            function(basis)
+
+
+def test_overlap_refuses_one_context_and_complex_bases_of_real_families():
+    with pytest.raises(ValueError, match="offset=0 is not a distance between two"):
         expected_overlap(BinaryContexts, torch.eye(4), offset=0)
-    with pytest.raises(TypeError, match="is real, but the basis is"):
+    with pytest.raises(TypeError, match="is real, but basis is"):
         expected_overlap(BinaryContexts, torch.eye(4).to(torch.complex64))

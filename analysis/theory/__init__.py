@@ -1,18 +1,19 @@
-"""Closed forms of interference between models in superposition, as numbers.
+"""Closed forms of the interference between models in superposition.
 
-They are computed in double precision on the CPU, wherever their arguments lie.
+They are evaluated in double precision on the CPU, whatever the device of their arguments.
 """
 
 from analysis.theory._families import Family as Family
 from analysis.theory._gradient import step_mean as step_mean
 from analysis.theory._gradient import step_on_other as step_on_other
 from analysis.theory._gradient import step_second_moment as step_second_moment
-from analysis.theory._moments import fourth_moment as fourth_moment
-from analysis.theory._moments import mean as mean
-from analysis.theory._moments import pseudo_moment as pseudo_moment
-from analysis.theory._moments import real_covariance as real_covariance
-from analysis.theory._moments import real_second_moment as real_second_moment
-from analysis.theory._moments import second_moment as second_moment
+from analysis.theory._interference import fourth_moment as fourth_moment
+from analysis.theory._interference import mean as mean
+from analysis.theory._interference import pseudo_moment as pseudo_moment
+from analysis.theory._interference import real_covariance as real_covariance
+from analysis.theory._interference import real_second_moment as real_second_moment
+from analysis.theory._interference import second_moment as second_moment
+from analysis.theory._interference import tail_bound as tail_bound
 from analysis.theory._noise import expected_noise_power as expected_noise_power
 from analysis.theory._snr import largest_num_models as largest_num_models
 from analysis.theory._snr import snr as snr
@@ -20,7 +21,6 @@ from analysis.theory._snr import squared_alignment as squared_alignment
 from analysis.theory._subspace import coherence_penalty as coherence_penalty
 from analysis.theory._subspace import expected_overlap as expected_overlap
 from analysis.theory._subspace import leverage_scores as leverage_scores
-from analysis.theory._tail import tail_bound as tail_bound
 
 __all__ = [
     "Family",

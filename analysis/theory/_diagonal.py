@@ -1,18 +1,19 @@
-"""Laws of the diagonal families: U = diag(u), its entries independent between units."""
+"""Moments of the diagonal families: U = diag(u), with independent entries."""
 
 from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
-from analysis.theory._law import Moments, dot, leverage, power, without
+from analysis.theory._algebra import dot, energy, power, without
+from analysis.theory._moments import Moments
 
 
 class DiagonalMoments(Moments):
-    """Laws that follow from three averages over one unit, on the unit circle.
+    """Moments that follow from three averages over one unit, on the unit circle.
 
-    With u_k the entry of C_k⁻¹ C_s at some unit: μ_k = E u_k, and for two stored models
-    E[u_k u_l*] and E[u_k u_l]. All are real, since phases are symmetric.
+    Let u_k be the entry of C_k⁻¹ C_s at some unit. The averages are μ_k = E u_k, and for two
+    stored models E[u_k u_l*] and E[u_k u_l]. All are real, since phases are symmetric.
     """
 
     @abstractmethod
@@ -45,12 +46,12 @@ class DiagonalMoments(Moments):
         )
 
     def overlap(self, basis: Tensor, offset: int | None) -> Tensor:
-        """μ² + (1 − μ²) Σ h² / d: leverage scores are the price of being diagonal."""
+        """μ² + (1 − μ²) Σ h² / d, with the leverage scores h."""
         mu, _ = self._pair(offset)
-        return mu**2 + (1 - mu**2) * power(leverage(basis)).sum() / basis.shape[1]
+        return mu**2 + (1 - mu**2) * power(energy(basis)).sum() / basis.shape[1]
 
     def noise_power(self, weights: Tensor, x: Tensor, read: int, real_part: bool) -> Tensor:
-        """With the covariances between stored models: |Σ_k μ_k a_k|² and Σ_kl cov_kl a_k a_l."""
+        """|Σ_k μ_k a_k|² + Σ_kl cov_kl a_k a_l, with the covariances between stored models."""
         others = without(weights, read)
         offsets = torch.arange(len(weights), device=weights.device) - read
         mu, hermitian, pseudo = self.averages(offsets[offsets != 0])
@@ -65,7 +66,7 @@ class DiagonalMoments(Moments):
 
     def _pair(self, offset: int | None) -> tuple[float, float]:
         """μ and E u² for a pair of contexts."""
-        far = 2**31  # further than any two contexts that share anything
+        far = 2**31  # beyond every window of neighbours
         mu, _, pseudo = self.averages(torch.tensor([far if offset is None else offset]))
         return float(mu), float(pseudo)
 
@@ -74,7 +75,7 @@ class BinaryMoments(DiagonalMoments):
     """u = ±1, fair."""
 
     def averages(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Independent between models."""
+        """Averages of entries that are independent between models."""
         mu, same = _independent(offsets)
         return mu, same, same
 
@@ -89,7 +90,7 @@ class ComplexMoments(DiagonalMoments):
     is_complex = True
 
     def averages(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Independent between models."""
+        """Averages of entries that are independent between models."""
         mu, same = _independent(offsets)
         return mu, same, torch.zeros_like(same)
 
@@ -102,7 +103,7 @@ class OnePowerMoments(ComplexMoments):
     """u_k = e^{−iφ(k−s)}: models at opposite offsets meet with conjugate phases."""
 
     def averages(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As Complex, but E[u_k u_l] = 1 where the offsets of k and l are opposite."""
+        """The averages of Complex, except E[u_k u_l] = 1 at opposite offsets."""
         mu, hermitian, _ = super().averages(offsets)
         return mu, hermitian, (offsets[:, None] == -offsets).double()
 
@@ -116,14 +117,13 @@ class LocalMixMoments(DiagonalMoments):
     is_complex = True
 
     def __init__(self, neighbours: int) -> None:
-        """Windows of 2 · neighbours + 1 phases."""
         self.window = 2 * neighbours + 1
 
     def averages(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Products of sincs over the phases that two or three windows do not share."""
         size = self.window
         coefficients = torch.tensor([1.0, 2.0], dtype=torch.float64, device=offsets.device) / size
-        # At whole coefficients sinc is zero, but for rounding.
+        # sinc of a whole coefficient is zero; torch.sinc leaves a rounding error.
         once, twice = torch.where(coefficients == coefficients.round(), 0.0, coefficients.sinc())
         k, other = offsets[:, None], offsets[None, :]
         mu = once ** (2 * offsets.abs().clamp(max=size))
@@ -141,7 +141,7 @@ class LocalMixMoments(DiagonalMoments):
         return mu, hermitian, twice**twos * once**ones
 
     def _shared(self, offset: Tensor) -> Tensor:
-        """How many phases two windows share."""
+        """Number of phases that two windows share."""
         return (self.window - offset.abs()).clamp(min=0)
 
 
@@ -153,8 +153,8 @@ def _independent(offsets: Tensor) -> tuple[Tensor, Tensor]:
 def quadratic(form: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """Σ_o Σ_kl form_kl left_koj right_loj for every unit j, shape (dim,).
 
-    Most entries of the form are one number, whose part is a product of sums over models; the
-    rest is sparse.
+    Most entries of the form are equal. Their part is a product of sums over models; the
+    remaining entries are multiplied as a sparse matrix.
 
     Args:
         form: Shape (K, K), real.

@@ -1,40 +1,35 @@
-"""The gradient law: what training one model in superposition does to the others."""
+"""Effect of a training step of one model on the other models in the superposition."""
 
+from jaxtyping import Float64, Inexact, Num
 from torch import Tensor
 
-from analysis._arguments import (
-    check_contexts,
-    check_tensor,
-    checked_index,
-    checked_number,
-    served_by,
-)
-from analysis.theory._families import Family, law_of
-from analysis.theory._moments import mean, second_moment
+from analysis.theory._families import Family, prepare
 from psp_contexts import Contexts
 
 
 def step_on_other(
-    contexts: Contexts, gradient: Tensor, learning_rate: float, *, trained: int, read: int
-) -> Tensor:
-    """By how much a gradient step on model k moves model i: −η G_k C_k⁻¹ C_i.
+    contexts: Contexts,
+    gradient: Inexact[Tensor, "*batch out dim"],
+    learning_rate: float,
+    *,
+    trained: int,
+    read: int,
+) -> Inexact[Tensor, "*batch out dim"]:
+    """Return the change of model i by a gradient step on model k: −η G_k C_k⁻¹ C_i.
 
-    ŷ = W C_k x gives ∂J/∂W = G_k C_kᵀ, G_k the gradient that model k would have alone (the
-    conjugate transpose for complex C). The step W ← W − η ∂J/∂W moves Ŵ_i = W C_i by that.
+    ŷ = W C_k x gives ∂J/∂W = G_k C_kᵀ (the conjugate transpose for complex C), where G_k is the
+    gradient that model k would have alone. The step W ← W − η ∂J/∂W changes Ŵ_i = W C_i by this.
 
     Args:
-        contexts: The family, of isometries: fixed, not learned.
-        gradient: G_k = ∂J/∂Ŵ_k, shape (out, dim).
+        contexts: Contexts whose inverse is their transpose: fixed, not learned.
+        gradient: G_k = ∂J/∂Ŵ_k.
         learning_rate: η.
         trained: k.
-        read: i; for i = k the model's own step −η G_k.
-
-    Returns:
-        Shape (out, dim).
+        read: i; for i = k the result is the model's own step −η G_k.
 
     Raises:
         ValueError: If the contexts are learned, so that C⁻¹ is not Cᵀ.
-        IndexError, TypeError: As `Contexts.store`.
+        IndexError, TypeError: See `Contexts.store`.
 
     Example:
         >>> import torch
@@ -44,45 +39,48 @@ def step_on_other(
         >>> step_on_other(contexts, torch.ones(1, 4), 0.5, trained=0, read=0)
         tensor([[-0.5000, -0.5000, -0.5000, -0.5000]])
     """
-    check_contexts("contexts", contexts)
-    check_tensor("gradient", gradient, "out, dim", dtypes=served_by(contexts), dim=contexts.dim)
-    learning_rate = checked_number("learning_rate", learning_rate)
-    trained = checked_index("trained", trained, contexts.num_contexts)
-    read = checked_index("read", read, contexts.num_contexts)
     if getattr(contexts, "learned", False):
         raise ValueError(
-            f"step_on_other is about contexts with C⁻¹ = Cᵀ, but {type(contexts).__name__} is "
-            "learned; pass the fixed family."
+            f"C⁻¹ is not Cᵀ for learned {type(contexts).__name__}; pass the fixed family."
         )
     return -learning_rate * contexts.retrieve(contexts.store(gradient, trained), read)
 
 
-def step_mean(family: Family, gradient: Tensor, x: Tensor, learning_rate: float) -> Tensor:
-    """Mean change of another model's outputs by a step: −η E[G_k U x]; zero unless biased.
+def step_mean(
+    family: Family,
+    gradient: Num[Tensor, "*#batch out dim"],
+    x: Num[Tensor, "*#batch dim"],
+    learning_rate: float,
+) -> Inexact[Tensor, "*batch out"]:
+    """Return the mean change of another model's outputs by a step: −η E[G_k U x].
+
+    It is zero unless the family is biased.
 
     Args:
         family: Contexts, or a class such as `BinaryContexts` (with its default options).
-        gradient: G_k = ∂J/∂Ŵ_k of the model trained, shape (out, dim).
-        x: Inputs of the other model, shape (n, dim).
+        gradient: G_k = ∂J/∂Ŵ_k of the model trained.
+        x: Inputs of the other model.
         learning_rate: η.
 
     Returns:
-        Shape (n, out), float64 or complex128, in output units.
+        The change in output units, in double precision.
 
     Raises:
-        NotImplementedError, TypeError, ValueError: As `analysis.theory.mean`.
+        NotImplementedError, TypeError, ValueError: See `mean`.
     """
-    learning_rate = _checked_step(family, gradient, x, learning_rate)
-    return -learning_rate * mean(family, gradient, x.unsqueeze(-2))
+    moments, (rows, inputs) = prepare(family, None, gradient=gradient, x=x.unsqueeze(-2))
+    return -learning_rate * moments.mean(rows, inputs, None)
 
 
-def step_second_moment(family: Family, gradient: Tensor, x: Tensor, learning_rate: float) -> Tensor:
-    """Mean squared change of another model's outputs by a step: η² E|G_k U x|².
+def step_second_moment(
+    family: Family,
+    gradient: Num[Tensor, "*#batch out dim"],
+    x: Num[Tensor, "*#batch dim"],
+    learning_rate: float,
+) -> Float64[Tensor, "*batch out"]:
+    """Return the mean squared change of another model's outputs by a step: η² E|G_k U x|².
 
-    Arguments and errors as for `step_mean`.
-
-    Returns:
-        Shape (n, out), float64, in squared output units.
+    Arguments and errors are those of `step_mean`; the result is in squared output units.
 
     Example:
         >>> import torch
@@ -91,18 +89,5 @@ def step_second_moment(family: Family, gradient: Tensor, x: Tensor, learning_rat
         >>> step_second_moment(RotationContexts, torch.ones(1, 4), torch.ones(1, 4), 0.5)
         tensor([[1.]], dtype=torch.float64)
     """
-    learning_rate = _checked_step(family, gradient, x, learning_rate)
-    return learning_rate**2 * second_moment(family, gradient, x.unsqueeze(-2))
-
-
-def _checked_step(family: Family, gradient: Tensor, x: Tensor, learning_rate: float) -> float:
-    check_tensor("gradient", gradient, "out, dim")
-    check_tensor("x", x, "n, dim")
-    if gradient.shape[-1] != x.shape[-1] or gradient.shape[-1] == 0:
-        raise ValueError(
-            f"gradient of shape {tuple(gradient.shape)} and x of shape {tuple(x.shape)} have "
-            "different dims, or none; pass (out, dim) and (n, dim)."
-        )
-    if gradient.is_complex() and not law_of(family, gradient.shape[-1]).is_complex:
-        raise TypeError(f"the family is real, but gradient is {gradient.dtype}; pass a real one.")
-    return checked_number("learning_rate", learning_rate)
+    moments, (rows, inputs) = prepare(family, None, gradient=gradient, x=x.unsqueeze(-2))
+    return learning_rate**2 * moments.second_moment(rows, inputs, None)

@@ -1,34 +1,39 @@
-"""All the noise in a model that is read out of a superposition."""
+"""The total noise in a model that is read out of a superposition."""
 
+from jaxtyping import Float64, Num
 from torch import Tensor
 
-from analysis._arguments import check_tensor, checked_flag, checked_index
-from analysis.theory._double import double
-from analysis.theory._families import Family, checked_law
+from analysis.theory._algebra import double
+from analysis.theory._families import Family, prepare
 
 
 def expected_noise_power(
-    family: Family, weights: Tensor, x: Tensor, *, read: int, real_part: bool = False
-) -> Tensor:
-    """E‖Σ_{k≠s} W_k C_k⁻¹ C_s x‖²: all the noise in model s, exact for given weights and inputs.
+    family: Family,
+    weights: Num[Tensor, "models out dim"],
+    x: Num[Tensor, "n dim"],
+    *,
+    read: int,
+    real_part: bool = False,
+) -> Float64[Tensor, " n"]:
+    """E‖Σ_{k≠s} W_k C_k⁻¹ C_s x‖²: the total noise in model s, exact for given weights and inputs.
 
-    Model k is stored in context k of the family, for k = 0..K−1. Biased families add their means
-    up as amplitudes; OnePower read through its real part has coherent pairs s ± d, and LocalMix
-    coherent models everywhere: both are counted.
+    Model k is stored in context k of the family, for k = 0..K−1. The means of a biased family add
+    up as amplitudes. The real parts of OnePower are coherent at s ± d, and LocalMix is coherent
+    everywhere; both are counted.
 
     Args:
         family: See `mean`.
-        weights: All models, shape (K, out, dim).
-        x: Inputs of model s, shape (n, dim).
+        weights: All K models.
+        x: Inputs of model s.
         read: s, in 0..K−1.
         real_part: Count the power of the noise's real part alone.
 
     Returns:
-        Shape (n,), float64, summed over outputs.
+        The noise power for each input, summed over outputs.
 
     Raises:
-        IndexError: If `read` is not one of the models.
-        NotImplementedError, TypeError, ValueError: As `mean`.
+        IndexError: If `read` is not in 0..K−1.
+        NotImplementedError, TypeError, ValueError: See `mean`.
 
     Source:
         Storage rule: Cheung et al. 2019, equations 1 and 2.
@@ -40,23 +45,21 @@ def expected_noise_power(
         >>> weights, x = torch.ones(3, 1, 4), torch.ones(1, 4)
         >>> expected_noise_power(BinaryContexts, weights, x, read=1).item()
         8.0
-        >>> for read in (0, 1):  # between two models that are alike, the real part suffers
+        >>> for read in (0, 1):  # model 1 has equal models at opposite offsets
         ...     expected_noise_power(
         ...         OnePowerContexts, weights, x, read=read, real_part=True
         ...     ).item()
         4.0
         8.0
     """
-    check_tensor("weights", weights, "models, out, dim")
-    check_tensor("x", x, "n, dim")
-    if weights.numel() == 0 or weights.shape[-1] != x.shape[-1]:
+    if weights.dim() != 3 or x.dim() != 2:
         raise ValueError(
-            f"expected_noise_power got weights of shape {tuple(weights.shape)} and x of shape "
-            f"{tuple(x.shape)}; pass (models, out, dim) and (n, dim), of one dim and not empty."
+            f"weights must have shape (models, out, dim) and x (n, dim), but have "
+            f"{tuple(weights.shape)} and {tuple(x.shape)}."
         )
-    real_part = checked_flag("real_part", real_part)
-    read = checked_index("read", read, len(weights), "models")
-    law, _, x = checked_law(family, weights[0, :1], x, None)
+    if not 0 <= read < len(weights):
+        raise IndexError(f"read={read} is not one of the {len(weights)} models in weights.")
+    moments, (_, x) = prepare(family, None, weights=weights[0], x=x)
     if len(weights) == 1:
         return x.real.new_zeros(len(x))
-    return law.noise_power(double(weights).to(x.dtype), x, read, real_part)
+    return moments.noise_power(double(weights).to(x.dtype), x, read, real_part)

@@ -1,13 +1,14 @@
-"""Laws of the permutations, plain and signed."""
+"""Moments of the permutations, plain and signed."""
 
 from torch import Tensor
 
-from analysis.theory._law import Moments, energy
+from analysis.theory._algebra import energy
+from analysis.theory._moments import Moments
 from analysis.theory._rotation import HaarLikeMoments
 
 
 class PermutationMoments(Moments):
-    """U a uniform permutation matrix: it keeps the mean of a vector, and so is biased."""
+    """U a uniform permutation matrix: biased, since it preserves the mean of a vector."""
 
     def mean(self, w: Tensor, x: Tensor, offset: int | None) -> Tensor:
         """(Σ w)(Σ x) / dim."""

@@ -1,9 +1,10 @@
-"""Laws of the rotations: Haar as a whole, in blocks, and as Kronecker products."""
+"""Moments of the rotations: Haar, block-diagonal, and Kronecker products."""
 
 import torch
 from torch import Tensor
 
-from analysis.theory._law import Moments, dot, energy, leverage, power
+from analysis.theory._algebra import dot, energy, power
+from analysis.theory._moments import Moments
 
 
 class HaarLikeMoments(Moments):
@@ -22,7 +23,7 @@ class RotationMoments(HaarLikeMoments):
     """U Haar on O(dim)."""
 
     def fourth_moment(self, w: Tensor, x: Tensor) -> Tensor:
-        """3 ‖w‖⁴ ‖x‖⁴ / (dim (dim + 2)), that of a coordinate on the sphere."""
+        """3 ‖w‖⁴ ‖x‖⁴ / (dim (dim + 2)), the moment of a coordinate on the sphere."""
         dim = w.shape[-1]
         return 3 * (energy(w) * energy(x)).square() / (dim * (dim + 2))
 
@@ -31,7 +32,6 @@ class BlockRotationMoments(Moments):
     """U block-diagonal, blocks independent and Haar."""
 
     def __init__(self, block_size: int) -> None:
-        """All blocks have one size."""
         self.size = block_size
 
     def second_moment(self, w: Tensor, x: Tensor, offset: int | None) -> Tensor:
@@ -46,7 +46,7 @@ class BlockRotationMoments(Moments):
 
     def overlap(self, basis: Tensor, offset: int | None) -> Tensor:
         """Σ_B h_B² / (size d), with h_B the leverage of a block."""
-        return self._sums(leverage(basis)).square().sum() / (self.size * basis.shape[1])
+        return self._sums(energy(basis)).square().sum() / (self.size * basis.shape[1])
 
     def _energies(self, x: Tensor) -> Tensor:
         return self._sums(power(x))
@@ -59,22 +59,21 @@ class BlockRotationMoments(Moments):
 class KroneckerRotationMoments(HaarLikeMoments):
     """U = D_k (A ⊗ B) D_s, A and B Haar, D diagonal signs.
 
-    The second moment is Haar's: E[(A ⊗ B)_ij (A ⊗ B)_kl] = [i=k][j=l] / (a b), already without
-    the signs. They matter from the fourth moment on.
+    The second moment is Haar's: E[(A ⊗ B)_ij (A ⊗ B)_kl] = [i=k][j=l] / (a b), even without the
+    signs. The signs matter from the fourth moment on.
     """
 
     def __init__(self, sizes: tuple[int, int]) -> None:
-        """Sizes a and b, a · b = dim."""
         self.sizes = sizes
 
     def fourth_moment(self, w: Tensor, x: Tensor) -> Tensor:
         """Sums over pairings of four rows and of four columns, in A and in B.
 
-        Signed vectors seen as a × b matrices X contract to ‖x‖⁴ where the pairings in A and B
-        agree, and on average over signs to E tr (XXᵀ)² where they differ.
+        Let X be a signed vector as an a × b matrix. It contracts to ‖x‖⁴ where the pairings in A
+        and B agree, and to the average E tr (XXᵀ)² over signs where they differ.
         """
         a, b = (haar_pairings(size).to(w.device) for size in self.sizes)
-        # Rows paired alike in A and B (3 ways) or not, and columns likewise.
+        # Rows have the same pairing in A and B (3 ways) or different ones; so do columns.
         same = torch.eye(3, dtype=torch.float64, device=w.device)
         rows = [energy(w).square(), self._crossed(w)]
         columns = [energy(x).square(), self._crossed(x)]

@@ -1,32 +1,33 @@
-"""How much of a subspace two contexts share, and what a diagonal context pays for its shape."""
+"""Overlap of a subspace under two contexts, and the penalty of diagonal contexts."""
 
+from jaxtyping import Float, Float64, Inexact
 from torch import Tensor
 
-from analysis._arguments import check_orthonormal
-from analysis.theory._double import double
-from analysis.theory._families import Family, check_offset, law_of
-from analysis.theory._law import leverage, power
+from analysis._checks import check_orthonormal
+from analysis.theory._algebra import double, energy, power
+from analysis.theory._families import Family, prepare
 
 
-def expected_overlap(family: Family, basis: Tensor, *, offset: int | None = None) -> Tensor:
-    """E‖Qᴴ C_k⁻¹ C_s Q‖_F² / d: how much of a subspace two contexts share.
+def expected_overlap(
+    family: Family, basis: Inexact[Tensor, "dim d"], *, offset: int | None = None
+) -> Float64[Tensor, ""]:
+    """E‖Qᴴ C_k⁻¹ C_s Q‖_F² / d: the mean squared cosine of the angles between C_k Q and C_s Q.
 
-    That is the mean squared cosine of the principal angles between C_k Q and C_s Q. For inputs in
-    the span of Q, orthonormal, of rank d: d/M for Rotation, SignedPermutation and
-    KroneckerRotation whatever the subspace; for Binary, Complex and OnePower Σ_j h_j²/d with the
-    leverage scores h, which is `coherence_penalty` times as much.
+    For inputs in the span of Q, orthonormal, of rank d, it is d/M for Rotation, SignedPermutation
+    and KroneckerRotation, whatever the subspace. For Binary, Complex and OnePower it is Σ_j h_j²/d
+    with the leverage scores h: `coherence_penalty` times as much.
 
     Args:
         family: Contexts, or a class such as `BinaryContexts` (with its default options).
-        basis: Orthonormal columns Q, shape (dim, d).
-        offset: k − s, not 0; by default far apart. Only LocalMix minds.
+        basis: Orthonormal columns Q.
+        offset: k − s, not 0; by default far apart. It matters for LocalMix alone.
 
     Returns:
-        Scalar, float64, in 0..1.
+        The overlap, in 0..1.
 
     Raises:
         NotImplementedError: If no closed form is known for the family.
-        TypeError: If the basis is complex and the family real, or an argument of another type.
+        TypeError: If the basis is complex and the family real.
         ValueError: If the columns are not orthonormal, or `offset` is 0.
 
     Example:
@@ -36,31 +37,24 @@ def expected_overlap(family: Family, basis: Tensor, *, offset: int | None = None
         >>> two_units = torch.eye(16)[:, :2]
         >>> expected_overlap(RotationContexts, two_units).item()
         0.125
-        >>> expected_overlap(BinaryContexts, two_units).item()  # signs cannot leave the units
+        >>> expected_overlap(BinaryContexts, two_units).item()  # signs do not mix units
         1.0
     """
-    check_orthonormal("basis", basis)
-    check_offset("offset", offset)
-    law, basis = law_of(family, len(basis)), double(basis)
-    if basis.is_complex() and not law.is_complex:
-        raise TypeError(f"{law.name} is real, but the basis is {basis.dtype}; pass a real one.")
-    return law.overlap(basis, offset).real
+    check_orthonormal(basis)
+    moments, (rows,) = prepare(family, offset, basis=basis.mT)
+    return moments.overlap(rows.mT, offset).real
 
 
-def coherence_penalty(basis: Tensor) -> Tensor:
-    """κ = M Σ_j h_j² / d²: how much more diagonal contexts let a subspace overlap than rotations.
+def coherence_penalty(basis: Inexact[Tensor, "dim d"]) -> Float64[Tensor, ""]:
+    """κ = M Σ_j h_j² / d²: the overlap under diagonal contexts, relative to rotations.
 
-    At least 1, with equality if every unit has the same leverage h_j = d/M; M/d for d units taken
-    alone. Inputs with dead pixels are in between.
+    At least 1, with equality if all units have the same leverage h_j = d/M. It is M/d for a
+    subspace of d single units. Inputs with dead pixels lie in between.
 
     Args:
-        basis: Orthonormal columns Q, shape (M, d).
-
-    Returns:
-        Scalar, float64.
+        basis: Orthonormal columns Q.
 
     Raises:
-        TypeError: If the basis is no tensor of numbers.
         ValueError: If the columns are not orthonormal.
 
     Example:
@@ -69,22 +63,21 @@ def coherence_penalty(basis: Tensor) -> Tensor:
         >>> coherence_penalty(torch.eye(16)[:, :2]).item()
         8.0
     """
-    check_orthonormal("basis", basis)
+    check_orthonormal(basis)
     dim, rank = basis.shape
-    return dim * power(leverage(double(basis))).sum() / rank**2
+    return dim * power(energy(double(basis))).sum() / rank**2
 
 
-def leverage_scores(basis: Tensor) -> Tensor:
-    """How much of each unit lies in a subspace: h = diag(Q Qᴴ).
+def leverage_scores(basis: Inexact[Tensor, "dim d"]) -> Float[Tensor, " dim"]:
+    """h = diag(Q Qᴴ): the share of each unit that lies in a subspace.
 
     Args:
-        basis: Orthonormal columns Q, shape (dim, d).
+        basis: Orthonormal columns Q.
 
     Returns:
-        Shape (dim,), between 0 and 1, with sum d.
+        The scores, between 0 and 1, with sum d.
 
     Raises:
-        TypeError: If the basis is no tensor of numbers.
         ValueError: If the columns are not orthonormal.
 
     Example:
@@ -93,5 +86,5 @@ def leverage_scores(basis: Tensor) -> Tensor:
         >>> leverage_scores(torch.eye(3)[:, :2])
         tensor([1., 1., 0.])
     """
-    check_orthonormal("basis", basis)
-    return leverage(basis)
+    check_orthonormal(basis)
+    return energy(basis)

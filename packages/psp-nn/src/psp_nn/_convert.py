@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn.layers.batch_norm import freeze_norm, use_batch_statistics
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.norm import Norms, freeze_norm, use_batch_statistics
+from psp_nn.layers.norm import Norms
 from psp_nn.layers.recompute_guard import RecomputeCounter, RecomputeGuard
 from psp_nn.layers.registry import superposed_class
 from psp_nn.layers.selection import One

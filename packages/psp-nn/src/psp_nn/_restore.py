@@ -3,10 +3,10 @@
 from torch import nn
 
 from psp_nn._split_complex import SplitComplex
+from psp_nn.layers.batch_norm import Frozen
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.norm import Frozen
 from psp_nn.layers.registry import KINDS
-from psp_nn.layers.superposed import base_name, contexts_name
+from psp_nn.layers.superposed import base_name, contexts_name, output_contexts_name
 
 
 def plain_class(kind: type[nn.Module]) -> type[nn.Module]:
@@ -23,6 +23,7 @@ def strip_superposition(layer: Layer) -> None:
     """Make an ordinary layer of the tensors that a layer holds under the original names."""
     for name in layer.superposition.superposed:
         del layer._modules[contexts_name(name)]
+        layer._modules.pop(output_contexts_name(name), None)
         layer._buffers.pop(base_name(name), None)
     del layer.superposition
     set_class(layer, plain_class(type(layer)))

@@ -11,8 +11,8 @@ from psp_nn._eval_mode import eval_mode
 from psp_nn._restore import plain_class, set_class, strip_superposition
 from psp_nn._to_real import make_real
 from psp_nn._use_context import checked_layers, superposed_layers, use_context
+from psp_nn.layers.batch_norm import Frozen
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.norm import Frozen
 
 Net = TypeVar("Net", bound=nn.Module)
 

@@ -60,7 +60,8 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
                 stored = layer.stored(name)
                 if id(stored) not in done:  # a tied parameter gets the model's weight once
                     done.add(id(stored))
-                    _add(layer, name, values[dotted(path, name)])
+                    weight, base = values[dotted(path, name)], layer.base(name)
+                    layer.add_to_model(name, context, weight if base is None else weight - base)
             for name in layer.superposition.per_context:
                 tensors_of(layer)[name][context].copy_(values[dotted(path, name)])
 
@@ -77,13 +78,6 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
         for name, value in [*module._parameters.items(), *module._buffers.items()]
         if value is not None
     }
-
-
-def _add(layer: Layer, name: str, weight: Tensor) -> None:
-    base = layer._buffers.get(base_name(name))
-    rows = layer.to_rows(name, weight if base is None else weight - base)
-    contribution = layer.operator(name).store(rows)
-    layer.stored(name).add_(layer.from_rows(name, contribution))
 
 
 class _Role(Enum):

@@ -45,6 +45,18 @@ class Operator(ABC):
         """Return W C, the model of this context read back; see `store`."""
         return self._for_rows().unbind(weight)
 
+    def bind_columns(self, weight: Tensor) -> Tensor:
+        """Return C W, for a context on the output side of a weight.
+
+        Args:
+            weight: Shape (…, dim, in). `batch_shape` broadcasts to weight.shape[:-2].
+        """
+        return self._for_rows().bind(weight.mT).mT
+
+    def unbind_columns(self, weight: Tensor) -> Tensor:
+        """Return C⁻¹ W; see `bind_columns`."""
+        return self._for_rows().unbind(weight.mT).mT
+
     @abstractmethod
     def matrix(self) -> Tensor:
         """Return the dense matrix C, shape (*batch_shape, dim, dim)."""

@@ -27,6 +27,20 @@ class Permute(TensorOperator):
         order, inverse = self.tensors
         return permute(x, inverse, order)
 
+    def bind_columns(self, weight: Tensor) -> Tensor:
+        """Return the rows of a weight in the order p."""
+        order, inverse = self.tensors
+        if order.dim() > 1:
+            return super().bind_columns(weight)
+        return permute(weight, order, inverse, -2)
+
+    def unbind_columns(self, weight: Tensor) -> Tensor:
+        """Return the rows of a weight in the order of the inverse of p."""
+        order, inverse = self.tensors
+        if order.dim() > 1:
+            return super().unbind_columns(weight)
+        return permute(weight, inverse, order, -2)
+
     def matrix(self) -> Tensor:
         """Return the permutation matrix, int64."""
         order = self.tensors[0]
@@ -59,19 +73,20 @@ class SignedPermute(TensorOperator):
         return F.one_hot(order, order.shape[-1]) * signs.unsqueeze(-1)
 
 
-def permute(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    """Return x with its last dimension read in another order.
+def permute(x: Tensor, order: Tensor, inverse: Tensor, dim: int = -1) -> Tensor:
+    """Return x with a dimension, by default the last, read in another order.
 
     The gradient is a gather by the inverse. Autograd's own is a scatter that adds, which is
     slower. There is no forward-mode derivative: torch.compile does not trace an
     autograd.Function that defines `jvp`.
 
     Args:
-        x: Shape (…, dim).
-        order: Shape (dim,), or (…, dim) broadcasting to x.
+        x: Shape (…, length, …).
+        order: Shape (length,) or, for the last dimension, (…, length) broadcasting to x.
         inverse: The inverse of `order`, same shape.
+        dim: Dimension of x, negative.
     """
-    result: Tensor = _Permute.apply(x, order, inverse)
+    result: Tensor = _Permute.apply(x, order, inverse, dim)
     return result
 
 
@@ -79,16 +94,17 @@ class _Permute(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    def forward(x: Tensor, order: Tensor, inverse: Tensor, dim: int) -> Tensor:
         if order.dim() == 1:
-            return x.index_select(-1, order)
+            return x.index_select(dim, order)
         return x.gather(-1, order.expand(x.shape))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[1:])
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:3])
+        ctx.dim = inputs[3]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         order, inverse = ctx.saved_tensors
-        return permute(gradients[0], inverse, order), None, None
+        return permute(gradients[0], inverse, order, ctx.dim), None, None, None

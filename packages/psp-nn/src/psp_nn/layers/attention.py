@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.inputs import check_device
-from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.loop_over_contexts import one_model_at_a_time
 from psp_nn.layers.selection import PerSample
 

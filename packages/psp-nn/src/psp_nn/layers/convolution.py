@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.inputs import check_features
-from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import PerSample
 from psp_nn.layers.superposed import base_name

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_nn.layers.attributes import superposed_parameter
 from psp_nn.layers.inputs import check_device
-from psp_nn.layers.layer import Layer, superposed_parameter
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Mixture, PerSample
 from psp_nn.layers.superposed import base_name
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts, Operator
 from psp_nn.layers.selection import Mixture, One, PerSample, Selection
-from psp_nn.layers.state import CachedOperator
-from psp_nn.layers.superposed import Superposed, base_name, contexts_name
+from psp_nn.layers.state import BoundBase, CachedOperator
+from psp_nn.layers.superposed import Superposed, contexts_name
 
 
 class Layer(Superposed):
@@ -42,6 +42,10 @@ class Layer(Superposed):
         """Use other contexts for a parameter."""
         self._modules[contexts_name(name)] = contexts
 
+    def output_block(self, name: str) -> int:
+        """Return the number of consecutive output units that a permutation keeps together."""
+        return 1
+
     @property
     def binds_samples(self) -> bool:
         """True if one pass serves a batch that mixes contexts, by binding every sample."""
@@ -53,7 +57,7 @@ class Layer(Superposed):
     # Read the model in use.
 
     def retrieved(self, name: str = "weight") -> Any:
-        """Return a weight of the model in use, W C_k plus the base if there is one.
+        """Return a weight of the model in use, W C_k or, with a base, base + R_k⁻¹ D C_k.
 
         Raises:
             RuntimeError: If the batch mixes contexts, so that no single weight exists.
@@ -78,15 +82,83 @@ class Layer(Superposed):
                 f"'{name}' of layer '{state.name}' is read as one weight, but the batch mixes "
                 "contexts; call the network once per context, or exclude the layer."
             )
-        rows = self.to_rows(name, self.stored(name))
-        operator = self.operator(name)
         if isinstance(state.selection, Mixture):
-            models = operator.retrieve(rows.expand(state.num_contexts, *rows.shape))
-            weight = self.from_rows(name, state.selection.row(models))
-        else:
-            weight = self.from_rows(name, operator.retrieve(rows))
-        base = self._buffers.get(base_name(name))
+            return self._retrieved_mixture(name, state.selection)
+        rows = self.operator(name).retrieve(self.to_rows(name, self.stored(name)))
+        weight = self.from_rows(name, rows)
+        outputs = self.output_operator(name)
+        if outputs is not None:
+            weight = self.unbind_outputs(name, outputs, weight)
+        base = self.base(name)
         return weight if base is None else base + weight
+
+    def _retrieved_mixture(self, name: str, selection: Mixture) -> Tensor:
+        rows = self.to_rows(name, self.stored(name))
+        num_contexts, base = self.superposition.num_contexts, self.base(name)
+        rows = self.operator(name).retrieve(rows.expand(num_contexts, *rows.shape))
+        contexts = self.output_contexts_for(name)
+        if contexts is None:
+            weight = self.from_rows(name, selection.row(rows))
+        else:
+            models = []
+            for k, row in enumerate(rows):
+                outputs = self._look_up(contexts, k, row)
+                models.append(self.unbind_outputs(name, outputs, self.from_rows(name, row)))
+            weight = selection.row(torch.stack(models))
+        return weight if base is None else base + weight
+
+    def add_to_model(self, name: str, context: int, weight: Tensor) -> None:
+        """Add a weight to one model, W += ΔW C_k⁻¹ or, with a base, D += R_k ΔW C_k⁻¹.
+
+        Args:
+            name: Name of a superposed parameter.
+            context: Index of the model, in range.
+            weight: ΔW, a tensor with the shape of the parameter, in its dtype and on its device.
+        """
+        with torch.no_grad():
+            stored, outputs = self.stored(name), self.output_contexts_for(name)
+            if outputs is not None:
+                weight = self.bind_outputs(name, self._look_up(outputs, context, stored), weight)
+            operator = self._look_up(self.contexts_for(name), context, stored)
+            stored.add_(self.from_rows(name, operator.store(self.to_rows(name, weight))))
+
+    def bind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
+        """Return R ΔW, with the output units of every part of a weight bound."""
+        return self.from_outputs(name, operator.bind_columns(self.to_outputs(name, weight)))
+
+    def unbind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
+        """Return R⁻¹ ΔW, the inverse of `bind_outputs`."""
+        return self.from_outputs(name, operator.unbind_columns(self.to_outputs(name, weight)))
+
+    def bound_base(self, name: str = "weight") -> Tensor | None:
+        """Return R_k base C_k⁻¹ for the model in use, computed when first used.
+
+        To it D is added in one pass: base x + R_k⁻¹ D C_k x = R_k⁻¹ (R_k base C_k⁻¹ + D) C_k x.
+
+        Returns:
+            The bound base, or None where a cached one could be wrong: several models are in use,
+            contexts are learned, or the base is a tensor of a transform.
+        """
+        state, base = self.superposition, self.base(name)
+        if (
+            type(base) is not Tensor
+            or name not in state.operators
+            or not isinstance(state.selection, One)
+            or not isinstance(state.selection.index, int)
+            or torch._C._functorch.is_functorch_wrapped_tensor(base)
+        ):
+            return None
+        # In-place changes, as by `load_state_dict`, raise the version. Inference tensors have none.
+        version = 0 if base.is_inference() else base._version
+        cached = state.bound_bases.get(name)
+        if cached is None or cached.base is not base or cached.version != version:
+            with torch.no_grad(), torch.inference_mode(False):
+                outputs = self.output_operator(name)
+                bound = base if outputs is None else self.bind_outputs(name, outputs, base)
+                rows = self.operator(name).store(self.to_rows(name, bound)).to(base.dtype)
+                cached = BoundBase(self.from_rows(name, rows), base, version)
+            state.bound_bases[name] = cached
+        return cached.value
 
     def entry(self, name: str, part: int = 0) -> Any:
         """Return a tensor that is not superposed: the shared one, or the entry of the model in use.
@@ -135,19 +207,24 @@ class Layer(Superposed):
     def select(self, selection: Selection) -> None:
         """Use another model from now on, and cache its operators."""
         state = self.superposition
-        state.selection, state.operators = selection, {}
+        state.selection = selection
+        state.operators, state.output_operators, state.bound_bases = {}, {}, {}
         if isinstance(selection, Mixture) or (
             isinstance(selection, PerSample) and not self.binds_samples
         ):
             return
         for name in state.superposed:
-            if next(self.contexts_for(name).parameters(), None) is not None:
-                continue  # learned contexts change
             like = self.stored(name).detach()
             # Autograd refuses to save inference tensors for a later backward pass.
             with torch.inference_mode(False):
-                operator = self._look_up(name, selection.index, like)
-            state.operators[name] = CachedOperator(operator, like.dtype, like.device)
+                for cache, contexts in (
+                    (state.operators, self.contexts_for(name)),
+                    (state.output_operators, self.output_contexts_for(name)),
+                ):
+                    # Learned contexts change.
+                    if contexts is not None and next(contexts.parameters(), None) is None:
+                        operator = self._look_up(contexts, selection.index, like)
+                        cache[name] = CachedOperator(operator, like.dtype, like.device)
 
     def operator(self, name: str = "weight") -> Operator:
         """Return the operator of the model or models in use.
@@ -158,24 +235,40 @@ class Layer(Superposed):
         """
         state, stored = self.superposition, self._parameters[name]
         assert stored is not None
-        if name in state.operators:
-            cached = state.operators[name]
-            if cached.dtype == stored.dtype and cached.device == stored.device:
-                return cached.operator
-            self.select(state.selection)
-            return state.operators[name].operator
-        index: int | Tensor
-        if isinstance(state.selection, One):
-            index = state.selection.current
-        elif isinstance(state.selection, PerSample):
-            index = state.selection.index
-        else:
-            index = torch.arange(state.num_contexts, device=stored.device)
-        return self._look_up(name, index, stored.detach())
+        if name not in state.operators:
+            return self._look_up(self.contexts_for(name), self._index(stored), stored.detach())
+        cached = state.operators[name]
+        if cached.dtype == stored.dtype and cached.device == stored.device:
+            return cached.operator
+        self.select(state.selection)
+        return state.operators[name].operator
 
-    def _look_up(self, name: str, index: int | Tensor, like: Tensor) -> Operator:
+    def output_operator(self, name: str = "weight") -> Operator | None:
+        """Return the operator R of the model or models in use, or None if there is none."""
+        state, stored = self.superposition, self._parameters[name]
+        contexts = self.output_contexts_for(name)
+        if contexts is None:
+            return None
+        assert stored is not None
+        if name not in state.output_operators:
+            return self._look_up(contexts, self._index(stored), stored.detach())
+        cached = state.output_operators[name]
+        if cached.dtype == stored.dtype and cached.device == stored.device:
+            return cached.operator
+        self.select(state.selection)
+        return state.output_operators[name].operator
+
+    def _index(self, stored: Tensor) -> int | Tensor:
+        selection = self.superposition.selection
+        if isinstance(selection, One):
+            return selection.current
+        if isinstance(selection, PerSample):
+            return selection.index
+        return torch.arange(self.superposition.num_contexts, device=stored.device)
+
+    def _look_up(self, contexts: Contexts, index: int | Tensor, like: Tensor) -> Operator:
         """Return the operator of the contexts `index`, with a batch dimension for groups."""
-        contexts, num_contexts = self.contexts_for(name), self.superposition.num_contexts
+        num_contexts = self.superposition.num_contexts
         groups = contexts.num_contexts // num_contexts
         if groups > 1:  # the contexts of a group are consecutive
             if isinstance(index, Tensor):
@@ -232,33 +325,3 @@ class Layer(Superposed):
         super()._apply(convert, *args, **kwargs)  # type: ignore[no-untyped-call]
         self.select(self.superposition.selection)  # for the new dtype and device
         return self
-
-
-def superposed_parameter(name: str) -> Any:
-    """Create the property of a layer class that reads a superposed parameter; see `Superposed`."""
-    return property(lambda layer: read(layer.retrieved, name))
-
-
-def entry_per_context(name: str) -> Any:
-    """Create the property of a layer class that reads a shared or per-context tensor."""
-
-    def entry(layer: Layer) -> Any:
-        state = layer.superposition
-        if state.parts == 1 and state.read_cache is None and name not in state.per_context:
-            shared = layer._parameters.get(name)
-            if shared is not None:  # every forward pass reads a bias
-                return shared
-        return read(layer.entry, name)
-
-    return property(entry)
-
-
-def read(getter: Callable[[str], Any], name: str) -> Any:
-    """Return `getter(name)` for a property, and raise its AttributeError as a RuntimeError.
-
-    After an AttributeError in a property nn.Module would look the name up among its parameters.
-    """
-    try:
-        return getter(name)
-    except AttributeError as error:
-        raise RuntimeError(f"'{name}' cannot be read as that of one model: {error}") from error

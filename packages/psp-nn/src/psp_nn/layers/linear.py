@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn import functional as F
 
+from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.inputs import check_features
-from psp_nn.layers.layer import Layer, entry_per_context, superposed_parameter
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Mixture, PerSample
 from psp_nn.layers.superposed import base_name
 

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
+from psp_nn.layers.attributes import entry_per_context, read, superposed_parameter
 from psp_nn.layers.inputs import check_device
-from psp_nn.layers.layer import Layer, entry_per_context, read, superposed_parameter
+from psp_nn.layers.layer import Layer
 from psp_nn.layers.loop_over_contexts import one_model_at_a_time
 from psp_nn.layers.selection import PerSample
 

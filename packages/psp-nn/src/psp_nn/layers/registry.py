@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from psp_nn.layers import convolution, norm, recurrent
+from psp_nn.layers import batch_norm, convolution, norm, recurrent
 from psp_nn.layers.attention import SuperposedMultiheadAttention
 from psp_nn.layers.embedding import SuperposedEmbedding
 from psp_nn.layers.layer import Layer
@@ -29,8 +29,8 @@ KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
     (nn.RNNCell, recurrent.SuperposedRNNCell),
     (nn.LSTMCell, recurrent.SuperposedLSTMCell),
     (nn.GRUCell, recurrent.SuperposedGRUCell),
-    (nn.modules.batchnorm._BatchNorm, norm.SuperposedBatchNorm),
-    (nn.modules.instancenorm._InstanceNorm, norm.SuperposedInstanceNorm),
+    (nn.modules.batchnorm._BatchNorm, batch_norm.SuperposedBatchNorm),
+    (nn.modules.instancenorm._InstanceNorm, batch_norm.SuperposedInstanceNorm),
     (nn.GroupNorm, norm.SuperposedGroupNorm),
     (nn.LayerNorm, norm.SuperposedLayerNorm),
     (nn.RMSNorm, norm.SuperposedRMSNorm),

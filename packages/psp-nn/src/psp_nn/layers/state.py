@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from psp_contexts import Operator
 from psp_nn.layers.recompute_guard import RecomputeGuard
@@ -16,6 +17,14 @@ class CachedOperator(NamedTuple):
     operator: Operator
     dtype: torch.dtype
     device: torch.device
+
+
+class BoundBase(NamedTuple):
+    """R_k base C_k⁻¹ for the selected model, with the base that it was computed from."""
+
+    value: Tensor
+    base: Tensor
+    version: int
 
 
 @dataclass(eq=False)
@@ -40,6 +49,12 @@ class LayerState:
     guard: RecomputeGuard
     """Check that checkpointing recomputes a forward pass with the same model."""
 
+    has_base: bool = False
+    """True if the superposed parameters hold differences from a base."""
+
+    two_sided: tuple[str, ...] = ()
+    """Names of the superposed parameters that have contexts on their output side, too."""
+
     parts: int = 1
     """Tables of a norm layer per model: 2, for real and imaginary part, in a complex network."""
 
@@ -49,8 +64,18 @@ class LayerState:
     operators: dict[str, CachedOperator] = field(default_factory=dict)
     """Operators of the selection by parameter name, where they can be cached."""
 
+    output_operators: dict[str, CachedOperator] = field(default_factory=dict)
+    """Operators of the selection on the output side by parameter name."""
+
+    bound_bases: dict[str, BoundBase] = field(default_factory=dict)
+    """Bases of the selected model as seen by its bound inputs, by parameter name."""
+
     read_cache: dict[str, Any] | None = None
     """Attributes read so far within `Layer.read_once`, or the values that replace them."""
 
     loading: bool = False
     """True while a state dict is loaded, which may replace parameters (`assign=True`)."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave bound bases out of copies and pickles: they can be computed again."""
+        return {**self.__dict__, "bound_bases": {}}

@@ -41,8 +41,31 @@ class Superposed(nn.Module):
             raise self._unknown(name, "superposed parameter", self.superposition.superposed)
         return cast(Contexts, contexts)
 
+    def output_contexts_for(self, name: str = "weight") -> Contexts | None:
+        """Return the contexts on the output side of a parameter, or None if it has none.
+
+        Model k is read as base + R_k⁻¹ D C_k. R_k, a permutation of the output units, is context
+        k of these; C_k is context k of `contexts_for`.
+
+        Args:
+            name: A name in `superposition.superposed`.
+        """
+        if name not in self.superposition.two_sided:
+            return None
+        return cast(Contexts, self._modules[output_contexts_name(name)])
+
+    def base(self, name: str = "weight") -> Tensor | None:
+        """Return the base of a parameter, from which all models differ, or None if it has none.
+
+        Args:
+            name: A name in `superposition.superposed`.
+        """
+        return self._buffers.get(base_name(name))
+
     def stored(self, name: str = "weight") -> nn.Parameter:
-        """Return a parameter as it is stored and trained, Σ_k W_k C_k⁻¹ if it is superposed.
+        """Return a parameter as it is stored and trained.
+
+        A superposed one is Σ_k W_k C_k⁻¹ or, with a base, Σ_k R_k (W_k − base) C_k⁻¹.
 
         Args:
             name: Name of a parameter, superposed or not.
@@ -78,6 +101,23 @@ class Superposed(nn.Module):
         """Reshape matrices back to a weight; the inverse of `to_rows`."""
         return rows
 
+    def to_outputs(self, name: str, weight: Tensor) -> Tensor:
+        """Reshape a weight to matrices with one row for each output unit.
+
+        Args:
+            name: Name of the parameter.
+            weight: A tensor with the shape of the parameter.
+
+        Returns:
+            Shape (units, …), or (parts, units, …) if several parts of the weight, such as the
+            gates of an LSTM or the groups of a convolution, have the same number of units.
+        """
+        return weight
+
+    def from_outputs(self, name: str, rows: Tensor) -> Tensor:
+        """Reshape the matrices of `to_outputs` back to a weight."""
+        return rows
+
     def _unknown(self, name: str, kind: str, names: Iterable[str]) -> ValueError:
         return ValueError(
             f"layer '{self.superposition.name}' has no {kind} {name!r}; choose one of "
@@ -108,6 +148,11 @@ class Superposed(nn.Module):
 def contexts_name(name: str) -> str:
     """Return the attribute that holds the contexts of a parameter: `contexts` for `weight`."""
     return "contexts" if name == "weight" else f"{name}_contexts"
+
+
+def output_contexts_name(name: str) -> str:
+    """Return the attribute that holds the contexts on the output side of a parameter."""
+    return f"output_{contexts_name(name)}"
 
 
 def base_name(name: str) -> str:

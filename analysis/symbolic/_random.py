@@ -1,4 +1,4 @@
-"""Polynomials in random numbers, and their exact averages."""
+"""Polynomials in random variables, and their exact expectations."""
 
 from collections.abc import Callable
 from functools import cache
@@ -10,11 +10,10 @@ Expr = Any
 """A sympy expression; sympy publishes no types."""
 
 
-class Chance:
-    """Independent random numbers to build contexts from, as symbols that know their moments."""
+class RandomSymbols:
+    """Symbols of independent random variables with known moments, to build contexts from."""
 
     def __init__(self) -> None:
-        """Nothing drawn yet."""
         self.symbols: list[Expr] = []
         self._groups: list[tuple[slice, Callable[..., Expr]]] = []
 
@@ -28,12 +27,12 @@ class Chance:
         return cosine, sine
 
     def polar_angle(self) -> tuple[Expr, Expr]:
-        """(cos β, sin β), β the angle between a point of the sphere and its axis."""
+        """(cos β, sin β), β the angle between a uniform point of the sphere and its axis."""
         cosine, sine = self._new(2, polar_moment)
         return cosine, sine
 
     def expectation(self, polynomial: Expr, given: list[Expr]) -> Expr:
-        """The average of a polynomial over all that was drawn.
+        """Return the expectation of a polynomial over all random symbols.
 
         Args:
             polynomial: An element of a sympy ring in the symbols `given` and then `symbols`.
@@ -42,12 +41,12 @@ class Chance:
         Returns:
             An expression in `given`.
         """
-        kept = len(given)
         total = sp.Integer(0)
         for powers, coefficient in polynomial.terms():
+            random_powers = powers[len(given) :]
             term = sp.Rational(int(coefficient.numerator), int(coefficient.denominator))
-            for part, moment in self._groups:
-                term *= moment(*powers[kept:][part])
+            for group, moment in self._groups:
+                term *= moment(*random_powers[group])
                 if not term:
                     break
             else:
@@ -63,7 +62,7 @@ class Chance:
 
 @cache
 def sign_moment(power: int) -> Expr:
-    """The average of εⁿ over ε = −1 and 1."""
+    """The mean of εⁿ over ε = −1 and 1."""
     return sp.Rational(1, 2) * sum(sp.Integer(value) ** power for value in (-1, 1))
 
 
