@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from psp_contexts import Contexts
 from psp_nn.layers.batch_norm import freeze_norm, use_batch_statistics
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.model_record import ModelRecord
 from psp_nn.layers.norm import Norms
 from psp_nn.layers.recompute_guard import RecomputeCounter, RecomputeGuard
 from psp_nn.layers.registry import superposed_class
@@ -41,6 +42,7 @@ class Converter:
         self._superposed: dict[int, tuple[nn.Parameter, nn.Parameter, Contexts]] = {}
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
         self._counter = RecomputeCounter()
+        self.record = ModelRecord()
         self.is_complex = False
 
     def convert(self, module: nn.Module, name: str) -> None:
@@ -113,6 +115,7 @@ class Converter:
             per_context=per_context,
             selection=One.of(0),
             guard=RecomputeGuard(self._counter),
+            models=self.record,
         )
         module.prepare()
         return module
@@ -139,7 +142,10 @@ class Converter:
 
     def _draw_contexts(self, rows: Tensor, parameter: str, label: str) -> Contexts:
         options, dim = self._options, rows.shape[-1]
-        num_contexts = options.num_contexts * (rows.shape[0] if rows.dim() == 3 else 1)
+        groups = rows.shape[0] if rows.dim() == 3 else 1
+        num_contexts = options.num_contexts * groups
+        if groups > 1:  # tells their order from that of older releases
+            label = f"{label}/groups={groups}"
         try:
             contexts = options.family(dim, num_contexts, seed=options.seed, name=label)
         except ValueError as error:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._store import tensors_of
-from psp_nn._use_context import checked_layers
+from psp_nn._context_index import checked_layers
+from psp_nn._model_values import tensors_of
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.registry import superposed_class
 from psp_nn.layers.superposed import base_name

@@ -12,26 +12,40 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from psp_nn._context_index import num_contexts_of, superposed_layers
 from psp_nn._save_format import (
     FORMAT,
     FORMAT_VERSION,
+    MODEL_PART,
     Description,
     as_real,
     compute_digest,
     describe,
+    describe_model,
     first_difference,
+    first_entries,
+    grouped_layers,
+    model_tensors,
     state_tensors,
 )
+from psp_nn.layers.model_record import ModelRecord
 
 ABANDONED = 3600.0
 """Age in seconds after which an unfinished file is considered abandoned."""
 
 
-def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write a superposition to a file: its tensors, and a spec of its contexts.
+def save(
+    net: nn.Module, path: str | os.PathLike[str], *, context: int | str | Tensor | None = None
+) -> None:
+    """Write a superposition to a file, or what belongs to one of its models alone.
 
-    Fixed contexts take no space: `load` draws them again from family, seed and count, and
-    compares a checksum. Norms and biases per context are among the tensors.
+    The file holds the tensors, a spec of the contexts, and the names of the models. Fixed
+    contexts take no space: `load` draws them again from family, seed and count, and compares a
+    checksum. Norms and biases per context are among the tensors.
+
+    With `context`, the file holds the norms, biases and learned contexts of that model alone. The
+    superposed weights are those of all models: a whole model is what `retrieve` returns, and any
+    format for networks saves that.
 
     The file is written under a hidden name in the same folder. It replaces an older one only when
     it is complete. If the process is killed, the hidden file stays; a later `save` to the same
@@ -40,12 +54,14 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
     Args:
         net: The result of `superpose`.
         path: Name of the file, by convention ending in `.safetensors`.
+        context: Index or name of one model.
 
     Raises:
+        IndexError, TypeError: As in `use_context`.
         OSError: If the file cannot be written, for example because the folder does not exist or
             the disk is full; an older file stays unchanged.
-        ValueError: If nothing in `net` is superposed, or part of its state is not a tensor with
-            data.
+        ValueError: If nothing in `net` is superposed, part of its state is not a tensor with
+            data, no model has that name, or nothing belongs to that model alone.
 
     Example:
         >>> import tempfile
@@ -63,8 +79,12 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
         True
     """
     path = Path(path)
-    tensors = state_tensors("save", "net", net)
-    description = describe(net, tensors)
+    if context is None:
+        tensors = state_tensors("save", "net", net)
+        description = describe(net, tensors, num_contexts_of(superposed_layers(net)))
+    else:
+        tensors = model_tensors("save", "net", net, context)
+        description = describe_model(net, tensors)
     description["digest"] = compute_digest(tensors, description)
     content = to_bytes(
         {name: as_real(value).contiguous().clone() for name, value in tensors.items()},
@@ -76,36 +96,54 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
         raise _with_path(error, f"save: path {path} cannot be written") from error
 
 
-def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
+def load(
+    path: str | os.PathLike[str], *, into: nn.Module, context: int | str | Tensor | None = None
+) -> None:
     """Read a file into a network that was superposed in the same way as the saved one.
+
+    The network may have room for more models than the file holds, as after `grow`. Norms and
+    biases of the further models stay as they are.
 
     No more is read than the network itself takes, and all of it is compared with a checksum.
 
     Args:
         path: A file that `save` wrote.
         into: The network. Nothing in it changes unless the whole file fits.
+        context: For a file of one model, the index or name of the model that it becomes. It need
+            not be the one that was saved.
 
     Raises:
         FileNotFoundError: If there is no file.
+        IndexError, TypeError: As in `use_context`.
         OSError: If the file cannot be read.
         ValueError: If the file is truncated, altered, of a newer version or of another format, or
-            was saved from another architecture or with other contexts; or `into` is not
+            was saved from another architecture, with other contexts or more models; or it holds
+            one model and `context` is missing, or all and it is given; or `into` is not
             superposed, or has a tensor that cannot be written to.
     """
     path = Path(path)
     caller = f"load: path {path}"
-    tensors = state_tensors("load", "into", into)
+    if context is None:
+        tensors = state_tensors("load", "into", into)
+    else:
+        tensors = model_tensors("load", "into", into, context)
     for name, value in tensors.items():
         sizes = zip(value.stride(), value.shape, strict=True)
         if any(step == 0 and size > 1 for step, size in sizes):
             raise ValueError(f"load: in into, '{name}' is an expanded view; clone it first.")
     if not path.is_file():
         raise FileNotFoundError(f"{caller} is not a file.")
-    expected = describe(into, tensors)
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = dict(file.metadata() or {})
             _check_format(caller, metadata)
+            _check_content(caller, metadata, context)
+            if context is None:
+                num_contexts = _saved_num_contexts(caller, metadata, into)
+                tensors = first_entries(into, tensors, num_contexts)
+                expected = describe(into, tensors, num_contexts)
+            else:
+                expected = describe_model(into, tensors)
             _check_part(caller, "architecture", metadata, expected)
             saved = _read(file, tensors)
     except SafetensorError as error:
@@ -115,6 +153,12 @@ def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
     if saved is None or metadata.pop("digest", "") != compute_digest(saved, metadata):
         raise _altered(caller)
     _check_part(caller, "contexts", metadata, expected)
+    if context is None:
+        record, models = superposed_layers(into)[0].superposition.models, metadata.get("models")
+        try:
+            record.read_json(models or ModelRecord().to_json(), num_contexts)
+        except ValueError as error:
+            raise _altered(caller) from error
     with torch.no_grad():
         for name, value in tensors.items():
             value.copy_(saved[name])
@@ -148,6 +192,38 @@ def _check_format(caller: str, metadata: Description) -> None:
         raise ValueError(
             f"{caller} has format version {version}, but this release reads up to {FORMAT_VERSION}."
         )
+
+
+def _check_content(caller: str, metadata: Description, context: int | str | Tensor | None) -> None:
+    """Check that a file holds one model, or all, as the call says."""
+    holds_one = metadata.get("part") == MODEL_PART
+    if holds_one and context is None:
+        raise ValueError(f"{caller} holds one model; pass the context that it becomes.")
+    if not holds_one and context is not None:
+        raise ValueError(f"{caller} holds a whole network, not one model; leave out context.")
+
+
+def _saved_num_contexts(caller: str, metadata: Description, into: nn.Module) -> int:
+    """Return the number of models in a file, at most that of the network."""
+    present = num_contexts_of(superposed_layers(into))
+    if int(metadata["format_version"]) == 1:
+        grouped = ", ".join(map(repr, grouped_layers(into)))
+        if grouped:
+            raise ValueError(
+                f"{caller} has format version 1, in which grouped layers ({grouped}) have other "
+                "contexts; retrieve its models with the release that wrote it, and store them in "
+                "a new superposition."
+            )
+        return present
+    number = metadata.get("num_contexts", "")
+    if not (number.isascii() and number.isdigit() and len(number) < 20 and int(number)):
+        raise _altered(caller)
+    if int(number) > present:
+        raise ValueError(
+            f"{caller} holds {int(number)} models, but the network has room for {present}; call "
+            f"grow(net, {int(number)}) first."
+        )
+    return int(number)
 
 
 def _check_part(caller: str, part: str, metadata: Description, expected: Description) -> None:

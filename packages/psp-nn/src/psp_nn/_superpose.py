@@ -13,6 +13,8 @@ from psp_nn._convert import Converter, Options, is_norm, parameter_like
 from psp_nn._patterns import matching_layers
 from psp_nn._report import report
 from psp_nn._split_complex import real_part, split_complex_class
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.model_record import RECORD_NAME
 from psp_nn.layers.norm import Norms
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -112,6 +114,8 @@ def superpose(
         if is_norm(module):
             converter.convert_norm(module, name)
     converter.check_ties(superposition)
+    first = next(m for m in superposition.modules() if isinstance(m, Layer))
+    first.add_module(RECORD_NAME, converter.record)
     if converter.is_complex:
         for module in superposition.modules():
             split = split_complex_class(type(module))

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._store import dotted, store
+from psp_nn._context_index import superposed_layers
+from psp_nn._model_values import dotted
+from psp_nn._store import store
 from psp_nn._superpose import superpose
-from psp_nn._use_context import superposed_layers, use_context
+from psp_nn._use_context import use_context
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.superposed import base_name
 

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from psp_nn._context_index import superposed_layers
 from psp_nn._restore import plain_class, set_class, strip_superposition
 from psp_nn._split_complex import SplitComplex, real_part
-from psp_nn._use_context import superposed_layers
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import One
 

@@ -76,7 +76,7 @@ class SuperposedLinear(Layer, nn.Linear):
             state.guard.note(selection, state.name)
         if isinstance(selection, PerSample):
             return self._forward_samples(x, selection)
-        if _BASE in self._buffers:
+        if _BASE in self._buffers:  # and for the base itself
             return _product(x, self.retrieved(), self.bias)
         operator = self.operator()
         if isinstance(selection, Mixture):
