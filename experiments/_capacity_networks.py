@@ -88,6 +88,7 @@ def train_and_test(cell: NetworkCell) -> dict[str, object]:
         family=FAMILIES[cell.family],
         num_contexts=cell.tasks,
         seed=cell.seed,
+        base=False,
     ).to(cell.training.device)
     optimiser = cell.training.optimiser(net)
     correct = []

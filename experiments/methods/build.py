@@ -149,7 +149,12 @@ def _superposed(
     exclude: Iterable[str],
 ) -> nn.Module:
     """The network in superposition, or its norm layers alone if the method has no contexts."""
-    options: dict[str, Any] = {"num_contexts": num_contexts, "seed": seed, "norms": norms}
+    options: dict[str, Any] = {
+        "num_contexts": num_contexts,
+        "seed": seed,
+        "base": False,
+        "norms": norms,
+    }
     if method in CONTEXTS:
         mixes = not issubclass(FAMILIES[method.removeprefix("Learned")], DiagonalContexts)
         family = CONTEXTS[method]

@@ -8,7 +8,9 @@ from psp_nn import retrieve, superpose, use_context
 
 def built(module, family=BinaryContexts):
     torch.manual_seed(0)
-    return superpose(module.double(), family=family, num_contexts=4, seed=0, bias_per_context=True)
+    return superpose(
+        module.double(), family=family, num_contexts=4, seed=0, base=False, bias_per_context=True
+    )
 
 
 def alone(net, k, *inputs, **options):

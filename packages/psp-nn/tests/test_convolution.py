@@ -35,6 +35,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(plain, family, per_channe
         family=family,
         num_contexts=3,
         seed=0,
+        base=False,
         per_channel=per_channel,
         bias_per_context=True,
     )
@@ -51,7 +52,12 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(plain, family, per_channe
 @how
 def test_the_kernel_of_each_group_is_multiplied_by_its_own_context(plain, per_channel):
     layer = superpose(
-        plain.double(), family=RotationContexts, num_contexts=3, seed=0, per_channel=per_channel
+        plain.double(),
+        family=RotationContexts,
+        num_contexts=3,
+        seed=0,
+        base=False,
+        per_channel=per_channel,
     )
     use_context(layer, 2)
     stored = layer.state_dict()["weight"]
@@ -73,7 +79,9 @@ def test_the_kernel_of_each_group_is_multiplied_by_its_own_context(plain, per_ch
 
 def test_a_context_per_channel_acts_as_one_on_the_input():
     plain = nn.Conv2d(8, 6, 3).double()
-    layer = superpose(plain, family=RotationContexts, num_contexts=3, seed=0, per_channel=True)
+    layer = superpose(
+        plain, family=RotationContexts, num_contexts=3, seed=0, base=False, per_channel=True
+    )
     x = input_of(plain)
     use_context(layer, 1)
     bound = torch.einsum("ij,njhw->nihw", layer.contexts.matrix(1), x)
@@ -82,7 +90,7 @@ def test_a_context_per_channel_acts_as_one_on_the_input():
 
 @each_layer
 def test_complex_kernels_serve_real_and_complex_input_alike(plain):
-    layer = superpose(plain.double(), family=ComplexContexts, num_contexts=3, seed=0)
+    layer = superpose(plain.double(), family=ComplexContexts, num_contexts=3, seed=0, base=False)
     layer._forward_hooks.clear()  # keep the imaginary part
     use_context(layer, 1)
     x = input_of(plain)
@@ -92,7 +100,7 @@ def test_complex_kernels_serve_real_and_complex_input_alike(plain):
 
 
 def test_a_batch_dimension_that_holds_the_channels_is_refused():
-    layer = superpose(nn.Conv2d(8, 6, 3), family=BinaryContexts, num_contexts=3, seed=0)
+    layer = superpose(nn.Conv2d(8, 6, 3), family=BinaryContexts, num_contexts=3, seed=0, base=False)
     with (
         use_context(layer, torch.tensor([0, 1, 2, 0]), batch_dim=1),
         pytest.raises(ValueError, match="batch_dim=1; state the dimension"),
@@ -102,7 +110,7 @@ def test_a_batch_dimension_that_holds_the_channels_is_refused():
 
 def test_a_transposed_convolution_takes_an_output_size():
     plain = nn.ConvTranspose2d(8, 2, 3, stride=2)
-    layer = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)
+    layer = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     x = torch.randn(1, 8, 5, 5)
     assert layer(x, output_size=[12, 12]).shape == plain(x, output_size=[12, 12]).shape
 
@@ -110,7 +118,9 @@ def test_a_transposed_convolution_takes_an_output_size():
 @how
 def test_empty_batches_and_unbatched_images(per_channel):
     plain = nn.Conv1d(4, 3, 1)
-    layer = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, per_channel=per_channel)
+    layer = superpose(
+        plain, family=BinaryContexts, num_contexts=3, seed=0, base=False, per_channel=per_channel
+    )
     with use_context(layer, torch.zeros(0, dtype=torch.int64)):
         assert layer(torch.randn(0, 4, 5)).shape == (0, 3, 5)
     with (

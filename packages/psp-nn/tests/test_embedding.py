@@ -9,7 +9,7 @@ from psp_nn import retrieve, superpose, superpose_models, use_context
 
 def test_a_vector_is_a_row_of_the_retrieved_table(family):
     plain = nn.Embedding(7, 4, padding_idx=2).double()
-    layer = superpose(plain, family=family, num_contexts=3, seed=0)
+    layer = superpose(plain, family=family, num_contexts=3, seed=0, base=False)
     layer._forward_hooks.clear()  # keep the imaginary part
     words = torch.tensor([[0, 2, 6], [5, 5, 1]])
     matrix = layer.contexts.matrix(1).detach()
@@ -22,7 +22,9 @@ def test_a_vector_is_a_row_of_the_retrieved_table(family):
 
 
 def test_a_mixed_batch_equals_one_call_for_each_sample(family):
-    layer = superpose(nn.Embedding(7, 4).double(), family=family, num_contexts=3, seed=0)
+    layer = superpose(
+        nn.Embedding(7, 4).double(), family=family, num_contexts=3, seed=0, base=False
+    )
     for words in (torch.tensor([[0, 2], [5, 5]]), torch.tensor([3, 4])):
         with use_context(layer, torch.tensor([2, 1])):
             mixed = layer(words)

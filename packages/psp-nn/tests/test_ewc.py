@@ -57,7 +57,7 @@ def test_the_online_penalty_is_centred_at_the_parameters_after_the_last_task():
 
 
 def test_superposed_and_complex_networks_are_penalised(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=3, seed=0)
+    net = superpose(mlp, family=family, num_contexts=3, seed=0, base=False)
     ewc = ElasticWeightConsolidation(net, strength=1.0)
     ewc.consolidate([torch.randn(4, 12, dtype=torch.float64)])
     assert ewc.penalty() == 0
@@ -72,7 +72,11 @@ def test_superposed_and_complex_networks_are_penalised(family, mlp):
 
 def test_the_fisher_information_of_a_complex_weight_is_that_of_its_parts():
     layer = superpose(
-        nn.Linear(2, 3, bias=False).double(), family=ComplexContexts, num_contexts=1, seed=0
+        nn.Linear(2, 3, bias=False).double(),
+        family=ComplexContexts,
+        num_contexts=1,
+        seed=0,
+        base=False,
     )
     x = torch.randn(1, 2, dtype=torch.float64)
     p = layer(x).softmax(-1).detach()[0]

@@ -138,6 +138,8 @@ def test_anything_but_batches_of_inputs_is_refused(batches, error, message):
 def test_a_batchnorm_without_running_statistics_is_refused(superposed):
     net = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, track_running_stats=False))
     if superposed:
-        net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, norms=Norms.BATCH)
+        net = superpose(
+            net, family=BinaryContexts, num_contexts=3, seed=0, base=False, norms=Norms.BATCH
+        )
     with pytest.raises(ValueError, match="layer '1' of net is a BatchNorm without running stat"):
         fisher_diagonal(net, [torch.ones(2, 5)])

@@ -21,7 +21,7 @@ def samples(task, count, seed):
 def trained():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(WIDTH, 256), nn.ReLU(), nn.Linear(256, CLASSES))
-    net = superpose(net, family=BinaryContexts, num_contexts=CONTEXTS, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, base=False)
     optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-3)
     for step in range(80 * TASKS):
         task = step % TASKS
@@ -75,7 +75,7 @@ def test_the_gradient_is_that_of_the_mixture_by_finite_differences(family, mlp):
     from psp_nn._infer_context import _entropy, _entropy_gradient
     from psp_nn.layers.selection import Mixture
 
-    net = superpose(mlp, family=family, num_contexts=4, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=family, num_contexts=4, seed=0, base=False, bias_per_context=True)
     x = torch.randn(5, 12, dtype=torch.float64)
 
     def entropy(coefficients):
@@ -100,7 +100,8 @@ def test_the_selected_context_is_restored(trained):
 def test_fewer_than_three_models_are_refused(mlp):
     with pytest.raises(ValueError, match="compares at least 3 models, but net has 2"):
         infer_context(
-            superpose(mlp, family=BinaryContexts, num_contexts=2, seed=0), torch.zeros(1, 12)
+            superpose(mlp, family=BinaryContexts, num_contexts=2, seed=0, base=False),
+            torch.zeros(1, 12),
         )
     with pytest.raises(ValueError, match="nothing in this Sequential is superposed"):
         infer_context(mlp, torch.zeros(1, 12))
@@ -109,7 +110,7 @@ def test_fewer_than_three_models_are_refused(mlp):
 @pytest.mark.parametrize("by", InferBy)
 def test_the_training_mode_and_the_running_statistics_do_not_change(by):
     net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
-    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0, base=False)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     infer_context(net, torch.randn(5, 4), by=by)
     assert all(module.training for module in net.modules())
@@ -130,16 +131,16 @@ def test_the_method_may_be_named_as_on_the_command_line(trained):
 @pytest.mark.parametrize("by", InferBy)
 def test_a_network_that_is_no_classifier_is_refused(by):
     net = nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3)))
-    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match=r"needs a classifier as net: .* but is \(\d+, 2, 3\)"):
         infer_context(net, torch.zeros(2, 4), by=by)
 
 
 def test_contexts_are_inferred_by_a_gradient_only_of_inputs_that_fit():
     net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
-    net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0, include="1")
+    net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0, base=False, include="1")
     assert infer_context(net, torch.randn(2, 4), by=InferBy.GRADIENT).context.shape == ()
     net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(1, 3))
-    net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     with pytest.raises(ValueError, match=r"\(4,\) channels, but its input"):
         infer_context(net, torch.randn(2, 1), by=InferBy.GRADIENT)

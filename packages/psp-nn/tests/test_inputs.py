@@ -9,7 +9,7 @@ from psp_nn import superpose, use_context
 
 
 def binary(net, **options):
-    return superpose(net, family=BinaryContexts, num_contexts=3, seed=0, **options)
+    return superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False, **options)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def train(net, parameters, k, steps=150):
     "family", [BinaryContexts, ComplexContexts, OnePowerContexts, LocalMixContexts]
 )
 def test_learned_contexts_start_at_the_fixed_ones(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=5, seed=0).double()
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, base=False).double()
     fixed = copy.deepcopy(net)
     learn_contexts(net)
     for k in (4, 1, torch.arange(64) % 5):
@@ -46,7 +46,7 @@ def test_learned_contexts_start_at_the_fixed_ones(family, mlp):
 
 @pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts])
 def test_a_new_model_is_learned_on_frozen_weights_and_leaves_the_others_alone(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, base=False, bias_per_context=True)
     trainable = learn_contexts(net)
     weights = {name: value.clone() for name, value in net.named_parameters() if "weight" in name}
     before = []
@@ -64,7 +64,7 @@ def test_a_new_model_is_learned_on_frozen_weights_and_leaves_the_others_alone(fa
 
 def test_weights_and_contexts_are_learned_together(mlp):
     family = partial(BinaryContexts, learned=True)
-    net = superpose(mlp, family=family, num_contexts=3, seed=0)
+    net = superpose(mlp, family=family, num_contexts=3, seed=0, base=False)
     before = net[0].contexts.learned_numbers.clone()
     losses = train(net, net.parameters(), 2)
     assert losses[-1] < losses[0] / 5
@@ -74,6 +74,6 @@ def test_weights_and_contexts_are_learned_together(mlp):
 
 def test_contexts_that_are_not_diagonal_are_refused_by_the_layers_name(mlp):
     with pytest.raises(ValueError, match="layer '0' has RotationContexts, not diagonal ones"):
-        learn_contexts(superpose(mlp, family=RotationContexts, num_contexts=2, seed=0))
+        learn_contexts(superpose(mlp, family=RotationContexts, num_contexts=2, seed=0, base=False))
     with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
         learn_contexts(nn.Linear(2, 2))

@@ -23,7 +23,7 @@ NORMS = [
 def built(norm, family=BinaryContexts, **options):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norm).double()
-    return superpose(net, family=family, num_contexts=3, seed=0, **options)
+    return superpose(net, family=family, num_contexts=3, seed=0, base=False, **options)
 
 
 def trained(net):
@@ -129,7 +129,7 @@ def test_the_papers_norms_have_neither_affine_nor_statistics():
 def test_a_mixed_batch_keeps_the_dtype_under_autocast():
     net = nn.Sequential(nn.Conv1d(3, 4, 1), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(8, 2))
     net = superpose(
-        net, family=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True
+        net, family=BinaryContexts, num_contexts=3, seed=0, base=False, bias_per_context=True
     ).eval()
     for context in (1, torch.tensor([0, 1])):
         with use_context(net, context), torch.autocast("cpu", torch.bfloat16):
@@ -137,7 +137,7 @@ def test_a_mixed_batch_keeps_the_dtype_under_autocast():
 
 
 def test_a_norm_without_a_bias_has_no_such_attribute():
-    norm = superpose(nn.RMSNorm(4), family=BinaryContexts, num_contexts=3, seed=0)
+    norm = superpose(nn.RMSNorm(4), family=BinaryContexts, num_contexts=3, seed=0, base=False)
     assert hasattr(norm, "weight")
     assert hasattr(norm, "bias") == hasattr(nn.RMSNorm(4), "bias")
 
@@ -146,14 +146,14 @@ def test_a_norm_without_a_bias_has_no_such_attribute():
     "norm", [nn.BatchNorm1d(4), nn.InstanceNorm1d(4, track_running_stats=True)]
 )
 def test_norms_of_a_mixed_batch_do_not_broadcast(norm):
-    norm = superpose(norm, family=BinaryContexts, num_contexts=3, seed=0).eval()
+    norm = superpose(norm, family=BinaryContexts, num_contexts=3, seed=0, base=False).eval()
     use_context(norm, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match=r"normalises \(4,\) channels, but its input has shape"):
         norm(torch.ones(2, 1, 5))
 
 
 def test_the_statistics_of_a_mixture_are_not_updated():
-    norm = superpose(nn.BatchNorm1d(4), family=BinaryContexts, num_contexts=3, seed=0)
+    norm = superpose(nn.BatchNorm1d(4), family=BinaryContexts, num_contexts=3, seed=0, base=False)
     norm.select(Mixture(torch.full((3,), 1 / 3)))
     with pytest.raises(RuntimeError, match=r"statistics of a mixture of models; call eval\(\)"):
         norm(torch.randn(5, 4))

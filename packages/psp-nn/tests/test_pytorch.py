@@ -18,7 +18,7 @@ from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
 from psp_nn import Norms, Superposed, superpose, use_context
 from psp_nn.testing import Shell, put_into_shells
 
-superposed = partial(superpose, family=BinaryContexts, num_contexts=5, seed=0)
+superposed = partial(superpose, family=BinaryContexts, num_contexts=5, seed=0, base=False)
 
 
 def convolutional():
@@ -78,7 +78,7 @@ def test_fullgraph_compilation_is_not_repeated_when_the_context_changes(mode):
 
 @pytest.mark.usefixtures("_fresh_compiler")
 def test_every_family_compiles_as_one_graph(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=5, seed=0)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, base=False)
     counter = CompileCounter()
     compiled = torch.compile(net, backend=counter, fullgraph=True)
     x = torch.randn(4, 12, dtype=torch.float64)
@@ -169,7 +169,7 @@ def test_a_state_dict_round_trips():
     use_context(other, 3)
     torch.testing.assert_close(other.eval()(IMAGES), net.eval()(IMAGES))
     assert "0.weight" in net.state_dict()
-    stranger = superpose(convolutional(), family=BinaryContexts, num_contexts=5, seed=1)
+    stranger = superpose(convolutional(), family=BinaryContexts, num_contexts=5, seed=1, base=False)
     with pytest.raises(ValueError, match="saved with other contexts"):
         stranger.load_state_dict(net.state_dict())
 
@@ -195,7 +195,9 @@ def test_a_network_converts_to_another_dtype_and_back():
 
 
 def test_a_complex_network_converts_both_parts_to_another_dtype(mlp):
-    net = superpose(mlp, family=ComplexContexts, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(
+        mlp, family=ComplexContexts, num_contexts=5, seed=0, base=False, bias_per_context=True
+    )
     use_context(net, 3)
     x = torch.randn(4, 12, dtype=torch.float64)
     expected = net(x)
@@ -266,7 +268,7 @@ def test_other_forward_passes_do_not_prevent_a_recomputation():
 
 @pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts, RotationContexts])
 def test_vmap_runs_over_contexts(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, base=False, bias_per_context=True)
     x = torch.randn(4, 12, dtype=torch.float64)
 
     def model(k):

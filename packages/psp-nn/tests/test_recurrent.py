@@ -36,7 +36,8 @@ CONTEXT = torch.tensor([3, 0, 3, 1])
 
 def built(make, family=BinaryContexts, **options):
     torch.manual_seed(0)
-    options = {"num_contexts": 4, "seed": 0, "bias_per_context": True, **options}
+    fixed = {"num_contexts": 4, "seed": 0, "base": False, "bias_per_context": True}
+    options = fixed | options
     return superpose(make().double(), family=family, **options)
 
 

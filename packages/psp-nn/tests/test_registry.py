@@ -23,7 +23,7 @@ class Pair(nn.Linear):
 
 
 def built(layer):
-    return superpose(layer, family=BinaryContexts, num_contexts=4, seed=0)
+    return superpose(layer, family=BinaryContexts, num_contexts=4, seed=0, base=False)
 
 
 def test_a_subclass_keeps_its_own_forward_pass():

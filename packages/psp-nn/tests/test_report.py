@@ -14,7 +14,7 @@ def test_every_layer_with_parameters_is_reported():
     plain = nn.Sequential(
         nn.Linear(4, 3), nn.BatchNorm1d(3), nn.PReLU(), nn.Bilinear(3, 3, 2), nn.Linear(3, 2)
     )
-    net = superpose(plain, family=BinaryContexts, num_contexts=5, seed=0, exclude="4")
+    net = superpose(plain, family=BinaryContexts, num_contexts=5, seed=0, base=False, exclude="4")
     net_report = report(net)
     reasons = {layer.name: layer.reason for layer in net_report.layers}
     assert reasons == {
@@ -33,7 +33,7 @@ def test_every_layer_with_parameters_is_reported():
 def test_parameters_before_are_those_of_the_original(norms):
     plain = torchvision.models.resnet18(num_classes=10)
     net_report = report(
-        superpose(plain, family=BinaryContexts, num_contexts=4, seed=0, norms=norms)
+        superpose(plain, family=BinaryContexts, num_contexts=4, seed=0, base=False, norms=norms)
     )
     if norms is not Norms.BATCH:
         assert net_report.parameters_before == num_parameters(plain)
@@ -43,7 +43,9 @@ def test_parameters_before_are_those_of_the_original(norms):
 
 def test_a_complex_number_counts_as_two():
     plain = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
-    net_report = report(superpose(plain, family=ComplexContexts, num_contexts=5, seed=0))
+    net_report = report(
+        superpose(plain, family=ComplexContexts, num_contexts=5, seed=0, base=False)
+    )
     assert net_report.parameters_before == 15 + 6
     assert net_report.parameters_after == 2 * 15 + 2 * 5 * 6
 
@@ -51,13 +53,13 @@ def test_a_complex_number_counts_as_two():
 def test_tied_weights_are_counted_once():
     plain = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7, bias=False))
     plain[1].weight = plain[0].weight
-    net_report = report(superpose(plain, family=BinaryContexts, num_contexts=5, seed=0))
+    net_report = report(superpose(plain, family=BinaryContexts, num_contexts=5, seed=0, base=False))
     assert net_report.parameters_before == net_report.parameters_after == 28
 
 
 def test_superpose_logs_the_report(caplog):
     caplog.set_level("INFO", logger="psp_nn")
-    superpose(nn.Linear(2, 2), family=BinaryContexts, num_contexts=5, seed=0)
+    superpose(nn.Linear(2, 2), family=BinaryContexts, num_contexts=5, seed=0, base=False)
     assert "1 of 1 layers hold 5 models" in caplog.text
 
 

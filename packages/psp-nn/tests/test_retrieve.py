@@ -32,7 +32,9 @@ def test_a_retrieved_network_is_an_ordinary_one_that_computes_the_same(name):
     torch.manual_seed(0)
     size = {"image_size": 32} if name == "vit_b_16" else {}
     plain = getattr(torchvision.models, name)(num_classes=10, **size).double()
-    net = perturbed(superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)).eval()
+    net = perturbed(
+        superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, base=False)
+    ).eval()
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     model = retrieve(net, 2)
     assert_same_structure(model, plain)
@@ -41,7 +43,9 @@ def test_a_retrieved_network_is_an_ordinary_one_that_computes_the_same(name):
 
 
 def test_every_family_is_retrieved_exactly(family, mlp):
-    net = perturbed(superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True))
+    net = perturbed(
+        superpose(mlp, family=family, num_contexts=5, seed=0, base=False, bias_per_context=True)
+    )
     x = torch.randn(6, 12, dtype=torch.float64)
     if family(4, 1, seed=0).is_complex:
         with pytest.raises(ValueError, match="this network is complex; pass an input as example"):
@@ -61,7 +65,9 @@ def test_every_family_is_retrieved_exactly(family, mlp):
 def test_a_transformer_is_retrieved_with_its_packed_projections():
     torch.manual_seed(0)
     plain = nn.Transformer(8, 2, 1, 1, 12, dropout=0.0, batch_first=True).double()
-    net = perturbed(superpose(plain, family=BinaryContexts, num_contexts=3, seed=0)).eval()
+    net = perturbed(
+        superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, base=False)
+    ).eval()
     model = retrieve(net, 1)
     assert_same_structure(model, plain)
     source, target = torch.randn(2, 5, 4, 8, dtype=torch.float64)
@@ -72,7 +78,7 @@ def test_a_transformer_is_retrieved_with_its_packed_projections():
 @pytest.mark.parametrize("norms", Norms)
 def test_norms_are_those_of_the_model(norms):
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
-    net = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, norms=norms)
+    net = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, base=False, norms=norms)
     perturbed(net).eval()
     model = retrieve(net, 1)
     assert [type(m) for m in model.modules()] == [type(m) for m in plain.modules()]
@@ -94,7 +100,9 @@ def test_a_complex_convolutional_network_is_retrieved_at_twice_the_width():
         nn.Flatten(),
         nn.Linear(6 * 9, 5),
     ).double()
-    net = superpose(plain, family=ComplexContexts, num_contexts=3, seed=0, bias_per_context=True)
+    net = superpose(
+        plain, family=ComplexContexts, num_contexts=3, seed=0, base=False, bias_per_context=True
+    )
     perturbed(net).eval()
     x = torch.randn(4, 3, 7, 7, dtype=torch.float64)
     model = retrieve(net, 2, example=x[:1])
@@ -107,11 +115,11 @@ def test_a_complex_convolutional_network_is_retrieved_at_twice_the_width():
 def test_a_complex_network_without_a_real_form_is_refused():
     x = torch.randn(4, 6)
     net = nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 5))
-    net = superpose(net, family=ComplexContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=ComplexContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match="no ordinary form of twice the width"):
         retrieve(net, 1, example=x)
     grouped = nn.Sequential(nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 1, 1))
-    grouped = superpose(grouped, family=ComplexContexts, num_contexts=3, seed=0)
+    grouped = superpose(grouped, family=ComplexContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match="layer '0' has groups"):
         retrieve(grouped, 1, example=torch.randn(1, 4, 2, 2))
 
@@ -135,13 +143,13 @@ class Applied(nn.Module):
     [(1, "layer 'unused' did not run"), (2, "layer 'used' takes both real and complex input")],
 )
 def test_a_complex_network_whose_layers_cannot_be_doubled_is_refused(times, message):
-    net = superpose(Applied(times), family=ComplexContexts, num_contexts=3, seed=0)
+    net = superpose(Applied(times), family=ComplexContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match=message):
         retrieve(net, 1, example=torch.randn(4, 6))
 
 
 def test_the_superposition_does_not_change_and_shares_nothing_with_the_model(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     x = torch.randn(2, 12, dtype=torch.float64)
     before = net(x)
     model = retrieve(net, 3)
@@ -154,24 +162,24 @@ def test_the_superposition_does_not_change_and_shares_nothing_with_the_model(mlp
 def test_tied_weights_are_retrieved_tied():
     net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     net[1].weight = net[0].weight
-    model = retrieve(superpose(net, family=BinaryContexts, num_contexts=2, seed=0), 1)
+    model = retrieve(superpose(net, family=BinaryContexts, num_contexts=2, seed=0, base=False), 1)
     assert model[0].weight is model[1].weight
 
 
 def test_one_model_is_retrieved_at_a_time(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     with pytest.raises(TypeError, match=r"retrieve needs one context, but got shape \(2,\)"):
         retrieve(net, torch.tensor([1, 2]))
     with pytest.raises(IndexError, match="context=5"):
         retrieve(net, 5)
-    net = superpose(mlp, family=ComplexContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=ComplexContexts, num_contexts=5, seed=0, base=False)
     for example in (None, torch.zeros(0, 12)):
         with pytest.raises(ValueError, match="this network is complex; pass an input as example"):
             retrieve(net, 0, example=example)
 
 
 def test_a_retrieved_network_can_be_exported_with_a_dynamic_batch(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     model = retrieve(net, 3)
     x = torch.randn(4, 12, dtype=torch.float64)
     batch = torch.export.Dim("batch")

@@ -18,7 +18,8 @@ from psp_nn import load, name_context, save, superpose, use_context
 def built(family=BinaryContexts, width=6, weights=0, **options):
     torch.manual_seed(weights)
     net = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU())
-    options = {"num_contexts": 4, "seed": 0, "bias_per_context": True, **options}
+    fixed = {"num_contexts": 4, "seed": 0, "base": False, "bias_per_context": True}
+    options = fixed | options
     net = superpose(net, family=family, **options)
     for k in range(options["num_contexts"]):
         use_context(net, k)
@@ -50,7 +51,7 @@ def test_fixed_contexts_take_no_space(path):
     sizes = []
     for num_contexts in (2, 1000):
         net = nn.Sequential(nn.Linear(50, 40), nn.ReLU(), nn.Linear(40, 10))
-        net = superpose(net, family=BinaryContexts, num_contexts=num_contexts, seed=0)
+        net = superpose(net, family=BinaryContexts, num_contexts=num_contexts, seed=0, base=False)
         save(net, path)
         sizes.append(sum(value.nbytes for value in load_file(path).values()))
     assert sizes[0] == sizes[1] == 4 * (50 * 40 + 40 + 40 * 10 + 10)
@@ -215,10 +216,12 @@ class Counts(nn.Linear):
 
 def test_state_that_the_file_format_does_not_support_is_refused(tmp_path):
     net = nn.Sequential(nn.Linear(2, 2), Counts(2, 2))
-    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match=r"'1\._extra_state' is the extra state of a module"):
         save(net, tmp_path / "net")
-    net = superpose(nn.Linear(2, 2), family=BinaryContexts, num_contexts=3, seed=0).to("meta")
+    net = superpose(nn.Linear(2, 2), family=BinaryContexts, num_contexts=3, seed=0, base=False).to(
+        "meta"
+    )
     with pytest.raises(ValueError, match=r"'weight' .* a tensor without data"):
         save(net, tmp_path / "net")
     assert not list(tmp_path.iterdir())
@@ -227,7 +230,7 @@ def test_state_that_the_file_format_does_not_support_is_refused(tmp_path):
 def test_a_parameter_named_like_an_extra_state_is_saved(tmp_path):
     net = nn.Sequential(nn.Linear(2, 2))
     net.register_parameter("my_extra_state", nn.Parameter(torch.ones(2)))
-    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     save(net, tmp_path / "net")
     net.my_extra_state.data.zero_()
     load(tmp_path / "net", into=net)

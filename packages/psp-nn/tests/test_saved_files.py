@@ -32,7 +32,7 @@ QUICK = settings().max_examples <= 100
 def built(seed, family=BinaryContexts, width=4):
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
-    return superpose(net, family=family, num_contexts=3, seed=0)
+    return superpose(net, family=family, num_contexts=3, seed=0, base=False)
 
 
 def contents(net, folder):
@@ -354,7 +354,7 @@ from psp_nn import load, save, superpose
 def built(weight):
     net = nn.Linear(300, 300)
     nn.init.constant_(net.weight, weight)
-    return superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+    return superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
 
 torch.set_num_threads(1)
 path, kills = Path(sys.argv[1]), int(sys.argv[2])

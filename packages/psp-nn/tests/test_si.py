@@ -7,7 +7,7 @@ from psp_nn import SynapticIntelligence, superpose
 
 
 def test_the_path_integral_adds_up_to_the_decrease_of_the_loss(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=3, seed=0)
+    net = superpose(mlp, family=family, num_contexts=3, seed=0, base=False)
     optimiser = torch.optim.SGD(net.parameters(), lr=2e-3)
     intelligence = SynapticIntelligence(net, strength=1.0)
     x = torch.randn(20, 12, dtype=torch.float64)

@@ -10,7 +10,7 @@ Z = torch.randn(3, 4, 6, 6, dtype=torch.complex128, generator=torch.Generator().
 
 def apart(layer):
     net = nn.Sequential(nn.Conv2d(4, 4, 1), layer).double()
-    return superpose(net, family=ComplexContexts, num_contexts=2, seed=0)[1]
+    return superpose(net, family=ComplexContexts, num_contexts=2, seed=0, base=False)[1]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def empty(net, **options):
     with torch.no_grad():
         for value in net.parameters():
             value.zero_()
-    return superpose(net, family=RotationContexts, num_contexts=4, seed=0, **options)
+    return superpose(net, family=RotationContexts, num_contexts=4, seed=0, base=False, **options)
 
 
 def convolutional():
@@ -34,7 +34,7 @@ def test_a_single_stored_model_is_retrieved_exactly():
 def test_models_add_up_as_equation_1_says(family):
     models = [nn.Linear(4, 3, bias=False).double() for _ in range(3)]
     start = nn.Linear(4, 3, bias=False).double()
-    net = superpose(start, family=family, num_contexts=3, seed=0, random_phases=False)
+    net = superpose(start, family=family, num_contexts=3, seed=0, base=False, random_phases=False)
     expected = net.state_dict()["weight"].clone()
     for k, model in enumerate(models):
         store(net, k, model)
@@ -58,7 +58,7 @@ def test_storing_a_model_leaves_the_norms_and_biases_of_the_others():
 
 
 def test_a_model_that_differs_in_a_shared_tensor_is_refused_and_nothing_changes(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     before = copy.deepcopy(net.state_dict())
     model = copy.deepcopy(mlp)
     with torch.no_grad():
@@ -66,7 +66,9 @@ def test_a_model_that_differs_in_a_shared_tensor_is_refused_and_nothing_changes(
     with pytest.raises(ValueError, match=r"'4\.bias' is shared by all models"):
         store(net, 1, model)
     norms = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-    shared = superpose(norms, family=BinaryContexts, num_contexts=3, seed=0, norms=Norms.SHARED)
+    shared = superpose(
+        norms, family=BinaryContexts, num_contexts=3, seed=0, base=False, norms=Norms.SHARED
+    )
     norms[1].running_mean.add_(1)
     with pytest.raises(ValueError, match=r"'1\.running_mean' is shared"):
         store(shared, 1, norms)
@@ -74,7 +76,7 @@ def test_a_model_that_differs_in_a_shared_tensor_is_refused_and_nothing_changes(
 
 
 def test_a_model_of_another_architecture_is_refused_by_name(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match=r"only the network has '.*\.weight'"):
         store(net, 1, mlp[:3])
     wider = nn.Sequential(nn.Linear(13, 16), *mlp[1:])
@@ -101,7 +103,7 @@ def test_a_module_that_is_used_twice_is_stored_once():
     empty = Twice()
     nn.init.zeros_(empty.a[0].weight)
     net = superpose(
-        empty, family=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True
+        empty, family=BinaryContexts, num_contexts=3, seed=0, base=False, bias_per_context=True
     ).eval()
     model, x = Twice().eval(), torch.randn(2, 4, dtype=torch.float64)
     store(net, 2, model)
@@ -112,7 +114,9 @@ def test_a_module_that_is_used_twice_is_stored_once():
 def test_models_whose_tied_weights_differ_and_superpositions_are_refused():
     net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     net[1].weight = net[0].weight
-    many = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True)
+    many = superpose(
+        net, family=BinaryContexts, num_contexts=3, seed=0, base=False, bias_per_context=True
+    )
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     before = many[0].stored().clone()
     with pytest.raises(
@@ -128,7 +132,13 @@ def test_models_whose_tied_weights_differ_and_superpositions_are_refused():
 def test_a_complex_network_stores_the_model_it_was_made_from(norms):
     plain = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.LayerNorm(4))
     net = superpose(
-        plain, family=ComplexContexts, num_contexts=4, seed=0, norms=norms, bias_per_context=True
+        plain,
+        family=ComplexContexts,
+        num_contexts=4,
+        seed=0,
+        base=False,
+        norms=norms,
+        bias_per_context=True,
     )
     if norms is Norms.BATCH:
         plain[1] = nn.BatchNorm1d(4, affine=False, track_running_stats=False)
@@ -151,7 +161,7 @@ def test_a_complex_network_stores_the_model_it_was_made_from(norms):
 def test_weights_that_would_spoil_other_models_are_refused_and_nothing_changes(
     mlp, change, message
 ):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     before = copy.deepcopy(net.state_dict())
     with torch.no_grad():
         change(mlp)
@@ -162,7 +172,9 @@ def test_weights_that_would_spoil_other_models_are_refused_and_nothing_changes(
 
 
 def test_a_model_without_data_changes_nothing(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=3, seed=0, bias_per_context=True)
+    net = superpose(
+        mlp, family=BinaryContexts, num_contexts=3, seed=0, base=False, bias_per_context=True
+    )
     before = copy.deepcopy(net.state_dict())
     mlp[4].to("meta")
     with pytest.raises((NotImplementedError, RuntimeError)):

@@ -11,7 +11,7 @@ from psp_nn.layers.linear import SuperposedLinear
 
 
 def binary(net, **options):
-    return superpose(net, family=BinaryContexts, num_contexts=5, seed=0, **options)
+    return superpose(net, family=BinaryContexts, num_contexts=5, seed=0, base=False, **options)
 
 
 def test_the_original_is_unchanged_and_the_class_is_kept(mlp):
@@ -32,7 +32,7 @@ def test_every_layer_has_its_own_contexts_named_after_it(mlp):
 
 
 def test_a_network_learns_with_every_family_as_soon_as_it_is_superposed(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=5, seed=0)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, base=False)
     optimiser = torch.optim.RMSprop(net.parameters(), lr=1e-2)
     x = torch.randn(32, 12, dtype=torch.float64)
     losses = []
@@ -47,7 +47,7 @@ def test_a_network_learns_with_every_family_as_soon_as_it_is_superposed(family, 
 
 
 def test_the_forward_pass_is_that_of_the_paper(family, mlp):
-    layer = superpose(mlp[0], family=family, num_contexts=5, seed=0)
+    layer = superpose(mlp[0], family=family, num_contexts=5, seed=0, base=False)
     x = torch.randn(7, 12, dtype=torch.float64)
     weight = layer.state_dict()["weight"]
     matrix = layer.contexts.matrix(3).detach()
@@ -86,15 +86,17 @@ def test_tied_weights_stay_tied_with_the_same_contexts():
 
 def test_complex_weights_keep_their_magnitude_and_have_uniform_phases():
     plain = nn.Linear(300, 200)
-    layer = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0)
+    layer = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0, base=False)
     weight = layer.state_dict()["weight"]
     assert weight.dtype == torch.complex64
     torch.testing.assert_close(weight.abs(), plain.weight.detach().abs())
     moments = [(torch.exp(1j * n * weight.angle())).mean().abs() for n in (1, 2, 3)]
     assert max(moments) < 5 / weight.numel() ** 0.5
-    again = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0)
+    again = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0, base=False)
     assert torch.equal(again.state_dict()["weight"], weight)
-    real = superpose(plain, family=ComplexContexts, num_contexts=2, seed=0, random_phases=False)
+    real = superpose(
+        plain, family=ComplexContexts, num_contexts=2, seed=0, base=False, random_phases=False
+    )
     assert torch.equal(real.state_dict()["weight"].real, plain.weight.detach())
 
 
@@ -123,6 +125,7 @@ def test_a_length_that_a_family_cannot_serve_is_refused_by_the_layers_name():
             family=KroneckerRotationContexts,
             num_contexts=2,
             seed=0,
+            base=False,
         )
 
 
@@ -143,7 +146,9 @@ def test_a_tied_weight_is_superposed_in_all_its_layers_or_in_none(pattern):
     with pytest.raises(
         ValueError, match=r"is tied to '(words|out)\.weight', which is; leave out both"
     ):
-        superpose(Tied(), family=BinaryContexts, num_contexts=3, seed=0, exclude=pattern)
+        superpose(
+            Tied(), family=BinaryContexts, num_contexts=3, seed=0, base=False, exclude=pattern
+        )
 
 
 def test_a_weight_tied_to_a_tensor_of_the_network_itself_is_refused():
@@ -152,21 +157,23 @@ def test_a_weight_tied_to_a_tensor_of_the_network_itself_is_refused():
     with pytest.raises(
         ValueError, match=r"'own' is not to be superposed, but is tied to '0\.weight'"
     ):
-        superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+        superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
 
 
 def test_a_kernel_tied_to_a_transposed_one_is_refused():
     net = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ConvTranspose2d(4, 4, 3))
     net[1].weight = net[0].weight
     with pytest.raises(ValueError, match=r"'1\.weight' is tied to '0\.weight', but has other rows"):
-        superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+        superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
 
 
 def test_tied_biases_and_affines_stay_tied():
     net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.LayerNorm(3), nn.LayerNorm(3))
     net[1].bias, net[3].weight = net[0].bias, net[2].weight
     for family in (BinaryContexts, ComplexContexts):
-        many = superpose(net, family=family, num_contexts=3, seed=0, bias_per_context=True)
+        many = superpose(
+            net, family=family, num_contexts=3, seed=0, base=False, bias_per_context=True
+        )
         assert many[1]._parameters["bias"] is many[0]._parameters["bias"]
         assert many[3]._parameters["weight"] is many[2]._parameters["weight"]
 
@@ -174,15 +181,21 @@ def test_tied_biases_and_affines_stay_tied():
 def test_parametrized_weights_are_refused_by_name():
     net = nn.Sequential(nn.Linear(3, 3), nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
     with pytest.raises(ValueError, match="'weight' of layer '1' is computed from other"):
-        superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
-    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, exclude="1")
+        superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False, exclude="1")
     with pytest.raises(RuntimeError, match=r"layer '0' no longer has a parameter 'weight'"):
         nn.utils.parametrizations.weight_norm(net[0])
 
 
 def test_uninitialised_layers_are_refused_by_name():
     with pytest.raises(ValueError, match="layer '0' has no weights yet; run net once"):
-        superpose(nn.Sequential(nn.LazyLinear(3)), family=BinaryContexts, num_contexts=3, seed=0)
+        superpose(
+            nn.Sequential(nn.LazyLinear(3)),
+            family=BinaryContexts,
+            num_contexts=3,
+            seed=0,
+            base=False,
+        )
 
 
 @pytest.mark.parametrize(
@@ -195,12 +208,12 @@ def test_uninitialised_layers_are_refused_by_name():
 def test_bad_options_are_refused_even_without_weights(options, message):
     options = {"num_contexts": 3, **options}
     with pytest.raises(ValueError, match=message):
-        superpose(nn.BatchNorm1d(3), family=BinaryContexts, seed=0, **options)
+        superpose(nn.BatchNorm1d(3), family=BinaryContexts, seed=0, base=False, **options)
 
 
 def test_norms_are_chosen_by_name():
     norm = superpose(
-        nn.BatchNorm1d(3), family=BinaryContexts, num_contexts=3, seed=0, norms="shared"
+        nn.BatchNorm1d(3), family=BinaryContexts, num_contexts=3, seed=0, base=False, norms="shared"
     )
     assert norm.superposition.per_context == ()
 
@@ -210,23 +223,25 @@ def test_a_family_of_another_size_is_refused():
         return BinaryContexts(1, num_contexts, **options)
 
     with pytest.raises(ValueError, match="gave 3 contexts of dim=1, but 'weight' of layer '' need"):
-        superpose(nn.Linear(4, 2), family=too_small, num_contexts=3, seed=0)
+        superpose(nn.Linear(4, 2), family=too_small, num_contexts=3, seed=0, base=False)
 
 
 def test_a_complex_family_is_refused_by_layers_without_a_complex_form():
     with pytest.raises(ValueError, match="layer '0' has no complex form, which ComplexContexts"):
-        superpose(nn.Sequential(nn.GRU(3, 2)), family=ComplexContexts, num_contexts=3, seed=0)
+        superpose(
+            nn.Sequential(nn.GRU(3, 2)), family=ComplexContexts, num_contexts=3, seed=0, base=False
+        )
 
 
 @pytest.mark.parametrize("name", ["weigth", "bias"])
 def test_contexts_are_those_of_superposed_parameters(name):
-    layer = superpose(nn.Linear(3, 2), family=BinaryContexts, num_contexts=3, seed=0)
+    layer = superpose(nn.Linear(3, 2), family=BinaryContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match=f"no superposed parameter '{name}'; choose .* 'weight'"):
         layer.contexts_for(name)
 
 
 def test_only_parameters_are_stored():
-    layer = superpose(nn.Linear(3, 2), family=BinaryContexts, num_contexts=3, seed=0)
+    layer = superpose(nn.Linear(3, 2), family=BinaryContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match="has no parameter 'weigth'; choose one of 'weight', 'b"):
         layer.stored("weigth")
 
@@ -235,7 +250,7 @@ def test_layers_are_made_by_superpose_and_initialised_before():
     with pytest.raises(TypeError, match="SuperposedLinear is made from an ordinary layer by sup"):
         SuperposedLinear(3, 2)
     net = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
-    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(RuntimeError, match=r"layer '0' is superposed.*initialise the network bef"):
         net[0].reset_parameters()
     net[1].reset_parameters()
@@ -250,7 +265,7 @@ def test_an_error_in_a_family_is_not_taken_for_a_missing_attribute():
         def _operator(self, parameters):
             return BrokenOperator(*parameters)
 
-    net = superpose(nn.Conv1d(3, 2, 1), family=Broken, num_contexts=3, seed=0)
+    net = superpose(nn.Conv1d(3, 2, 1), family=Broken, num_contexts=3, seed=0, base=False)
     with pytest.raises(RuntimeError, match=r"'weight' cannot be read.*no_such_thing"):
         _ = net.weight
 
@@ -258,7 +273,12 @@ def test_an_error_in_a_family_is_not_taken_for_a_missing_attribute():
 @pytest.mark.parametrize("name", ["weight", "bias"])
 def test_a_parameter_does_not_replace_one_that_holds_all_models(name):
     layer = superpose(
-        nn.Linear(3, 2), family=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True
+        nn.Linear(3, 2),
+        family=BinaryContexts,
+        num_contexts=4,
+        seed=0,
+        base=False,
+        bias_per_context=True,
     )
     before = {key: value.clone() for key, value in layer.state_dict().items()}
     with pytest.raises(RuntimeError, match=rf"'{name}' of layer '' holds all models, .* store"):
@@ -271,7 +291,7 @@ def test_a_parameter_does_not_replace_one_that_holds_all_models(name):
 
 def test_fusing_a_superposed_norm_into_its_convolution_is_refused():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
-    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0, base=False)
     with pytest.raises(RuntimeError, match="holds all models, and cannot be replaced"):
         nn.utils.fusion.fuse_conv_bn_eval(net[0], net[1])
 
@@ -289,4 +309,6 @@ class Doubled(nn.Module):
 def test_a_tensor_with_an_entry_per_model_is_not_tied_to_another(layer):
     net = nn.Sequential(nn.Linear(3, 3), Doubled(layer))
     with pytest.raises(ValueError, match=r"'1\.again' is tied to a norm or a bias"):
-        superpose(net, family=BinaryContexts, num_contexts=4, seed=0, bias_per_context=True)
+        superpose(
+            net, family=BinaryContexts, num_contexts=4, seed=0, base=False, bias_per_context=True
+        )

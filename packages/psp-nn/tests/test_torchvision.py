@@ -21,7 +21,7 @@ def built(name):
     torch.manual_seed(0)
     size = {"image_size": 32} if name == "vit_b_16" else {}
     plain = getattr(torchvision.models, name)(num_classes=10, **size)
-    net = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0).eval()
+    net = superpose(plain, family=BinaryContexts, num_contexts=3, seed=0, base=False).eval()
     for module in net.modules():  # make every layer of an untrained network matter
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(module.stored())

@@ -24,7 +24,7 @@ class Swaps(nn.Module):
 
 
 def built(net, family=BinaryContexts):
-    return superpose(net, family=family, num_contexts=9, seed=0)
+    return superpose(net, family=family, num_contexts=9, seed=0, base=False)
 
 
 @pytest.mark.parametrize("family", [BinaryContexts, RotationContexts])

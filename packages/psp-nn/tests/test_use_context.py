@@ -9,7 +9,7 @@ from psp_nn import superpose, use_context
 
 
 def test_a_mixed_batch_equals_one_call_for_each_sample(family, mlp):
-    net = superpose(mlp, family=family, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(mlp, family=family, num_contexts=5, seed=0, base=False, bias_per_context=True)
     with torch.no_grad():
         for layer in (net[0], net[2], net[4]):
             layer._parameters["bias"].copy_(torch.randn_like(layer._parameters["bias"]))
@@ -28,7 +28,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(family, mlp):
 def test_samples_lie_along_the_stated_dimension_even_where_all_have_one_length(
     length, batch, batch_dim
 ):
-    layer = superpose(nn.Linear(3, 2), family=BinaryContexts, num_contexts=9, seed=1)
+    layer = superpose(nn.Linear(3, 2), family=BinaryContexts, num_contexts=9, seed=1, base=False)
     shape = [length, length]
     shape.insert(batch_dim, batch)
     x = torch.randn(*shape, 3)
@@ -43,7 +43,7 @@ def test_samples_lie_along_the_stated_dimension_even_where_all_have_one_length(
 
 
 def test_a_batch_of_another_length_is_refused_by_the_layers_name(mlp):
-    net = superpose(mlp.float(), family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp.float(), family=BinaryContexts, num_contexts=5, seed=0, base=False)
     with (
         use_context(net, torch.tensor([0, 1, 2])),
         pytest.raises(ValueError, match=r"layer '0' got x of shape \(4, 12\).*batch_dim=0"),
@@ -58,7 +58,7 @@ def test_a_batch_of_another_length_is_refused_by_the_layers_name(mlp):
 
 @pytest.mark.parametrize("context", [5, torch.tensor(5), torch.tensor([0, 5])])
 def test_an_index_out_of_range_raises_and_changes_nothing(mlp, context):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     use_context(net, 3)
     before = net[0].weight
     with pytest.raises(IndexError, match=r"context=5 is not one of the 5 contexts .*=6 or more"):
@@ -69,7 +69,7 @@ def test_an_index_out_of_range_raises_and_changes_nothing(mlp, context):
 
 
 def test_indices_of_another_dtype_or_shape_are_refused(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     with pytest.raises(TypeError, match=r"convert it with \.long\(\)"):
         use_context(net, torch.tensor([1.0]))
     with pytest.raises(ValueError, match="one index per sample"):
@@ -81,7 +81,7 @@ def test_indices_of_another_dtype_or_shape_are_refused(mlp):
 
 
 def test_the_context_manager_restores_the_previous_selection(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     use_context(net, 2)
     before = net[0].weight
     with use_context(net, 4) as same:
@@ -93,7 +93,9 @@ def test_the_context_manager_restores_the_previous_selection(mlp):
 
 
 def test_a_weight_read_while_the_batch_mixes_contexts_is_refused_by_name(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True)
+    net = superpose(
+        mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False, bias_per_context=True
+    )
     with use_context(net, torch.tensor([1, 2])):
         with pytest.raises(RuntimeError, match="'weight' of layer '2' is read as one weight"):
             _ = net[2].weight
@@ -102,7 +104,7 @@ def test_a_weight_read_while_the_batch_mixes_contexts_is_refused_by_name(mlp):
 
 
 def test_a_context_in_use_serves_one_with_statement(mlp):
-    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0)
+    net = superpose(mlp, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     four = use_context(net, 4)
     with four:
         pass
@@ -118,7 +120,12 @@ def test_a_context_in_use_serves_one_with_statement(mlp):
 
 def test_indices_changed_after_the_selection_have_no_effect():
     net = superpose(
-        nn.Conv1d(4, 3, 1), family=BinaryContexts, num_contexts=5, seed=0, bias_per_context=True
+        nn.Conv1d(4, 3, 1),
+        family=BinaryContexts,
+        num_contexts=5,
+        seed=0,
+        base=False,
+        bias_per_context=True,
     )
     x, index = torch.randn(2, 4, 1), torch.tensor([1, 2])
     use_context(net, index)
@@ -129,7 +136,7 @@ def test_indices_changed_after_the_selection_have_no_effect():
 
 def test_a_failed_selection_changes_nothing():
     net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
-    net = superpose(net, family=BinaryContexts, num_contexts=9, seed=0)
+    net = superpose(net, family=BinaryContexts, num_contexts=9, seed=0, base=False)
     net[1].contexts.cache_bytes = 9  # a transform hides the index, so that all must fit
     net[1].contexts._caches.clear()
     use_context(net, 7)

@@ -4,11 +4,12 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from psp_contexts import Contexts
+from psp_contexts import Contexts, PermutationContexts
 from psp_nn.layers.batch_norm import freeze_norm, use_batch_statistics
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.model_record import ModelRecord
@@ -17,7 +18,7 @@ from psp_nn.layers.recompute_guard import RecomputeCounter, RecomputeGuard
 from psp_nn.layers.registry import superposed_class
 from psp_nn.layers.selection import One
 from psp_nn.layers.state import LayerState
-from psp_nn.layers.superposed import contexts_name
+from psp_nn.layers.superposed import base_name, contexts_name, output_contexts_name
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,18 @@ class Options:
     bias_per_context: bool
     per_channel: bool
     random_phases: bool
+    base: bool
+    two_sided: frozenset[str]
+    base_dtype: torch.dtype | None
+
+
+class Superposition(NamedTuple):
+    """Superposed form of one parameter, the same for all layers that share it."""
+
+    parameter: nn.Parameter
+    contexts: Contexts
+    output_contexts: Contexts | None
+    base: Tensor | None
 
 
 class Converter:
@@ -39,32 +52,63 @@ class Converter:
     def __init__(self, options: Options) -> None:
         self._options = options
         # By the id of a tensor. The replaced tensors are kept, so that no id is used again.
-        self._superposed: dict[int, tuple[nn.Parameter, nn.Parameter, Contexts]] = {}
+        self._superposed: dict[int, tuple[Tensor, Superposition]] = {}
+        self._outputs: dict[int, _Outputs | None] = {}
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
         self._counter = RecomputeCounter()
         self.record = ModelRecord()
         self.is_complex = False
 
-    def convert(self, module: nn.Module, name: str) -> None:
-        """Superpose the weights of a layer."""
+    def convert(self, layers: dict[str, nn.Module]) -> None:
+        """Superpose the weights of layers, given by name."""
+        converted = [self._begin(module, name) for name, module in layers.items()]
+        for layer in converted:
+            for key in layer.superposition.superposed:
+                self._note_outputs(layer, key)
+        for layer in converted:
+            self._superpose_weights(layer)
+
+    def _begin(self, module: nn.Module, name: str) -> Layer:
+        """Change the class of a layer, whose parameters are still those of the network."""
         kind, options = _superposed_class(module), self._options
         weights = _present(module, kind.weights_of(module))
-        biases = _present(module, kind.biases_of(module))
-        per_context = biases if options.bias_per_context else ()
-        layer = self._change_class(module, name, weights, per_context)
+        biases = _present(module, kind.biases_of(module)) if options.bias_per_context else ()
+        layer = self._change_class(module, name, weights, biases)
         layer.superposition.per_channel = options.per_channel
-        for key in weights:
-            parameter, contexts = self._superpose(layer, key)
+        layer.superposition.has_base = options.base
+        return layer
+
+    def _note_outputs(self, layer: Layer, key: str) -> None:
+        """Note the output units of a parameter; one that is tied differently has none."""
+        weight, outputs = layer.stored(key), None
+        if layer.superposition.name in self._options.two_sided:
+            rows, groups = layer.to_outputs(key, weight), layer.output_groups
+            outputs = _Outputs(rows.shape, rows.stride(), layer.output_block(key), groups)
+            if outputs.units // outputs.block_size < 2:  # nothing to permute
+                outputs = None
+        if self._outputs.setdefault(id(weight), outputs) != outputs:
+            self._outputs[id(weight)] = None
+
+    def _superpose_weights(self, layer: Layer) -> None:
+        state, options = layer.superposition, self._options
+        for key in state.superposed:
+            parameter, contexts, output_contexts, base = self._superpose(layer, key)
             layer._parameters[key] = parameter
             layer.add_module(contexts_name(key), contexts)
+            if output_contexts is not None:
+                layer.add_module(output_contexts_name(key), output_contexts)
+                state.two_sided += (key,)
+            if base is not None:
+                layer.register_buffer(base_name(key), base)
+        biases = _present(layer, layer.biases_of(layer))
         sizes = (options.num_contexts,) if options.bias_per_context else ()
         for key in biases:
             dtype = layer.stored(key).dtype
-            if layer.contexts_for(weights[0]).is_complex:
+            if layer.contexts_for(state.superposed[0]).is_complex:
                 self._replace(layer, key, sizes, _complex_dtype(dtype))
             elif sizes:
                 self._replace(layer, key, sizes, dtype)
-        layer.select(layer.superposition.selection)
+        layer.select(state.selection)
 
     def convert_norm(self, module: nn.Module, name: str) -> None:
         """Give a norm layer the tables that the options ask for."""
@@ -120,8 +164,8 @@ class Converter:
         module.prepare()
         return module
 
-    def _superpose(self, layer: Layer, key: str) -> tuple[nn.Parameter, Contexts]:
-        """Return the superposed form of a parameter and its contexts, the same for tied ones."""
+    def _superpose(self, layer: Layer, key: str) -> Superposition:
+        """Return the superposed form of a parameter, the same for tied ones."""
         weight = layer.stored(key)
         if id(weight) not in self._superposed:
             name = layer.superposition.name
@@ -136,9 +180,16 @@ class Converter:
                 )
             self.is_complex = self.is_complex or contexts.is_complex
             parameter = self._complex_weight(weight, label) if contexts.is_complex else weight
-            entry = weight, parameter, contexts
-            self._superposed[id(weight)] = self._superposed[id(parameter)] = entry
-        return self._superposed[id(weight)][1:]
+            base = None
+            if self._options.base:
+                base = weight.detach().to(self._options.base_dtype or weight.dtype)
+                parameter = parameter_like(torch.zeros_like(parameter), weight)
+            outputs = self._outputs[id(weight)]
+            form = Superposition(
+                parameter, contexts, self._draw_output_contexts(outputs, label), base
+            )
+            self._superposed[id(weight)] = self._superposed[id(parameter)] = weight, form
+        return self._superposed[id(weight)][1]
 
     def _draw_contexts(self, rows: Tensor, parameter: str, label: str) -> Contexts:
         options, dim = self._options, rows.shape[-1]
@@ -161,6 +212,17 @@ class Converter:
             )
         return contexts
 
+    def _draw_output_contexts(self, outputs: "_Outputs | None", label: str) -> Contexts | None:
+        if outputs is None:
+            return None
+        return PermutationContexts(
+            outputs.units,
+            self._options.num_contexts * outputs.groups,
+            seed=self._options.seed,
+            name=f"{label}.outputs".lstrip("."),
+            block_size=outputs.block_size,
+        )
+
     def _replace(self, layer: Layer, key: str, sizes: tuple[int, ...], dtype: torch.dtype) -> None:
         """Replace a tensor with a table that holds a copy of it for each of `sizes`."""
         value = layer.table(key)
@@ -174,10 +236,12 @@ class Converter:
             layer._parameters[key] = new
         else:
             layer._buffers[key] = new
+        if self._options.base and key in layer.superposition.per_context:
+            layer.register_buffer(base_name(key), new.detach()[0].clone())
 
     def _complex_weight(self, weight: nn.Parameter, label: str) -> nn.Parameter:
         value = weight.detach().to(_complex_dtype(weight.dtype))
-        if self._options.random_phases:
+        if self._options.random_phases and not self._options.base:
             text = f"{self._options.seed}\0{label}".encode()
             digest = hashlib.blake2b(text, digest_size=7).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
@@ -185,6 +249,19 @@ class Converter:
             phases = torch.polar(torch.ones_like(angles), angles * (2 * math.pi))
             value = value * phases.to(value.device, value.dtype)
         return parameter_like(value, weight)
+
+
+class _Outputs(NamedTuple):
+    """Layout of the output units of a parameter: that of `to_outputs`."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    block_size: int
+    groups: int
+
+    @property
+    def units(self) -> int:
+        return self.shape[-2]
 
 
 def is_norm(module: nn.Module) -> bool:

@@ -43,7 +43,7 @@ def grow(net: nn.Module, num_contexts: int) -> None:
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import grow, superpose, use_context
         >>> layer = torch.nn.Linear(4, 2)
-        >>> net = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> before = net(torch.ones(4))
         >>> grow(net, 51)
         >>> torch.equal(net(torch.ones(4)), before)

@@ -76,7 +76,8 @@ def infer_context(
         >>> import torch
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import infer_context, superpose
-        >>> net = superpose(torch.nn.Linear(8, 3), family=BinaryContexts, num_contexts=5, seed=0)
+        >>> net = torch.nn.Linear(8, 3)
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0, base=False)
         >>> inferred = infer_context(net, torch.randn(4, 8), per_sample=True)
         >>> inferred.context.shape, inferred.evidence.shape
         (torch.Size([4]), torch.Size([4, 5]))

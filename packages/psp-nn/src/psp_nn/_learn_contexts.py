@@ -34,7 +34,7 @@ def learn_contexts(net: nn.Module) -> list[nn.Parameter]:
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import learn_contexts, superpose, use_context
         >>> layer = torch.nn.Linear(4, 2)
-        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=3, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=3, seed=0, base=False)
         >>> (signs,) = learn_contexts(layer)
         >>> _ = use_context(layer, 2)
         >>> layer(torch.ones(4)).sum().backward()

@@ -25,7 +25,7 @@ def name_context(net: nn.Module, context: int | str | Tensor, name: str) -> None
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import name_context, superpose, use_context
         >>> layer = torch.nn.Linear(4, 2)
-        >>> net = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> name_context(net, 7, "customer-7")
         >>> _ = use_context(net, "customer-7")
         >>> net.superposition.selection.index

@@ -51,6 +51,39 @@ def matching_layers(net: nn.Module, include: Patterns, exclude: Patterns) -> lis
     return list(selected)
 
 
+def matching_weights(names: list[str], patterns: Patterns) -> list[str]:
+    """Return the layers with superposed weights that match the patterns of `two_sided`.
+
+    Raises:
+        ValueError: If a pattern matches none.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(
+                f"superpose: two_sided={pattern!r} matches no layer with superposed weights; those "
+                f"are {', '.join(map(repr, names)) or 'none'}."
+            )
+    return [name for name in names if _matches(name, patterns)]
+
+
+def layers_before_output(net: nn.Module, names: list[str]) -> list[str]:
+    """Return the layers among `names` that are not the last one with weights to superpose."""
+    forms = [(name, superposed_class(type(module))) for name, module in net.named_modules()]
+    last = [name for name, form in forms if form is not None and form.weights][-1:]
+    return [name for name in names if name not in last]
+
+
+def superposed_parameters(net: nn.Module, names: list[str]) -> list[nn.Parameter]:
+    """Return the parameters of the layers `names` to superpose."""
+    parameters = []
+    for name in names:
+        module = net.get_submodule(name)
+        form = superposed_class(type(module))
+        assert form is not None
+        parameters += [module._parameters.get(key) for key in form.weights_of(module)]
+    return [parameter for parameter in parameters if parameter is not None]
+
+
 def _matches(name: str, patterns: Patterns) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 

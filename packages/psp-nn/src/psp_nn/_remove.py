@@ -44,7 +44,7 @@ def remove(net: nn.Module, context: int | str | Tensor, model: nn.Module) -> tup
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import remove, store, superpose
         >>> layer = torch.nn.Linear(4, 2, bias=False)
-        >>> net = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> model, before = torch.nn.Linear(4, 2, bias=False), net.stored().clone()
         >>> store(net, 7, model)
         >>> remove(net, 7, model)

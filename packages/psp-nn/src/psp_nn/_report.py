@@ -115,7 +115,8 @@ def report(net: nn.Module) -> Report:
         >>> from psp_nn import report, superpose
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2))
-        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0, exclude="2")
+        >>> options = {"num_contexts": 50, "seed": 0, "base": False, "exclude": "2"}
+        >>> net = superpose(net, family=BinaryContexts, **options)
         >>> print(report(net))
         0  SuperposedLinear  BinaryContexts of dim 4; bias shared       15
         1  PReLU             shared: this class has no superposed form  1

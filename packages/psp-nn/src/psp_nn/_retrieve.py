@@ -47,7 +47,7 @@ def retrieve(net: Net, context: int | str | Tensor | None, *, example: Tensor | 
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import retrieve, superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
-        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> model = retrieve(net, 7)
         >>> model
         Sequential(

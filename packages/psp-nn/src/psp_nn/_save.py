@@ -70,7 +70,7 @@ def save(
         >>> from psp_nn import load, save, superpose
         >>> def build():
         ...     net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
-        ...     return superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
+        ...     return superpose(net, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> one, other = build(), build()
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(one, f"{folder}/net.safetensors")

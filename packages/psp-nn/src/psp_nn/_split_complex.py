@@ -28,7 +28,7 @@ class SplitComplex(nn.Module):
         >>> from psp_contexts import ComplexContexts
         >>> from psp_nn import superpose
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
-        >>> net = superpose(net, family=ComplexContexts, num_contexts=5, seed=0)
+        >>> net = superpose(net, family=ComplexContexts, num_contexts=5, seed=0, base=False)
         >>> net[1](torch.tensor([1 - 2j, -3 + 4j])).tolist()
         [(1+0j), 4j]
         >>> net(torch.ones(3)).dtype

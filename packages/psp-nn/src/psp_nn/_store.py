@@ -70,7 +70,7 @@ def store(
         >>> from psp_nn import retrieve, store, superpose
         >>> empty = torch.nn.Linear(4, 2, bias=False).requires_grad_(False)
         >>> _ = empty.weight.zero_()
-        >>> net = superpose(empty, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(empty, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> first, second = (torch.nn.Linear(4, 2, bias=False) for _ in range(2))
         >>> store(net, 7, first)
         >>> store(net, 7, second, replace=first)

@@ -6,11 +6,17 @@ from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn._convert import Converter, Options, is_norm, parameter_like
-from psp_nn._patterns import matching_layers
+from psp_nn._patterns import (
+    layers_before_output,
+    matching_layers,
+    matching_weights,
+    superposed_parameters,
+)
 from psp_nn._report import report
 from psp_nn._split_complex import real_part, split_complex_class
 from psp_nn.layers.layer import Layer
@@ -28,6 +34,10 @@ def superpose(
     family: Callable[..., Contexts],
     num_contexts: int,
     seed: int,
+    base: bool,
+    two_sided: bool | str | Iterable[str] | None = None,
+    base_dtype: torch.dtype | None = None,
+    share_base: bool = False,
     include: str | Iterable[str] = "*",
     exclude: str | Iterable[str] = (),
     norms: Norms = Norms.PER_CONTEXT,
@@ -38,8 +48,14 @@ def superpose(
     """Return a network that holds `num_contexts` models in one set of weights.
 
     It is a copy of `net` in which every layer that has a superposed form is converted in place,
-    so that the network keeps its class and its own code. The superposition starts as the weights
-    of `net`, with model 0 in use; `use_context` selects another.
+    so that the network keeps its class and its own code. Model 0 is in use; `use_context` selects
+    another.
+
+    With `base=True` every model starts as `net`, exactly. The weights of `net` are kept once, as
+    a frozen base, and the superposition holds the differences from it, zero at first. Choose it
+    for a trained network, of which many versions are to be trained or stored. With `base=False`
+    the superposition starts as the weights of `net`, which every context reads in another way:
+    a trained network is destroyed. Choose it for networks that are trained from scratch.
 
     `report(net)` lists the layers that were converted and those that were not. The logger
     "psp_nn" logs it at level INFO.
@@ -57,6 +73,18 @@ def superpose(
             for its dotted name.
         num_contexts: Number of models, K.
         seed: Seed of the contexts.
+        base: True to keep the weights of `net` as the base of all models.
+        two_sided: With a base, the layers whose output units are permuted for each model, too, so
+            that model k is read as base + R_k⁻¹ D C_k. The models share their active units, and
+            this spreads the noise between them at no storage. By default, and if True, all but
+            the output layer: the last layer of the network that has a superposed form, in the
+            order of `named_modules`. Patterns choose other layers, and False none. A parameter
+            that two layers share is permuted if both are, in the same layout.
+        base_dtype: Dtype of the base, that of the weights by default. `torch.bfloat16` halves its
+            memory, and models start as `net` rounded to it. `to(dtype)` converts the base, too.
+        share_base: True to share the memory of the base with the weights of `net` instead of
+            copying them. In-place changes of either, as by training `net` or loading a state dict,
+            change both. `to` another dtype or device ends the sharing.
         include: Patterns of dotted layer names to convert, as for `fnmatch`; all by default.
         exclude: Patterns of dotted layer names to leave unchanged.
         norms: Treatment of norm layers. By default each model has its own affine and running
@@ -65,7 +93,8 @@ def superpose(
         per_channel: True for contexts of convolutions with one entry per input channel, instead
             of one per input channel and kernel position.
         random_phases: True to start complex weights with uniform phases, drawn from `seed`, and
-            the magnitudes of the weights of `net`; otherwise they start real.
+            the magnitudes of the weights of `net`; otherwise they start real. It has no effect
+            with a base, which stays real: the differences are complex and start at zero.
 
     Returns:
         The superposed network.
@@ -73,8 +102,8 @@ def superpose(
     Raises:
         ValueError: If no layer is converted, a pattern matches no layer, a layer is superposed
             already, its weight is computed from other parameters or is shared with a layer that
-            is not converted, `num_contexts` is out of range, or the family has no map of the
-            length of a layer's rows.
+            is not converted, `num_contexts` is out of range, the family has no map of the length
+            of a layer's rows, or an option of the base is given without one.
 
     Source:
         Cheung et al. 2019, equation 7.
@@ -84,15 +113,30 @@ def superpose(
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-        >>> many = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> many = superpose(net, family=BinaryContexts, num_contexts=50, seed=0, base=True)
         >>> type(many).__name__, type(many[0]).__name__, type(net[0]).__name__
         ('Sequential', 'SuperposedLinear', 'Linear')
-        >>> _ = use_context(many, 49)
-        >>> many(torch.ones(1, 4)).shape
-        torch.Size([1, 2])
+        >>> x, _ = torch.ones(1, 4), use_context(many, 49)
+        >>> torch.allclose(many(x), net(x), atol=1e-6)
+        True
     """
     if index(num_contexts) < 1:
         raise ValueError(f"superpose: num_contexts must be at least 1, but is {num_contexts}.")
+    if not base and (two_sided or base_dtype is not None or share_base):
+        raise ValueError(
+            "superpose: two_sided, base_dtype and share_base need a base; pass base=True."
+        )
+    if share_base and base_dtype is not None:
+        raise ValueError(
+            "superpose: a base shared with net has the dtype of net; pass base_dtype or "
+            "share_base=True, but not both."
+        )
+    names = matching_layers(net, _patterns(include), _patterns(exclude))
+    weighted = [name for name in names if not is_norm(net.get_submodule(name))]
+    if two_sided is None or isinstance(two_sided, bool):
+        permuted = layers_before_output(net, weighted) if base and two_sided is not False else []
+    else:
+        permuted = matching_weights(weighted, _patterns(two_sided))
     options = Options(
         family,
         index(num_contexts),
@@ -101,18 +145,17 @@ def superpose(
         bias_per_context,
         per_channel,
         random_phases,
+        base,
+        frozenset(permuted),
+        base_dtype,
     )
-    names = matching_layers(net, _patterns(include), _patterns(exclude))
-    superposition = _copy(net)
-    layers = {name: superposition.get_submodule(name) for name in names}
+    superposition = _copy(net, superposed_parameters(net, weighted) if share_base else [])
     converter = Converter(options)
+    converter.convert({name: superposition.get_submodule(name) for name in weighted})
     # Norm layers last: their tables depend on whether the network is complex.
-    for name, module in layers.items():
-        if not is_norm(module):
-            converter.convert(module, name)
-    for name, module in layers.items():
-        if is_norm(module):
-            converter.convert_norm(module, name)
+    for name in names:
+        if name not in weighted:
+            converter.convert_norm(superposition.get_submodule(name), name)
     converter.check_ties(superposition)
     first = next(m for m in superposition.modules() if isinstance(m, Layer))
     first.add_module(RECORD_NAME, converter.record)
@@ -130,10 +173,12 @@ def _patterns(patterns: str | Iterable[str]) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
-def _copy(net: Net) -> Net:
-    memo: dict[int, Any] = {}
+def _copy(net: Net, shared: Iterable[nn.Parameter]) -> Net:
+    """Return a copy of a network that contains the parameters `shared` themselves."""
+    memo: dict[int, Any] = {id(parameter): parameter for parameter in shared}
     for value in [*net.parameters(), *net.buffers()]:
-        if type(value) not in (Tensor, nn.Parameter):  # fake tensors clone, but do not deepcopy
+        # Fake tensors clone, but do not deepcopy.
+        if type(value) not in (Tensor, nn.Parameter) and id(value) not in memo:
             clone = value.detach().clone()
             is_parameter = isinstance(value, nn.Parameter)
             memo[id(value)] = parameter_like(clone, value) if is_parameter else clone

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from psp_contexts import Contexts
 from psp_nn._context_index import superposed_layers
@@ -14,7 +14,6 @@ from psp_nn._store import store
 from psp_nn._superpose import superpose
 from psp_nn._use_context import use_context
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.superposed import base_name
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -43,9 +42,9 @@ def superpose_models(
 ) -> SuperposedModels[Net]:
     """Store models that were trained separately in one set of weights, and measure their SNR.
 
-    With a base, model k is retrieved as base + Σ_j (W_j − base) C_j⁻¹ C_k. Only the small
-    differences from the base are superposed, and are noise to each other. The base is kept once
-    for all models.
+    With a base this is `superpose(base, base=True, …)`, and a `store` for each model. Only the
+    small differences from the base are superposed, and are noise to each other. The base is kept
+    once for all models.
 
     Without a base, whole weights are superposed, and models trained separately drown each other:
     for generic weights and inputs the SNR is 1/(K−1), whatever the width and the family.
@@ -56,8 +55,8 @@ def superpose_models(
         seed: Seed of the contexts.
         base: The network that the models were fine-tuned from.
         num_contexts: Number of models to make room for; the number of models by default.
-        **options: `include`, `exclude`, `norms` and `per_channel`, as in `superpose`. Each model
-            keeps its own biases.
+        **options: `include`, `exclude`, `norms`, `per_channel` and, with a base, `two_sided`,
+            `base_dtype` and `share_base`, as in `superpose`. Each model keeps its own biases.
 
     Returns:
         The superposition, and the SNR of each model.
@@ -103,10 +102,13 @@ def superpose_models(
         num_contexts=len(models) if num_contexts is None else num_contexts,
         seed=seed,
         bias_per_context=True,
+        base=base is not None,
         random_phases=False,
         **options,
     )
-    _clear_weights(net, keep_as_base=base is not None)
+    _check_real(net)
+    if base is None:
+        _clear_weights(net)
     for k, model in enumerate(models):
         try:
             store(net, k, model)
@@ -116,20 +118,18 @@ def superpose_models(
     return SuperposedModels(net, tuple(_snr(net, k, model) for k, model in enumerate(models)))
 
 
-@torch.no_grad()
-def _clear_weights(net: nn.Module, *, keep_as_base: bool) -> None:
-    """Set the superposed weights to zero, after copying them to the base if there is one."""
-    bases: dict[int, Tensor] = {}  # tied weights share their base
+def _check_real(net: nn.Module) -> None:
     for layer in superposed_layers(net):
         for name in layer.superposition.superposed:
             if layer.contexts_for(name).is_complex:
                 raise ValueError("superpose_models: models are real, but the family is complex.")
-            weight = layer.stored(name)
-            if keep_as_base:
-                if id(weight) not in bases:
-                    bases[id(weight)] = weight.detach().clone()
-                layer.register_buffer(base_name(name), bases[id(weight)])
-            weight.zero_()
+
+
+@torch.no_grad()
+def _clear_weights(net: nn.Module) -> None:
+    for layer in superposed_layers(net):
+        for name in layer.superposition.superposed:
+            layer.stored(name).zero_()
 
 
 @torch.no_grad()

@@ -50,7 +50,7 @@ def use_context(
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
-        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> x = torch.randn(4, 3)
         >>> with use_context(net, torch.tensor([7, 0, 49, 7])):
         ...     mixed = net(x)

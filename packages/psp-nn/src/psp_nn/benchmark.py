@@ -75,7 +75,7 @@ def steps(width: int, seconds: float) -> None:
     runs = {"plain": _step(_mlp(width), x, labels)}
     targets = {}
     for family in families:
-        net = superpose(_mlp(width), family=family, num_contexts=CONTEXTS, seed=0)
+        net = superpose(_mlp(width), family=family, num_contexts=CONTEXTS, seed=0, base=False)
         use_context(net, 7)
         runs[family.__name__] = _step(net, x, labels)
         targets[family.__name__] = TARGETS.get((family, width), math.nan)
@@ -86,7 +86,7 @@ def steps(width: int, seconds: float) -> None:
 
 def mixed(width: int, seconds: float, batch: int = 1024) -> None:
     """Time a batch that mixes all contexts against a batch with one context, and against loops."""
-    net = superpose(_mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0)
+    net = superpose(_mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0, base=False)
     x, context = torch.randn(batch, INPUTS), torch.arange(batch) % CONTEXTS
 
     @torch.no_grad()
@@ -128,7 +128,9 @@ def resnet(seconds: float) -> None:
     plain = resnet18(num_classes=CLASSES)
     plain.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     plain.maxpool = nn.Identity()
-    net = superpose(plain, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, exclude="conv1")
+    net = superpose(
+        plain, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, base=False, exclude="conv1"
+    )
     use_context(net, 7)
     x, labels = torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))
     runs = {"plain": _step(plain, x, labels), "BinaryContexts": _step(net, x, labels)}
@@ -142,7 +144,9 @@ def disk() -> None:
         path = Path(folder) / "net.safetensors"
         sizes = []
         for num_contexts in (100, 999):  # the same number of digits: specs of equal length
-            net = superpose(_mlp(256), family=BinaryContexts, num_contexts=num_contexts, seed=0)
+            net = superpose(
+                _mlp(256), family=BinaryContexts, num_contexts=num_contexts, seed=0, base=False
+            )
             save(net, path)
             sizes.append(path.stat().st_size)
     print(f"on disk: {(sizes[1] - sizes[0]) / 899:.3g} bytes for each added model (target 0)")

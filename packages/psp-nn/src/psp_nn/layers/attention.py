@@ -23,7 +23,7 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> layer = torch.nn.TransformerEncoderLayer(8, nhead=2, batch_first=True)
-        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> with use_context(layer, torch.tensor([3, 7])):
         ...     layer(torch.randn(2, 5, 8)).shape
         torch.Size([2, 5, 8])
@@ -44,6 +44,21 @@ class SuperposedMultiheadAttention(Layer, nn.MultiheadAttention):
     v_proj_weight: Any = superposed_parameter("v_proj_weight")
     bias_k: Any = entry_per_context("bias_k")
     bias_v: Any = entry_per_context("bias_v")
+
+    # A permutation of the output units keeps heads together, the same for query, key and value.
+
+    def output_block(self, name: str) -> int:
+        """Return the size of a head."""
+        size: int = self.embed_dim // self.num_heads
+        return size
+
+    def to_outputs(self, name: str, weight: Tensor) -> Tensor:
+        """Reshape the packed projections to (3, embed_dim, in); others are unchanged."""
+        return weight.unflatten(0, (3, -1)) if name == "in_proj_weight" else weight
+
+    def from_outputs(self, name: str, rows: Tensor) -> Tensor:
+        """Reshape rows to a projection; the inverse of `to_outputs`."""
+        return rows.flatten(0, 1) if name == "in_proj_weight" else rows
 
     @property
     def in_proj_bias(self) -> Any:  # type: ignore[override]

@@ -124,7 +124,7 @@ class SuperposedBatchNorm(_NormWithStatistics, nn.modules.batchnorm._BatchNorm):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> net = superpose(net, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> with use_context(net, 7):
         ...     _ = net(torch.randn(2, 3, 8, 8))
         >>> net.state_dict()["1.num_batches_tracked"].nonzero().tolist()

@@ -11,7 +11,6 @@ from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.selection import PerSample
-from psp_nn.layers.superposed import base_name
 
 
 class _SuperposedConvolution(Layer):
@@ -33,33 +32,48 @@ class _SuperposedConvolution(Layer):
         return (
             self.superposition.per_channel
             and self.contexts_for().gathers
-            and base_name("weight") not in self._buffers
+            and not self.superposition.has_base
         )
 
     def to_rows(self, name: str, weight: Tensor) -> Tensor:
         """Reshape a kernel to (groups, out, dim), without `groups` if there is one."""
-        kernel: Tensor = weight.unflatten(0, (self.groups, -1))
-        if self.transposed_kernel:
-            kernel = kernel.transpose(1, 2)
-        if self.superposition.per_channel:
-            kernel = kernel.movedim(2, -1).flatten(1, -2)
-        else:
-            kernel = kernel.flatten(2)
+        if not self.superposition.per_channel:
+            return self.to_outputs(name, weight)
+        kernel = self._grouped(weight).movedim(2, -1).flatten(1, -2)
         return kernel.squeeze(0) if self.groups == 1 else kernel
 
     def from_rows(self, name: str, rows: Tensor) -> Tensor:
         """Reshape rows to a kernel; the inverse of `to_rows`."""
+        if not self.superposition.per_channel:
+            return self.from_outputs(name, rows)
         size = self.stored(name).shape
+        out = size[1] if self.transposed_kernel else size[0] // self.groups
         kernel = rows.unsqueeze(0) if self.groups == 1 else rows
-        if self.superposition.per_channel:
-            out = size[1] if self.transposed_kernel else size[0] // self.groups
-            kernel = kernel.unflatten(1, (out, *size[2:])).movedim(-1, 2)
-        else:
-            kernel = kernel.unflatten(2, (-1, *size[2:]))
-        if self.transposed_kernel:
-            kernel = kernel.transpose(1, 2)
-        whole: Tensor = kernel.reshape(size)
-        return whole
+        return self._whole(kernel.unflatten(1, (out, *size[2:])).movedim(-1, 2))
+
+    @property
+    def output_groups(self) -> int:
+        """Number of groups, whose output channels are permuted apart."""
+        return self.groups
+
+    def to_outputs(self, name: str, weight: Tensor) -> Tensor:
+        """Reshape a kernel to (groups, out, in · positions), without `groups` if there is one."""
+        kernel = self._grouped(weight).flatten(2)
+        return kernel.squeeze(0) if self.groups == 1 else kernel
+
+    def from_outputs(self, name: str, rows: Tensor) -> Tensor:
+        """Reshape rows to a kernel; the inverse of `to_outputs`."""
+        kernel = rows.unsqueeze(0) if self.groups == 1 else rows
+        return self._whole(kernel.unflatten(2, (-1, *self.stored(name).shape[2:])))
+
+    def _grouped(self, weight: Tensor) -> Tensor:
+        """Reshape a kernel to (groups, out, in, *positions)."""
+        kernel: Tensor = weight.unflatten(0, (self.groups, -1))
+        return kernel.transpose(1, 2) if self.transposed_kernel else kernel
+
+    def _whole(self, kernel: Tensor) -> Tensor:
+        kernel = kernel.transpose(1, 2) if self.transposed_kernel else kernel
+        return kernel.reshape(self.stored().shape)
 
     def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         stored, selection = self.stored(), self.superposition.selection
@@ -194,7 +208,7 @@ class SuperposedConv2d(_Plain, nn.Conv2d):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose
         >>> layer = torch.nn.Conv2d(3, 8, kernel_size=5)
-        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> layer.contexts.dim, layer(torch.randn(2, 3, 9, 9)).shape
         (75, torch.Size([2, 8, 5, 5]))
     """

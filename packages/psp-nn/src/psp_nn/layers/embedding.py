@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psp_contexts import Operator
 from psp_nn.layers.attributes import superposed_parameter
 from psp_nn.layers.inputs import check_device
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Base, Mixture, PerSample
-from psp_nn.layers.superposed import base_name
 
 
 class SuperposedEmbedding(Layer, nn.Embedding):
@@ -23,7 +23,7 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> words = torch.nn.Embedding(1000, 16)
-        >>> words = superpose(words, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> words = superpose(words, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> with use_context(words, torch.tensor([3, 7])):
         ...     words(torch.tensor([[1, 2, 3], [4, 5, 6]])).shape
         torch.Size([2, 3, 16])
@@ -52,7 +52,7 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         stored, selection = self.stored(), self.superposition.selection
         check_device(self, input, stored)
         self.note_use()
-        base = self._buffers.get(base_name("weight"))
+        base = self.base()
         # max_norm limits vectors as they are read. With a base or learned contexts those that are
         # stored have another norm.
         renormed = self.max_norm is not None and (
@@ -61,12 +61,29 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         if renormed or isinstance(selection, Mixture | Base):
             return self._look_up_vectors(input, self.retrieved())
         rows = self._look_up_vectors(input, stored).unsqueeze(-2)
-        operator = self.operator()
+        operator, outputs = self.operator(), self.output_operator()
         if isinstance(selection, PerSample):
             selection.check(rows, self.superposition.name, trailing=2)
-            operator = operator.reshape(*selection.shape(input.dim()))
+            shape = selection.shape(input.dim())
+            operator = operator.reshape(*shape)
+            outputs = None if outputs is None else outputs.reshape(*shape)
         y = operator.retrieve(rows).squeeze(-2)
+        y = y if outputs is None else outputs.unbind(y)
         return y if base is None else y + self._look_up_vectors(input, base)
+
+    # The output units are the entries of a vector: columns of the weight, not rows.
+
+    def to_outputs(self, name: str, weight: Tensor) -> Tensor:
+        """Return the weight with a row for each entry of the vectors."""
+        return weight.mT
+
+    def bind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
+        """Bind the vectors of the weight by R."""
+        return operator.bind(weight)
+
+    def unbind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
+        """Bind the vectors of the weight by R⁻¹."""
+        return operator.unbind(weight)
 
     def _look_up_vectors(self, x: Tensor, weight: Tensor) -> Tensor:
         if weight.is_complex():  # F.embedding has no gradient for complex weights

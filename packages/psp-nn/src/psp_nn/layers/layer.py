@@ -43,6 +43,11 @@ class Layer(Superposed):
         """Use other contexts for a parameter."""
         self._modules[contexts_name(name)] = contexts
 
+    @property
+    def output_groups(self) -> int:
+        """Number of parts of the output units with contexts for each."""
+        return 1
+
     def output_block(self, name: str) -> int:
         """Return the number of consecutive output units that a permutation keeps together."""
         return 1
@@ -89,8 +94,8 @@ class Layer(Superposed):
             base = self.base(name)
             assert base is not None
             return base.to(self.stored(name).dtype, copy=True)
-        rows = self.operator(name).retrieve(self.to_rows(name, self.stored(name)))
-        weight = self.from_rows(name, rows)
+        rows = self.to_rows(name, self.stored(name))
+        weight = self.from_rows(name, self.operator(name).retrieve(rows))
         outputs = self.output_operator(name)
         if outputs is not None:
             weight = self.unbind_outputs(name, outputs, weight)

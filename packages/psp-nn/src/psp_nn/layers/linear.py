@@ -30,7 +30,7 @@ class SuperposedLinear(Layer, nn.Linear):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> layer = superpose(
-        ...     torch.nn.Linear(4, 2), family=BinaryContexts, num_contexts=3, seed=0
+        ...     torch.nn.Linear(4, 2), family=BinaryContexts, num_contexts=3, seed=0, base=False
         ... )
         >>> x = torch.ones(3, 4)
         >>> with use_context(layer, torch.tensor([2, 0, 1])):
@@ -76,8 +76,10 @@ class SuperposedLinear(Layer, nn.Linear):
             state.guard.note(selection, state.name)
         if isinstance(selection, PerSample):
             return self._forward_samples(x, selection)
-        if _BASE in self._buffers:  # and for the base itself
-            return _product(x, self.retrieved(), self.bias)
+        if _BASE in self._buffers:
+            # A compiled pass retrieves: a bound base of one model would be part of its graph.
+            binds = not compiling and x.numel() <= self.in_features * self.out_features
+            return self._forward_on_base(x, binds=binds)
         operator = self.operator()
         if isinstance(selection, Mixture):
             models = operator.reshape(state.num_contexts, *[1] * (x.dim() - 1))
@@ -90,17 +92,33 @@ class SuperposedLinear(Layer, nn.Linear):
             return _product(operator.bind(x), stored, self.bias)
         return _product(x, operator.retrieve(stored), self.bias)
 
+    def _forward_on_base(self, x: Tensor, *, binds: bool) -> Tensor:
+        """Return base x + R⁻¹ D C x + b, by one product with one weight."""
+        stored, bias = self.stored(), self.bias
+        bound_base = self.bound_base() if binds and not stored.is_complex() else None
+        if bound_base is None:
+            return _product(x, self.retrieved(), bias)
+        weight, bound = stored + bound_base, self.operator().bind(x)
+        outputs = self.output_operator()
+        if outputs is None:
+            return F.linear(bound, weight, bias)
+        return outputs.unbind(F.linear(bound, weight, None if bias is None else outputs.bind(bias)))
+
     def _forward_samples(self, x: Tensor, selection: PerSample) -> Tensor:
         state = self.superposition
         selection.check(x, state.name, trailing=1)
         shape = selection.shape(x.dim() - 1)
         bound = self.operator().reshape(*shape).bind(x)
-        bias = self._parameters["bias"]
+        bias, base, outputs = self._parameters["bias"], self.base(), self.output_operator()
         per_context = "bias" in state.per_context
-        y = _product(bound, self.stored(), None if per_context else bias)
-        base = self._buffers.get(_BASE)
+        separate = per_context or outputs is not None
+        y = _product(bound, self.stored(), None if separate else bias)
+        if outputs is not None:
+            y = outputs.reshape(*shape).unbind(y)
+            if bias is not None and not per_context:
+                y = y + bias.to(y.dtype)
         if base is not None:
-            y = y + F.linear(x, base)
+            y = y + _real_product(x, base)
         if not per_context:
             return y
         assert bias is not None
@@ -118,6 +136,14 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     else:
         return F.linear(x, weight, bias)
     return y if bias is None else y + bias
+
+
+def _real_product(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x Wᵀ for a real weight, which may have a lower precision than x."""
+    weight = weight.to(x.real.dtype)
+    if not x.is_complex():
+        return F.linear(x, weight)
+    return torch.complex(F.linear(x.real, weight), F.linear(x.imag, weight))
 
 
 def _real_by_complex(x: Tensor, weight: Tensor) -> Tensor:

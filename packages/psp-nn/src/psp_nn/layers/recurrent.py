@@ -19,6 +19,17 @@ class _WithState(Layer):
 
     has_complex_form: ClassVar[bool] = False
 
+    hidden_size: int
+
+    def to_outputs(self, name: str, weight: Tensor) -> Tensor:
+        """Reshape a weight to (gates, hidden_size, in); a projection has no gates."""
+        gated = not name.startswith("weight_hr") and len(weight) > self.hidden_size
+        return weight.unflatten(0, (-1, self.hidden_size)) if gated else weight
+
+    def from_outputs(self, name: str, rows: Tensor) -> Tensor:
+        """Reshape rows to a weight; the inverse of `to_outputs`."""
+        return rows.flatten(0, 1) if rows.dim() == 3 else rows
+
     def _forward_samples(
         self, x: Tensor, hx: Any, dim: int, state_dim: int, selection: PerSample
     ) -> Any:
@@ -165,7 +176,7 @@ class SuperposedLSTM(_SuperposedRecurrent, nn.LSTM):
         >>> from psp_contexts import BinaryContexts
         >>> from psp_nn import superpose, use_context
         >>> layer = torch.nn.LSTM(8, 16, num_layers=2, batch_first=True)
-        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0)
+        >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
         >>> with use_context(layer, torch.tensor([3, 7])):
         ...     output, (h, c) = layer(torch.randn(2, 5, 8))
         >>> output.shape, h.shape
