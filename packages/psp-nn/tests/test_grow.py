@@ -202,7 +202,7 @@ def test_a_family_that_draws_by_the_number_of_contexts_is_refused_and_nothing_ch
 
     net = trained(Counted)
     before = outputs(net)
-    with pytest.raises(ValueError, match="Counted draws another context 2 for num_contexts=") as e:
+    with pytest.raises(ValueError, match="Counted draws another context 5 for num_contexts=8") as e:
         grow(net, 4)
     assert e.value.__notes__ == ["grow: 'weight' of layer '0'."]
     assert torch.equal(outputs(net), before)

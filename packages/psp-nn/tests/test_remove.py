@@ -25,9 +25,9 @@ def nearby(net, seed):
     return model
 
 
-def over(base, **options):
+def over(net, **options):
     options = {"num_contexts": 4, "seed": 0, "bias_per_context": True, **options}
-    return superpose(base, family=BinaryContexts, **options)
+    return superpose(net, family=BinaryContexts, **options)
 
 
 def test_a_removed_model_leaves_the_superposition_as_if_it_had_never_been_stored():

@@ -121,7 +121,7 @@ def model_tensors(
             contexts = layer.contexts_for(key)
             each = contexts.num_contexts // state.num_contexts
             for name, rows in contexts.named_parameters():
-                if len(rows) != contexts.num_contexts:
+                if rows.shape != (contexts.num_contexts, contexts.dim):
                     raise ValueError(
                         f"{caller}: the learned {type(contexts).__name__} of layer '{state.name}' "
                         "share parameters between models; save the whole network."
