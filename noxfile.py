@@ -1,8 +1,9 @@
 """The project's commands: `nox -s tests`, `nox -s lint`, ... (`nox --list` shows all).
 
-Packages and experiments are found in their folders, never listed here.
+Packages are found in their folders, and studies in their registry.
 """
 
+import runpy
 from pathlib import Path
 
 import nox
@@ -12,22 +13,21 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.default_venv_backend = "virtualenv"
 
 PACKAGES = sorted(path.parent for path in Path("packages").glob("*/pyproject.toml"))
-EXPERIMENTS = sorted(
-    path for path in Path("experiments").glob("*.py") if "class Config" in path.read_text()
-)
+# The registry is run as a file, since this environment need not have torch.
+STUDIES = runpy.run_path("experiments/studies/__init__.py")["STUDIES"]
 # Two threads beside another busy process slow torch down many times over; the pool of test
 # processes is the parallelism.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "agg"}
 
 
 def install_everything(session: nox.Session, *more: str) -> None:
-    """All distributions in one pip command, so that the siblings resolve to each other."""
+    """Install all distributions in one pip command, so that siblings resolve to each other."""
     session.install("-r", "requirements.txt", *more)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test and every docstring example; arguments go to pytest."""
+    """Run every test and every docstring example; arguments go to pytest."""
     install_everything(session, "-e", ".[test]")
     arguments = session.posargs or ["-n", "auto", "--durations=10"]
     session.run("pytest", *arguments, env=ONE_THREAD)
@@ -35,17 +35,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def reliability(session: nox.Session) -> None:
-    """The tests that kill, starve and feed rubbish, in their thorough form: about 15 minutes."""
+    """Run the tests that kill processes, fill disks and damage files, in about 15 minutes."""
     install_everything(session, "-e", ".[test]")
     report = Path(session.create_tmp()) / "reliability.xml"
     thorough = ["-m", "reliability", "--hypothesis-profile=thorough", f"--junitxml={report}"]
     session.run("pytest", *thorough, "-n", "auto", *session.posargs, env=ONE_THREAD)
-    session.run("python", "-m", "experiments._reliability", str(report), "--out", "runs")
+    session.run("python", "experiments/reliability.py", str(report), "--out", "runs")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff: style, imports, docstrings, format."""
+    """Check style, imports, docstrings and format with ruff."""
     session.install("ruff>=0.14")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -53,7 +53,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Mypy, strict, on all that is installed for users."""
+    """Check the types of everything that is installed for users, with mypy --strict."""
     install_everything(session, "-e", ".[test]", "mypy>=1.18", "nox")
     sources = [str(package / "src") for package in PACKAGES]
     session.run("mypy", *sources, "analysis", "experiments", "noxfile.py")
@@ -62,8 +62,8 @@ def types(session: nox.Session) -> None:
 @nox.session(default=False)
 @nox.parametrize("package", PACKAGES, ids=[package.name for package in PACKAGES])
 def isolated(session: nox.Session, package: Path) -> None:
-    """One package's own tests, with nothing installed but what it declares."""
-    # The siblings it depends on are not on an index yet: pip takes them from here, if declared.
+    """Run the tests of one package, with only its declared dependencies installed."""
+    # The siblings are not on an index yet: pip installs those that are declared from here.
     declared = (package / "pyproject.toml").read_text()
     siblings = [path for path in PACKAGES if path != package and f'"{path.name}"' in declared]
     session.install(*map(str, siblings), f"{package}[testing]")
@@ -72,8 +72,9 @@ def isolated(session: nox.Session, package: Path) -> None:
 
 @nox.session(default=False)
 def smoke(session: nox.Session) -> None:
-    """Every experiment in its smallest form, through its command line."""
+    """Run the smallest preset of every study through its command line."""
     install_everything(session)
-    for experiment in EXPERIMENTS:
-        out = Path(session.create_tmp()) / experiment.stem
-        session.run("python", str(experiment), "smoke", "--out", str(out), env=ONE_THREAD)
+    for study in STUDIES:
+        out = Path(session.create_tmp()) / study
+        command = f"experiments/{study}.py"
+        session.run("python", command, "smoke", "--out", str(out), env=ONE_THREAD)

@@ -1,1 +1,1 @@
-"""The paper's experiments and ours, each a command line that leaves one record."""
+"""The paper's experiments and ours: commands, and the studies, methods and runner behind them."""

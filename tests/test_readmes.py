@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments._readme import READMES as WITH_TABLES
-from experiments._readme import filled
+from experiments.tables import READMES as WITH_TABLES
+from experiments.tables import fill_tables as filled
 
 ROOT = Path(__file__).parents[1]
 READMES = [*WITH_TABLES, *sorted((ROOT / "packages").glob("*/README.md"))]
@@ -79,7 +79,7 @@ def test_the_tables_of_a_readme_match_the_records(readme):
     text = readme.read_text()
     tables = re.findall(r"^<!-- table: (\S+) (\S+) -->$", text, re.MULTILINE)
     assert tables == TABLES[name_of(readme)]
-    assert filled(text) == text, "run python -m experiments._readme"
+    assert filled(text) == text, "run python experiments/tables.py"
 
 
 def anchors_of(readme):

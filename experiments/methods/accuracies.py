@@ -1,10 +1,8 @@
-"""Accuracy on all tasks of a stream, as a run goes on.
+"""Accuracy on all tasks of a stream during a run, as counts of correct test images.
 
-Three things, all as counts of test images that are classified rightly:
-
-- the *curve*: task 0, every so many steps, on some of its images;
-- the *rows* of the accuracy matrix: after every task all tasks so far, on as many images each as
-  make the same number for a full row, whatever the number of tasks;
+- the *curve*: task 0, every few steps, on some of its images;
+- the *rows* of the accuracy matrix: after every task all tasks so far, on the same number of
+  images each, chosen so that a full row has a fixed size;
 - the *final* row, on every test image of every task.
 """
 
@@ -12,105 +10,99 @@ from typing import Protocol
 
 from torch import Tensor
 
-from experiments.methods.single import Single
-from experiments.runner import Learner
-from experiments.runner.learner import ROWS_AT_ONCE
+from experiments.methods.separate_nets import SeparateNets
+from experiments.runner.learner import TEST_BATCH, Learner
+from experiments.runner.run import Run
 from experiments.runner.trainer import Log
-from psp_data import Stream
+from psp_data import IncrementalStream, PermutingStream
 
 
-class TestSets(Protocol):
-    """The test images of every task, or some of them that lie evenly over the set.
+class TestImages(Protocol):
+    """The test images of every task.
 
     Attributes:
-        counts: How many there are of each task.
+        counts: Number of test images of each task.
     """
 
     counts: list[int]
 
     def __call__(self, task: int, count: int) -> tuple[Tensor, Tensor]:
-        """`count` test images as `task` shows them, and their labels."""
+        """Return `count` evenly spaced test images as `task` shows them, and their labels."""
 
 
 class Accuracies:
     """Measures a learner on the tasks of a stream and keeps the counts in a log; see `train`.
 
     Args:
-        learner: What to measure.
-        stream: What it learns from.
-        tests: What it is tested on.
-        num_steps: How many steps the run has.
-        every: How many steps lie between two points of the curve.
-        curve_images: On how many images a point of the curve is measured, at the most.
-        row_images: On how many images a full row of the accuracy matrix is.
-        images_at_once: How many test images go through the network in one batch, at the most.
+        learner: The learner.
+        stream: Its stream.
+        tests: Test images of the stream's tasks.
+        run: The run, with the size of its curve.
+        row_images: Number of images for a full row of the accuracy matrix.
+        test_batch: Largest number of test images in one batch.
 
     Attributes:
         log: `curve` (with `every`, `images`, `steps`, `correct` and `loss`), `rows` (with `images`
             of each task and `correct`, row i about tasks 0..i) and, at the end, `final`, whose
-            `images` are one number for all tasks or, where they differ, one for each.
+            `images` are one number for all tasks or, if they differ, a list.
     """
 
     def __init__(
         self,
         learner: Learner,
-        stream: Stream,
-        tests: TestSets,
+        stream: PermutingStream | IncrementalStream,
+        tests: TestImages,
+        run: Run,
         *,
-        num_steps: int,
-        every: int,
-        curve_images: int,
         row_images: int,
-        images_at_once: int = ROWS_AT_ONCE,
+        test_batch: int = TEST_BATCH,
     ) -> None:
-        """Measure nothing yet."""
+        self.num_steps = stream.num_steps
+        self.every = run.curve_every
         self._learner = learner
         self._stream = stream
         self._tests = tests
-        self._num_steps = num_steps
-        self._every = every
-        self._images_at_once = images_at_once
+        self._test_batch = test_batch
         self._last = stream.num_tasks - 1
-        self._curve_images = min(curve_images, tests.counts[0])
+        self._curve_images = min(run.curve_images, tests.counts[0])
         self._row_images = min(max(1, row_images // stream.num_tasks), *tests.counts)
-        alike = len(set(tests.counts)) == 1
+        # Networks of earlier tasks never change, so that their counts stay valid.
+        self._forgets_nothing = isinstance(learner, SeparateNets)
+        same_size = len(set(tests.counts)) == 1
         points: dict[str, list[float]] = {"steps": [], "correct": [], "loss": []}
         self.log: Log = {
-            "curve": {"every": every, "images": self._curve_images, **points},
+            "curve": {"every": self.every, "images": self._curve_images, **points},
             "rows": {"images": self._row_images, "correct": []},
-            "final": {"images": tests.counts[0] if alike else tests.counts, "correct": []},
+            "final": {"images": tests.counts[0] if same_size else tests.counts, "correct": []},
         }
 
     def __call__(self, done: int, loss: float) -> str:
-        """Measure what is due after `done` steps; returns in words what it shows."""
+        """Measure what is due after `done` steps; return the current accuracies in words."""
         task = self._stream.task(done - 1)
-        ends = self._ends(done, task)
-        if done % self._every == 0 or ends:
+        ends = done == self.num_steps or self._stream.task(done) != task
+        if done % self.every == 0 or ends:
             self._extend_curve(done, task, loss)
         if ends:
             self._add_row(task)
-        return self._in_words(task)
+        return self._describe(task)
 
     def count(self, task: int, images: int) -> int:
-        """How many of that many test images of a task are classified rightly now."""
-        return self.count_of(*self._tests(task, images), task, self._images_at_once)
+        """Count the correct ones of `images` test images of a task."""
+        return self.count_of(*self._tests(task, images), task, self._test_batch)
 
-    def count_of(self, images: Tensor, labels: Tensor, task: int, at_once: int) -> int:
-        """How many of these images of a task are, in batches of nearly the same size.
+    def count_of(self, images: Tensor, labels: Tensor, task: int, test_batch: int) -> int:
+        """Count the correct ones of these images, in batches of nearly equal size.
 
         Args:
             images: Shape (n, …).
             labels: Shape (n,).
-            task: Whose context is used.
-            at_once: The size of a batch, at the most.
+            task: The task, whose context is used.
+            test_batch: Largest size of a batch.
         """
-        batches = -(-len(images) // at_once)
+        batches = -(-len(images) // test_batch)
         parts = zip(images.tensor_split(batches), labels.tensor_split(batches), strict=True)
         context = self._stream.test_context(task)
         return sum(self._learner.count_correct(*part, context=context) for part in parts)
-
-    def _ends(self, done: int, task: int) -> bool:
-        return done == self._num_steps or self._stream.task(done) != task
 
     def _extend_curve(self, done: int, task: int, loss: float) -> None:
         curve = self.log["curve"]
@@ -124,24 +116,20 @@ class Accuracies:
 
     def _add_row(self, task: int) -> None:
         rows, final = self.log["rows"]["correct"], self.log["final"]["correct"]
+        counts = self._tests.counts
         if self._forgets_nothing:
-            before = rows[-1] if rows else []
-            rows.append([*before, self.count(task, self._row_images)])
-            final.append(self.count(task, self._tests.counts[task]))
+            previous = rows[-1] if rows else []
+            rows.append([*previous, self.count(task, self._row_images)])
+            final.append(self.count(task, counts[task]))
             return
-        rows.append([self.count(each, self._row_images) for each in range(task + 1)])
+        rows.append([self.count(earlier, self._row_images) for earlier in range(task + 1)])
         if task == self._last:
-            final.extend(self.count(each, self._tests.counts[each]) for each in range(task + 1))
+            final.extend(self.count(earlier, counts[earlier]) for earlier in range(task + 1))
 
-    @property
-    def _forgets_nothing(self) -> bool:
-        """Whether the nets of earlier tasks stay what they were, so that old counts hold."""
-        return isinstance(self._learner, Single)
-
-    def _in_words(self, task: int) -> str:
+    def _describe(self, task: int) -> str:
         first = 100 * self.log["curve"]["correct"][-1] / self._curve_images
         words = f"task {task}: task 0 at {first:.1f} %"
         if rows := self.log["rows"]["correct"]:
-            every = 100 * sum(rows[-1]) / (len(rows[-1]) * self._row_images)
-            words += f", mean {every:.1f} %"
+            average = 100 * sum(rows[-1]) / (len(rows[-1]) * self._row_images)
+            words += f", mean {average:.1f} %"
         return words

@@ -6,19 +6,19 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from experiments.methods.consolidating import EWC, SI
-from experiments.runner import Learner
+from experiments.methods.penalised import EWC, SI
+from experiments.runner.learner import Learner, real_numbers
 
 
 class Heads(nn.ModuleList):
-    """Output layers, one of which is in use, or another for each sample.
+    """Output layers, of which one is in use for all samples, or one for each.
 
     Attributes:
-        current: The one in use, or a LongTensor with one for each sample, shape (batch,).
+        current: Index of the head in use, or a LongTensor with one per sample, shape (batch,).
 
     Example:
         >>> import torch
-        >>> from experiments.methods import Heads
+        >>> from experiments.methods.multi_head import Heads
         >>> heads = Heads(torch.nn.Linear(4, 2) for _ in range(3))
         >>> heads.current = torch.tensor([0, 2, 2, 1, 0])
         >>> features = torch.ones(5, 4)
@@ -29,26 +29,26 @@ class Heads(nn.ModuleList):
     current: int | Tensor = 0
 
     def forward(self, features: Tensor) -> Tensor:
-        """The logits of the head in use, (batch, classes), from features (batch, length)."""
+        """Compute the logits of the heads in use, (batch, classes), from (batch, length)."""
         if isinstance(self.current, int):
             logits: Tensor = self[self.current](features)
             return logits
-        every = torch.stack([head(features) for head in self], 1)
-        return every[torch.arange(len(features), device=features.device), self.current]
+        all_logits = torch.stack([head(features) for head in self], 1)
+        return all_logits[torch.arange(len(features), device=features.device), self.current]
 
 
-def give_heads(build: Callable[[int], nn.Module], tasks: int) -> nn.Module:
-    """A network with one output layer for each task instead of one for all.
+def add_heads(build: Callable[[int], nn.Module], tasks: int) -> nn.Module:
+    """Build a network with one output layer for each task instead of one for all.
 
     Args:
-        build: The network of a task; its last linear layer is the head of that task, and the
-            rest of the first task's is the rest.
-        tasks: How many heads.
+        build: Builds the network of a task, whose last linear layer is the head of that task. The
+            other layers are those of task 0.
+        tasks: Number of heads.
 
     Example:
         >>> import torch
-        >>> from experiments.methods.multi_head import give_heads
-        >>> net = give_heads(lambda task: torch.nn.Sequential(torch.nn.Linear(4, 2)), tasks=3)
+        >>> from experiments.methods.multi_head import add_heads
+        >>> net = add_heads(lambda task: torch.nn.Sequential(torch.nn.Linear(4, 2)), tasks=3)
         >>> sum(value.numel() for value in net.parameters())
         30
     """
@@ -61,26 +61,29 @@ def give_heads(build: Callable[[int], nn.Module], tasks: int) -> nn.Module:
 
 
 class MultiHead(Learner):
-    """A learner that is told the task, and reads its answer from that task's head.
-
-    Its network has been given `Heads`; the context of a step chooses the head.
-    """
+    """A learner whose context selects the head; its network has `Heads`."""
 
     def use(self, context: int) -> None:
-        """Be the model of `context` from now on, with its head."""
+        """Select the model of `context` and its head."""
         super().use(context)
         self._heads().current = context
+
+    def num_parameters(self, tasks: int) -> dict[str, int]:
+        """Count a head for each added model, with all its copies."""
+        numbers = super().num_parameters(tasks)
+        head = sum(real_numbers(value) for value in self._heads()[0].parameters())
+        return numbers | {"per_added_model": numbers["per_added_model"] + self.copies * head}
 
     @contextmanager
     def _using(self, context: int | Tensor) -> Iterator[None]:
         heads = self._heads()
-        before = heads.current
+        previous = heads.current
         heads.current = context
         try:
             with super()._using(context):
                 yield
         finally:
-            heads.current = before
+            heads.current = previous
 
     def _heads(self) -> Heads:
         return next(module for module in self.net.modules() if isinstance(module, Heads))

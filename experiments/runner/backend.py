@@ -1,4 +1,4 @@
-"""Where the runs of a grid are sent: processes of this machine, or a cluster."""
+"""Where joblib sends the runs of a grid: processes of this machine, or a Dask cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,65 +7,39 @@ from typing import Literal
 
 from joblib import parallel_config
 
-Backend = Literal["loky", "dask", "ray"]
-
-# Imported only where they are asked for: nothing else needs them.
-_PACKAGES = {"dask": "distributed", "ray": "ray"}
+Backend = Literal["loky", "dask"]
 
 
 def check_backend(backend: Backend, address: str) -> None:
-    """Refuse a backend that cannot be used.
-
-    Args:
-        backend: `loky` for processes of this machine; `dask` or `ray` for a cluster.
-        address: Of the cluster.
+    """Check that a backend can be used: `loky` without an address, `dask` with a scheduler's.
 
     Raises:
-        ValueError: If there is no address for a cluster, one for this machine, or the package
-            that speaks to the cluster is not installed.
+        ValueError: If the address is missing or superfluous, or `distributed` is not installed.
     """
     if backend == "loky":
         if address:
-            raise ValueError(f"address={address!r} goes with backend=dask or ray, not with loky.")
+            raise ValueError(f"address={address!r} needs backend=dask, not loky.")
         return
     if not address:
         raise ValueError(
-            f"backend={backend!r} needs the address of the cluster, for example "
-            + ("tcp://127.0.0.1:8786." if backend == "dask" else "auto.")
+            "backend='dask' needs the address of a cluster, for example tcp://127.0.0.1:8786."
         )
-    package = _PACKAGES[backend]
     try:
-        import_module(package)
+        import_module("distributed")
     except ImportError:
         raise ValueError(
-            f"backend={backend!r} needs the package {package}, which is not installed; "
-            f"pip install {package}, or use backend=loky."
+            "backend='dask' needs the package distributed, which is not installed; "
+            "pip install distributed, or use backend=loky."
         ) from None
 
 
 @contextmanager
 def connected(backend: Backend, address: str, jobs: int) -> Iterator[None]:
-    """Within this, joblib sends its work to the backend.
-
-    Args:
-        backend: See `check_backend`.
-        address: Likewise.
-        jobs: How many processes of this machine; a cluster has as many as it has.
-    """
-    check_backend(backend, address)
-    if backend == "dask":
-        distributed = import_module("distributed")
-        with distributed.Client(address), parallel_config("dask", n_jobs=-1):
-            yield
-    elif backend == "ray":
-        ray = import_module("ray")
-        ray.init(address=address)
-        import_module("ray.util.joblib").register_ray()
-        try:
-            with parallel_config("ray", n_jobs=-1):
-                yield
-        finally:
-            ray.shutdown()
-    else:
+    """Make joblib use `jobs` processes, or all workers of the cluster, inside this context."""
+    if backend == "loky":
         with parallel_config("loky", n_jobs=jobs):
             yield
+        return
+    distributed = import_module("distributed")
+    with distributed.Client(address), parallel_config("dask", n_jobs=-1):
+        yield

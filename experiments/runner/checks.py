@@ -1,37 +1,34 @@
-"""What the configs check, each field by its name."""
+"""Checks of the values of flags, each of which names its field."""
+
+from typing import Any
 
 
 class Checked:
-    """A base of dataclasses that refuse bad values, in cooperation: see `__post_init__`."""
+    """Base of dataclasses that check their fields in `__post_init__`, base classes first."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be; classes that derive from it check their own fields after this."""
+        """Check nothing; subclasses check their own fields after calling this."""
 
-    def check_counts(self, *names: str) -> None:
-        """Refuse fields, or members of fields, that are less than 1."""
+    def check_counts(self, *names: str, least: int = 1) -> None:
+        """Raise ValueError for fields, or members of tuple fields, below `least`."""
         for name in names:
-            value = getattr(self, name)
-            if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}.")
+            for value in _members(getattr(self, name)):
+                if value < least:
+                    raise ValueError(f"{name} must be at least {least}, not {value}.")
 
     def check_positive(self, *names: str) -> None:
-        """Refuse fields, or members of fields, that are not positive and finite."""
+        """Raise ValueError for fields, or members of tuple fields, that are not in (0, inf)."""
         for name in names:
-            value = getattr(self, name)
-            members = value if isinstance(value, tuple) else (value,)
-            if not all(0 < member < float("inf") for member in members):
-                raise ValueError(f"{name} must be positive, not {value}.")
+            for value in _members(getattr(self, name)):
+                if not 0 < value < float("inf"):
+                    raise ValueError(f"{name} must be positive, not {value}.")
 
-    def check_choices(self, choices: dict[str, tuple[str, ...]]) -> None:
-        """Refuse members of fields that are not among the choices for that field."""
-        for name, known in choices.items():
-            for value in getattr(self, name):
-                if value not in known:
-                    raise ValueError(f"{name}: {value!r} is none; choose from {', '.join(known)}.")
+    def check_choices(self, name: str, known: tuple[str, ...]) -> None:
+        """Raise ValueError if the field, or a member of a tuple field, is not a known name."""
+        for value in map(str, _members(getattr(self, name))):
+            if value not in known:
+                raise ValueError(f"unknown {name} {value!r}; choose from {', '.join(known)}.")
 
-    def check_different(self, *names: str) -> None:
-        """Refuse fields that hold a value twice."""
-        for name in names:
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} must be different values, not {values}.")
+
+def _members(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else () if value is None else (value,)

@@ -1,17 +1,26 @@
-"""Command lines from dataclasses."""
+"""Command lines: `[PRESET] [--field value …]`."""
 
+import ast
+import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import field, fields, make_dataclass
+from itertools import pairwise
+from textwrap import dedent
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
 from experiments.runner.diverged import Diverged
 from experiments.runner.files import DamagedFile
+from experiments.runner.images import load_images
+from experiments.runner.run import AnyRun, select, sweep
+from experiments.runner.settings import RunSettings
 from experiments.runner.stopping import Stopped
 
 Config = TypeVar("Config")
+Preset = TypeVar("Preset")
 
 
 def parse(
@@ -20,53 +29,158 @@ def parse(
     description: str | None = None,
     arguments: Sequence[str] | None = None,
 ) -> Config:
-    """A config from the command line: `[PRESET] [--field value …]`.
+    """Parse a config, whose fields start from their defaults or from a preset.
 
     Args:
         config: A dataclass whose `__post_init__` raises ValueError for bad values.
-        presets: Configs by name; a first word that names one is where the fields start from.
-        description: What `--help` says first.
-        arguments: By default those of the process.
+        presets: Configs by name.
+        description: First paragraphs of `--help`.
+        arguments: Arguments of the command line; by default those of the process.
 
     Returns:
-        The config. A bad value ends the process with status 2 and the error, before any work.
+        The config. A bad value ends the process with status 2 and a message, before any work.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    presets_help = "Presets, as a first word: " + ", ".join(presets) + "."
-    try:
-        start = None
-        if words and not words[0].startswith("-"):
-            start = _preset(words.pop(0), presets)
+    with _exit_on_bad_value():
+        preset, words = _split(presets, arguments)
+        default = config() if preset is None else preset
         return tyro.cli(
-            config,
-            args=words,
-            default=config() if start is None else start,
-            description=f"{description or ''}\n\n{presets_help}",
+            config, args=words, default=default, description=_help(description, presets)
         )
+
+
+def parse_runs(
+    run: type[AnyRun],
+    presets: Mapping[str, Sequence[AnyRun]],
+    description: str | None = None,
+    arguments: Sequence[str] | None = None,
+) -> tuple[tuple[AnyRun, ...], RunSettings]:
+    """Parse the runs of a command: all combinations of its values, or a part of a preset.
+
+    Every field of the runs is an option that takes one or more values; see `select` for their
+    effect on a preset.
+
+    Args:
+        run: Class of the runs.
+        presets: Sweeps of runs by name.
+        description: First paragraphs of `--help`.
+        arguments: Arguments of the command line; by default those of the process.
+
+    Returns:
+        The runs and the settings. A bad value ends the process with status 2 and a message.
+    """
+    with _exit_on_bad_value():
+        preset, words = _split(presets, arguments)
+        runs = [run()] if preset is None else preset
+        description = _help(description, presets)
+        options: Any = tyro.cli(_options_of(runs), args=words, description=description)
+        values = {}
+        for each in fields(run):
+            given = getattr(options, each.name)
+            if isinstance(given, bool):
+                given = () if given == getattr(runs[0], each.name) else (given,)
+            if given:
+                values[each.name] = tuple(map(_converter(run, each.name), given))
+        settings = RunSettings(**{f.name: getattr(options, f.name) for f in fields(RunSettings)})
+        return sweep(run, **values) if preset is None else select(preset, values), settings
+
+
+def _options_of(runs: Sequence[AnyRun]) -> type:
+    """Build a dataclass of the settings and, for each field of a run, a tuple of its values."""
+    run = type(runs[0])
+    hints, documents = get_type_hints(run), _documents(run)
+    options: list[Any] = []
+    for each in fields(run):
+        kind = _without_none(hints[each.name])
+        values = list(dict.fromkeys(str(getattr(run, each.name)) for run in runs))
+        default: Any = getattr(runs[0], each.name)
+        if kind is not bool:  # an empty tuple means: not given
+            kind, default = tuple[str if hasattr(kind, "parse") else kind, ...], ()  # type: ignore[misc]
+        hint = f"(default: {' '.join(values)})"
+        argument = tyro.conf.arg(help=documents[each.name], help_behavior_hint=hint)
+        options.append((each.name, Annotated[kind, argument], field(default=default)))
+    unchecked = {"__post_init__": lambda self: None}  # parse_runs builds the settings themselves
+    return make_dataclass(
+        "Options", options, bases=(RunSettings,), namespace=unchecked, frozen=True, kw_only=True
+    )
+
+
+def _without_none(kind: Any) -> Any:
+    """Return T of `T | None`: an optional field is left out instead of given as None."""
+    members = [each for each in get_args(kind) if each is not type(None)]
+    return members[0] if type(None) in get_args(kind) else kind
+
+
+def _converter(run: type[AnyRun], name: str) -> Any:
+    """Return the function that makes a field's value of a parsed one."""
+    return getattr(get_type_hints(run)[name], "parse", lambda value: value)
+
+
+def _documents(run: type) -> dict[str, str]:
+    """Read the docstrings of a dataclass's fields from its source."""
+    documents = {}
+    for base in reversed(run.__mro__):
+        if "__dataclass_fields__" not in vars(base):
+            continue
+        tree = ast.parse(dedent(inspect.getsource(base))).body[0]
+        assert isinstance(tree, ast.ClassDef)
+        for node, after in pairwise(tree.body):
+            if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr):
+                assert isinstance(node.target, ast.Name)
+                documents[node.target.id] = " ".join(ast.literal_eval(after.value).split())
+    return documents
+
+
+def _split(
+    presets: Mapping[str, Preset], arguments: Sequence[str] | None
+) -> tuple[Preset | None, list[str]]:
+    """Return the preset that the first word names, and the other words."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0].startswith("-"):
+        return None, words
+    if words[0] not in presets:
+        raise ValueError(
+            f"unknown preset {words[0]!r}: choose from {', '.join(presets)}, or give none."
+        )
+    return presets[words[0]], words[1:]
+
+
+def _help(description: str | None, presets: Mapping[str, object]) -> str:
+    return f"{description or ''}\n\nPresets, as a first word: {', '.join(presets)}."
+
+
+@contextmanager
+def _exit_on_bad_value() -> Iterator[None]:
+    """End the process with status 2 and the message of a ValueError."""
+    try:
+        yield
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def _preset(name: str, presets: Mapping[str, Config]) -> Config:
-    if name not in presets:
-        raise ValueError(
-            f"unknown preset {name!r}: choose from {', '.join(presets)}, or give none."
-        )
-    return presets[name]
+def check_images(name: str, batch: int) -> None:
+    """Load an image set; end the process if it is smaller than a training batch.
+
+    Raises:
+        OSError: If the set is missing.
+        DamagedFile: If its file does not hold it.
+    """
+    images = len(load_images(name).train_labels)
+    if batch > images:
+        sys.exit(f"error: batch={batch} is more than the {images} training images of {name}.")
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Within this, what a user can do something about ends the process with a line, no traceback.
+def exit_on_user_error() -> Iterator[None]:
+    """End the process with a message instead of a traceback if the user can fix the error.
 
-    That is: a request to stop, a file that is missing, damaged or cannot be written, a loss that
-    is not finite.
+    These are: a request to stop, a file that is missing, damaged or not writable, a loss that is
+    not finite.
 
     Example:
-        >>> from experiments.runner import reported
-        >>> with reported():
-        ...     raise FileNotFoundError("there are no images")
+        >>> from experiments.runner.command_line import exit_on_user_error
+        >>> with exit_on_user_error():
+        ...     raise FileNotFoundError("no images")
         Traceback (most recent call last):
         SystemExit: 1
     """

@@ -1,5 +1,8 @@
-"""Where to compute."""
+"""The device to compute on, its clock, and the number of threads."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -8,27 +11,44 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def resolve_device(device: Device) -> torch.device:
-    """The device that a command-line choice means on this machine.
+    """Return the device that a command-line choice means on this machine.
 
     Args:
-        device: `auto` takes CUDA where there is one, else the CPU.
+        device: `auto` takes CUDA if present, else the CPU.
 
     Raises:
         ValueError: If the machine has no such device.
 
     Example:
-        >>> from experiments.runner import resolve_device
+        >>> from experiments.runner.device import resolve_device
         >>> resolve_device("cpu")
         device(type='cpu')
     """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps_is_available()}
+    mps = torch.backends.mps.is_available()
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps}
     if device == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")
     if not available[device]:
-        have = ", ".join(name for name, there in available.items() if there)
-        raise ValueError(f"device={device!r} is not on this machine, which has {have}; use auto.")
+        names = ", ".join(name for name, present in available.items() if present)
+        raise ValueError(f"device={device!r} is not on this machine, which has {names}; use auto.")
     return torch.device(device)
 
 
-def _mps_is_available() -> bool:
-    return torch.backends.mps.is_available()
+def synchronised_time(device: torch.device) -> float:
+    """Wait for the device to finish its queue, and return the time in seconds."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread inside this context: the processes are the parallelism."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

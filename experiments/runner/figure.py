@@ -1,4 +1,4 @@
-"""How all figures look, and how they are saved."""
+"""Style of all figures, and saving them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,29 +11,42 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from experiments.runner.families import FAMILIES
+from experiments.methods.method import FAMILIES, Method, name_of
+from experiments.runner.groups import Group, percent
 
-# Identical records give identical files: no date in them, and fixed ids in the SVG.
+# Identical records give identical files: without dates, and with fixed ids in the SVG.
 matplotlib.rcParams["svg.hashsalt"] = "superposition"
 
 _CYCLE = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is grey
 _COLOURS = dict(zip(sorted(set(FAMILIES) - {"Identity"}), _CYCLE, strict=True))
 
-_WITHOUT_FAMILY = {"EWC": ":", "OnlineEWC": (0, (1, 3)), "SI": "-.", "single": "--"}
+_PENALTY_LINES: dict[Any, Any] = {"EWC": ":", "OnlineEWC": (0, (1, 3)), "SI": "-.", None: "--"}
 
 
 def colour_of(family: str) -> str:
-    """One colour per family in every figure; grey for Identity, the standard network."""
+    """Return the colour of a family in every figure; grey for Identity, the standard network."""
     return "grey" if family == "Identity" else _COLOURS[family]
 
 
-def style_of(method: str) -> dict[str, Any]:
-    """Colour and line of a method: of its family, broken if learned; black for those without."""
-    if method in _WITHOUT_FAMILY:
-        return {"color": "black", "linestyle": _WITHOUT_FAMILY[method]}
-    family = method.removeprefix("Learned")
-    colour = colour_of(family if family in FAMILIES else "Identity")
-    return {"color": colour, "linestyle": "-" if family == method else "--"}
+def style_of(name: str) -> dict[str, Any]:
+    """Return colour and line of a method: that of its family; black with a penalty or for single.
+
+    Learned contexts and several heads have broken lines.
+    """
+    method = Method.parse(name)
+    if method.penalty or method.separate:
+        return {"color": "black", "linestyle": _PENALTY_LINES[method.penalty]}
+    colour = colour_of(name_of(method.family) if method.family else "Identity")
+    return {"color": colour, "linestyle": "--" if method.learned or method.heads else "-"}
+
+
+def plot_curve(axes: Axes, group: Group, label: str, **style: Any) -> None:
+    """Plot the curve of the records with its range over the seeds."""
+    curves = [
+        [percent(correct, record["curve"]["images"]) for correct in record["curve"]["correct"]]
+        for record in group.records
+    ]
+    plot_spread(axes, group.records[0]["curve"]["steps"], curves, label=label, **style)
 
 
 def plot_spread(
@@ -44,24 +57,48 @@ def plot_spread(
     color: Any,
     **style: Any,
 ) -> None:
-    """The mean of some curves, one of each seed, and their range as a shade.
+    """Plot the mean of some curves, one for each seed, and shade their range.
 
     Args:
-        axes: Where to draw.
-        places: Along the first axis.
-        curves: Each as long as `places`.
-        color: Of the mean, and paler of the range.
-        style: Of the mean, as for `Axes.plot`.
+        axes: The axes.
+        places: Coordinates along the first axis.
+        curves: Values, as many in each as there are places.
+        color: Colour of the mean, and paler of the range.
+        style: Style of the mean, as for `Axes.plot`.
     """
     points = list(zip(*curves, strict=True))
-    axes.plot(places, [mean(each) for each in points], **{"linewidth": 1, "color": color, **style})
+    means = [mean(values) for values in points]
+    axes.plot(places, means, **{"linewidth": 1, "color": color, **style})
     if len(curves) > 1:
-        low, high = [min(each) for each in points], [max(each) for each in points]
+        low, high = [min(values) for values in points], [max(values) for values in points]
         axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
 
 
+def row_of_panels(
+    count: int, size: tuple[float, float], **options: Any
+) -> tuple[Figure, Sequence[Axes]]:
+    """Create a figure with a row of panels.
+
+    Args:
+        count: Number of panels.
+        size: Width and height in inches.
+        options: Further options of `subplots`.
+    """
+    figure, rows = plt.subplots(
+        1, count, figsize=size, squeeze=False, layout="constrained", **options
+    )
+    return figure, rows[0]
+
+
+def legend_below(axes: Axes, place: float, *handles_and_labels: Sequence[Any]) -> None:
+    """Add a legend below the axes, where it hides nothing; `place` is in heights of the axes."""
+    axes.legend(
+        *handles_and_labels, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, place), ncols=3
+    )
+
+
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Ticks of a logarithmic axis at these values, in plain numbers, without moving its limits."""
+    """Set the ticks of a logarithmic axis, in plain numbers, without changing its limits."""
     low, high = axis.get_view_interval()
     shown = [value for value in values if low <= value <= high]
     axis.set_ticks(shown, [f"{value:g}" for value in shown])
@@ -69,17 +106,17 @@ def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Save as PNG and SVG.
+    """Save a figure as PNG and SVG, and close it.
 
     Args:
-        figure: Closed by this.
-        path: Where, without an ending; its folder is made.
+        figure: The figure.
+        path: Destination without a suffix; its folder is created.
 
     Returns:
         The two files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    files = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
+    files = [path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "svg")]
     figure.savefig(files[0], dpi=150, metadata={"Software": None})
     figure.savefig(files[1], metadata={"Date": None})
     plt.close(figure)

@@ -1,6 +1,5 @@
-"""Many independent runs in a few processes of one thread, under one progress bar."""
+"""Grids: independent cells in several single-threaded processes, under one progress bar."""
 
-import hashlib
 import os
 import sys
 import threading
@@ -8,119 +7,121 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import torch
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from experiments.runner.backend import Backend, connected
+from experiments.runner.backend import connected
+from experiments.runner.device import one_thread
 from experiments.runner.files import remove_partial
 from experiments.runner.progress import read_progress
-from experiments.runner.record import Record, read_sealed, write_sealed
+from experiments.runner.record import Record, read_checksummed, write_checksummed
+from experiments.runner.settings import GridSettings
 from experiments.runner.stopping import (
     Stopped,
-    is_asked,
+    join_grid,
     listening,
-    stop_if_asked,
-    work_for,
+    stop_if_requested,
+    stop_requested,
 )
 
-Cell = TypeVar("Cell")
+
+class Cell(Protocol):
+    """A part of a grid: a frozen dataclass with all that its result depends on."""
+
+    @property
+    def name(self) -> str:
+        """Stem of the cell's files; cells with different results have different names."""
+
+    def cost(self) -> float:
+        """Estimate the cell's time, in any unit."""
+
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
 def run_grid(
-    function: Callable[[Cell], Record],
-    cells: Sequence[Cell],
+    function: Callable[[AnyCell], Record],
+    cells: Sequence[AnyCell],
+    settings: GridSettings,
     *,
-    jobs: int,
     title: str,
-    parts: Path,
-    cost: Callable[[Cell], float] = lambda cell: 1.0,
-    name: Callable[[Cell], str] | None = None,
-    backend: Backend = "loky",
-    address: str = "",
+    folder: Path,
 ) -> list[Record]:
-    """`function` of every cell, the dearest first, so that no process ends long after the others.
+    """Apply `function` to every cell, the most expensive first, so that all processes end together.
 
-    Every result is written as soon as it is there, and is read instead of computed again when a
-    grid that was interrupted is started once more. A cell may keep a checkpoint and its progress
-    beside its result, as `<name>.checkpoint` and `<name>.progress`; they go when the result is
-    there, and the bar follows the latter.
+    Every result is written at once. If an interrupted grid is started again, it reads the results
+    that exist and computes the others. A cell may keep a checkpoint and its progress as
+    `<name>.checkpoint` and `<name>.progress`; both are removed when its result is written.
 
-    Several grids may work in one folder at the same time: a cell that one of them runs is
-    waited for by the others.
+    Several grids may work in one folder at the same time: each waits for the cells that another
+    one is computing.
 
     Args:
-        function: Defined at the top of a module, so that other processes can import it. Its
+        function: A function at the top of a module, so that other processes can import it. Its
             results are dicts of plain JSON values.
-        cells: What to run it on: dataclasses, whose text says all that the result depends on.
-        jobs: How many processes. Each computes with one thread: more would fight over the cores.
-        title: What the progress bar says.
-        parts: The folder for the results of single cells.
-        cost: A guess of each cell's time, in any unit, for the bar and the order.
-        name: What a cell's files are called, different for cells that give different results; by
-            default a digest.
-        backend: Processes of this machine, or a cluster, whose workers import the same code. If
-            they see the same files, a run that is interrupted goes on on any of them.
-        address: Of the cluster.
+        cells: Arguments of the function.
+        settings: Number of processes, each with one thread, or the address of a cluster. If its
+            workers share the files, any of them continues an interrupted cell.
+        title: Title of the progress bar.
+        folder: Folder of the results, `<name>.json` for each cell.
 
     Returns:
         The results in the order of `cells`.
 
     Raises:
-        Stopped: If a signal asked to stop; cells that were running have saved their state, if
-            they keep one.
-        DamagedFile: If a result that is there already is not as it was written.
+        Stopped: If a signal requested a stop; running cells have saved their checkpoints.
+        DamagedFile: If an existing result is damaged.
     """
-    parts = parts.absolute()  # a worker may run elsewhere
-    order = sorted(range(len(cells)), key=lambda place: -cost(cells[place]))
-    paths = [_part(parts, function, cell, name) for cell in cells]
-    done = {place: read_sealed(paths[place]) for place in order if paths[place].exists()}
-    missing = [place for place in order if place not in done]
-    request = parts / f".stop-{uuid.uuid4().hex}"
+    folder = folder.absolute()  # a worker may have another working directory
+    order = sorted(range(len(cells)), key=lambda index: -cells[index].cost())
+    paths = [folder / f"{cell.name}.json" for cell in cells]
+    results = {index: read_checksummed(paths[index]) for index in order if paths[index].exists()}
+    missing = [index for index in order if index not in results]
+    request = folder / f".stop-{uuid.uuid4().hex}"
 
     def tasks() -> Iterator[Any]:
-        for place in missing:
-            if is_asked():
+        for index in missing:
+            if stop_requested():
                 return
-            yield delayed(_run)(function, cells[place], paths[place], place, os.getpid(), request)
+            yield delayed(_run)(function, cells[index], paths[index], index, os.getpid(), request)
 
-    shares = _whole_shares([cost(cell) for cell in cells])
+    shares = _whole_shares([cell.cost() for cell in cells])
     with (
-        connected(backend, address, jobs),
+        connected(settings.backend, settings.address, settings.jobs),
         _Bar(title, shares, paths, missing) as bar,
         listening(request),
     ):
         try:
             parallel = Parallel(return_as="generator_unordered", batch_size=1)
-            for place, result in parallel(tasks()):
+            for index, result in parallel(tasks()):
                 if result is None:
                     continue
-                if not paths[place].exists():  # a worker of a cluster may have other disks
-                    write_sealed(paths[place], result)
-                done[place] = result
-                bar.finish(place)
+                if not paths[index].exists():  # a cluster's worker may have other disks
+                    write_checksummed(paths[index], result)
+                results[index] = result
+                bar.finish(index)
         except Exception:
-            if not is_asked():  # a signal from the terminal breaks a process that is starting
+            if not stop_requested():  # Ctrl-C also kills a worker that is still starting
                 raise
-        if len(done) < len(cells):
-            raise Stopped(len(done), len(cells))
-    return [done[place] for place in range(len(cells))]
+        if len(results) < len(cells):
+            raise Stopped(len(results), len(cells))
+    return [results[index] for index in range(len(cells))]
 
 
 class _Bar:
-    """The progress of all runs together: those that are done, and how far the others say to be."""
+    """Progress of all cells together, from finished cells and the progress files of the others."""
 
     def __init__(
         self, title: str, shares: Sequence[int], paths: Sequence[Path], missing: Sequence[int]
     ) -> None:
         self._shares = shares
-        self._progress = {place: paths[place].with_suffix(".progress") for place in missing}
+        self._progress = {index: paths[index].with_suffix(".progress") for index in missing}
         self._notes: dict[int, str] = {}
-        terminal = sys.stderr.isatty()  # a log file is not one
-        self._interval = 1.0 if terminal else 30.0
+        is_terminal = sys.stderr.isatty()  # a log file gets fewer lines
+        self._interval = 1.0 if is_terminal else 30.0
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._follow, daemon=True)
         self._bar = tqdm(
@@ -128,7 +129,7 @@ class _Bar:
             initial=self._done(),
             desc=title,
             bar_format="{l_bar}{bar}| {elapsed} so far, {remaining} left{postfix}",
-            mininterval=0.1 if terminal else 30,
+            mininterval=0.1 if is_terminal else 30,
         )
 
     def __enter__(self) -> "_Bar":
@@ -140,9 +141,9 @@ class _Bar:
         self._watch.join()
         self._bar.close()
 
-    def finish(self, place: int) -> None:
-        """The result of a run is there."""
-        del self._progress[place]
+    def finish(self, index: int) -> None:
+        """Count a cell as done."""
+        del self._progress[index]
         self._bar.update(self._done() - self._bar.n)
 
     def _follow(self) -> None:
@@ -153,78 +154,60 @@ class _Bar:
             self._bar.refresh()
 
     def _done(self) -> int:
-        """The shares done."""
+        """Sum the shares that are done, and collect the notes of running cells."""
         left = 0.0
         self._notes = {}
-        for place, path in list(self._progress.items()):
-            found = read_progress(path)
-            left += self._shares[place] * (1 - found.done if found else 1)
-            if found:
-                self._notes[place] = found.note
+        for index, path in list(self._progress.items()):
+            progress = read_progress(path)
+            left += self._shares[index] * (1 - progress.done if progress else 1)
+            if progress:
+                self._notes[index] = progress.note
         return sum(self._shares) - round(left)
 
 
 def _whole_shares(costs: Sequence[float]) -> list[int]:
-    """Costs as whole numbers, whose sum is the same in any order."""
+    """Scale costs to integers, whose sum does not depend on their order."""
     return [1 + round(1e6 * cost / sum(costs)) for cost in costs]
 
 
 def _run(
-    function: Callable[[Cell], Record],
-    cell: Cell,
+    function: Callable[[AnyCell], Record],
+    cell: AnyCell,
     path: Path,
-    place: int,
+    index: int,
     parent: int,
     request: Path,
 ) -> tuple[int, Record | None]:
-    """The result of a cell, None if it was asked to stop."""
-    work_for(parent, request)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Return the index and the result of a cell; None if a stop was requested."""
+    join_grid(parent, request)
     try:
-        with _held(path):
-            if path.exists():  # of another grid, that ran while this one waited
-                return place, read_sealed(path)
-            write_sealed(path, function(cell))
-            for ending in (".checkpoint", ".progress"):
-                path.with_suffix(ending).unlink(missing_ok=True)
-            return place, read_sealed(path)
+        with one_thread(), _locked(path):
+            if not path.exists():  # another grid may have finished it meanwhile
+                write_checksummed(path, function(cell))
+                for suffix in (".checkpoint", ".progress"):
+                    path.with_suffix(suffix).unlink(missing_ok=True)
+            return index, read_checksummed(path)
     except Stopped:
-        return place, None
-    finally:
-        torch.set_num_threads(threads)
+        return index, None
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Within this, no other process has the cell; the system frees it if this one is killed."""
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from the cell inside this context; a killed process frees its lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_suffix(".lock"))
     while True:
-        stop_if_asked()
+        stop_if_requested()
         try:
             lock.acquire(timeout=0.2)
             break
         except Timeout:
             continue
     try:
-        for ending in (".json", ".checkpoint", ".progress"):
-            remove_partial(path.with_suffix(ending))
+        for suffix in (".json", ".checkpoint", ".progress"):
+            remove_partial(path.with_suffix(suffix))
         yield
-        # Only now: who waits for a lock that is gone must find the result.
+        # After the result is written: whoever waits for a removed lock must find the result.
         path.with_suffix(".lock").unlink(missing_ok=True)
     finally:
         lock.release()
-
-
-def _part(
-    parts: Path,
-    function: Callable[[Cell], Record],
-    cell: Cell,
-    name: Callable[[Cell], str] | None,
-) -> Path:
-    if name is not None:
-        return parts / f"{name(cell)}.json"
-    text = f"{function.__module__}.{function.__qualname__}({cell!r})"
-    digest = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-    return parts / f"{function.__name__}-{digest}.json"

@@ -1,21 +1,24 @@
-"""The images of an experiment, looked at before any work."""
+"""Image sets, and evenly spaced samples of them."""
+
+import torch
+from torch import Tensor
 
 from experiments.runner.files import DamagedFile
 from psp_data import Images, load
 
 
 def load_images(name: str) -> Images:
-    """An image set of psp-data.
+    """Load an image set of psp-data.
 
     Args:
         name: See `psp_data.load`.
 
     Raises:
-        OSError: If it is not there and could not be downloaded.
+        OSError: If the set is missing and could not be downloaded.
         DamagedFile: If its file does not hold it.
 
     Example:
-        >>> from experiments.runner import load_images
+        >>> from experiments.runner.images import load_images
         >>> load_images("digits").num_classes
         10
     """
@@ -23,3 +26,33 @@ def load_images(name: str) -> Images:
         return load(name)
     except ValueError as error:
         raise DamagedFile(str(error)) from None
+
+
+def evenly_spaced(total: int, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the indices of `count` of `total` samples, spaced evenly over the set.
+
+    A test set may be ordered: the second half of MNIST's is harder than the first.
+
+    Args:
+        total: Size of the set.
+        count: Number of samples; all, if the set is smaller.
+        device: Device of the result.
+
+    Returns:
+        Distinct indices in ascending order, shape (min(count, total),), int64.
+
+    Example:
+        >>> from experiments.runner.images import evenly_spaced
+        >>> evenly_spaced(10, 4)
+        tensor([0, 2, 5, 7])
+    """
+    count = min(count, total)
+    return (torch.arange(count, device=device) * total) // count
+
+
+def take_evenly(samples: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Take `count` evenly spaced samples, shape (n, …), and their labels, shape (n,)."""
+    if count >= len(labels):
+        return samples, labels
+    chosen = evenly_spaced(len(labels), count, labels.device)
+    return samples.index_select(0, chosen), labels.index_select(0, chosen)

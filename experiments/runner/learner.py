@@ -1,4 +1,4 @@
-"""What is trained: a network, its optimiser, and how both take a step."""
+"""Learners: a network, its optimiser, and how both take a step."""
 
 import math
 from collections.abc import Callable
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.runner.diverged import Diverged, blaming, fault_of
+from experiments.runner.diverged import Diverged, find_fault, locate_nonfinite
 from psp_data import Stream
 from psp_nn import Superposed, use_context
 
 Precision = Literal["float32", "bfloat16"]
 
-ROWS_AT_ONCE = 2000
-"""How many test samples go through a network in one batch."""
+TEST_BATCH = 2000
+"""Largest number of test samples in one forward pass."""
 
 
 class Learner:
@@ -26,21 +26,30 @@ class Learner:
 
     Args:
         net: The network, x ↦ logits (batch, classes).
-        optimiser: Over its parameters.
-        precision: Of the products in the forward and backward pass; weights, gradients and the
-            optimiser stay float32.
-        compiled: Whether training goes through `torch.compile`.
+        optimiser: Optimiser of its parameters.
+        precision: Precision of the products in the forward and backward pass; weights, gradients
+            and the optimiser stay float32.
+        compiled: Train through `torch.compile`.
+
+    Attributes:
+        copies: Tensors that training keeps for each weight: the weight itself and what a penalty
+            adds.
 
     Example:
         >>> import torch
-        >>> from experiments.runner import Learner, rmsprop
+        >>> from experiments.runner.learner import Learner
+        >>> from experiments.runner.optimiser import rmsprop
         >>> net = torch.nn.Linear(2, 3)
         >>> learner = Learner(net, rmsprop(net.parameters(), lr=0.1))
         >>> learner.step(torch.ones(4, 2), torch.zeros(4, dtype=torch.int64)).shape
         torch.Size([])
         >>> learner.count_correct(torch.ones(4, 2), torch.zeros(4, dtype=torch.int64), context=0)
         4
+        >>> learner.num_parameters(tasks=50)
+        {'total': 9, 'per_added_model': 0}
     """
+
+    copies = 1
 
     def __init__(
         self,
@@ -50,7 +59,6 @@ class Learner:
         precision: Precision = "float32",
         compiled: bool = False,
     ) -> None:
-        """See the class."""
         self.net = net
         self.optimiser = optimiser
         self.precision = precision
@@ -59,19 +67,19 @@ class Learner:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return next(self.net.parameters()).device
 
     def use(self, context: int) -> None:
-        """Be the model of `context` from now on; a network without contexts stays what it is."""
+        """Select the model of `context`; a network without contexts stays the same."""
         if self.is_superposed:
             use_context(self.net, context)
 
     def begin_task(self, task: int) -> None:
-        """Called before the first step of a task."""
+        """Prepare for a task; called before its first step."""
 
     def end_task(self, stream: Stream, done: int) -> None:
-        """Called after the last step of a task, the `done`-th of the stream."""
+        """Finish a task; called after its last step, the `done`-th of the stream."""
 
     def step(self, samples: Tensor, labels: Tensor) -> Tensor:
         """Learn from one batch.
@@ -84,8 +92,8 @@ class Learner:
             The cross-entropy before the step, a scalar without gradient.
 
         Raises:
-            Diverged: If it is not finite; nothing has been changed then. On a device that works
-                ahead of Python nobody looks, since that would wait for it at every step.
+            Diverged: If it is not finite; nothing has changed then. Only tested on the CPU:
+                other devices run asynchronously, and each test would wait for them.
         """
         loss = self._differentiate(samples, labels)
         self.optimiser.step()
@@ -93,7 +101,7 @@ class Learner:
 
     @torch.no_grad()
     def count_correct(self, samples: Tensor, labels: Tensor, context: int | Tensor) -> int:
-        """How many samples the model of `context` classifies rightly, in evaluation mode.
+        """Count the samples that the model of `context` classifies correctly, in evaluation mode.
 
         Args:
             samples: Shape (batch, …).
@@ -103,38 +111,74 @@ class Learner:
         training = self.net.training
         self.net.eval()
         try:
-            right = 0
-            for start in range(0, len(samples), ROWS_AT_ONCE):
-                part = slice(start, start + ROWS_AT_ONCE)
-                own = context if isinstance(context, int) else context[part]
-                with self._using(own):
-                    found = self._logits(self.net, samples[part]).argmax(-1)
-                right += int((found == labels[part]).sum())
-            return right
+            correct = 0
+            for start in range(0, len(samples), TEST_BATCH):
+                part = slice(start, start + TEST_BATCH)
+                with self._using(context if isinstance(context, int) else context[part]):
+                    answers = self._logits(self.net, samples[part]).argmax(-1)
+                correct += int((answers == labels[part]).sum())
+            return correct
         finally:
             self.net.train(training)
 
+    def num_parameters(self, tasks: int) -> dict[str, int]:
+        """Count the real numbers that are stored for all tasks, and for each added one.
+
+        Contexts count as if they were stored, as in the paper's Table 1, though fixed ones are
+        drawn from their seed. So do each model's heads and the affine and statistics of its norm
+        layers. What a penalty stores counts too, since training needs it: EWC the importance and
+        the old value of every weight, SI also its path.
+
+        Args:
+            tasks: Number of tasks.
+
+        Returns:
+            `total` and `per_added_model`.
+        """
+        layers = [module for module in self.net.modules() if isinstance(module, Superposed)]
+        families = [
+            layer.contexts_for(name) for layer in layers for name in layer.superposition.superposed
+        ]
+        of_contexts = {
+            id(value) for family in families for value in [*family.parameters(), *family.buffers()]
+        }
+        weights = sum(
+            real_numbers(value) for value in self.net.parameters() if id(value) not in of_contexts
+        )
+        statistics = sum(
+            real_numbers(value)
+            for value in self.net.buffers()
+            if id(value) not in of_contexts and _is_needed(value)
+        )
+        contexts = sum(family.num_parameters(tasks) for family in families)
+        per_context = sum(family.parameters_per_context for family in families)
+        tables = sum(_table_parameters(layer, self.copies) for layer in layers)
+        return {
+            "total": self.copies * weights + statistics + contexts,
+            "per_added_model": per_context + tables,
+        }
+
     def state_dict(self) -> dict[str, Any]:
-        """All that the rest of the run depends on: tensors and plain values."""
+        """Return tensors and plain values, on which the rest of the run depends."""
         return {"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
 
     def _using(self, context: int | Tensor) -> AbstractContextManager[Any]:
-        """Be that model, or those of the samples, for a while."""
+        """Select that model, or those of the samples, inside a context manager."""
         return use_context(self.net, context) if self.is_superposed else nullcontext()
 
     def _differentiate(self, samples: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch, without gradient; those of the parameters are in the parameters."""
+        """Leave the gradients of a batch in the parameters, and return its detached loss."""
         loss = self._loss(samples, labels)
         if loss.is_cpu and not math.isfinite(loss.item()):
-            with torch.no_grad(), blaming(self.net) as faults:
+            with torch.no_grad(), locate_nonfinite(self.net) as faults:
                 self.net(samples)
-            of_parameters = fault_of(self.net, loss.new_zeros(()))
-            raise Diverged(of_parameters or (faults or [f"the loss is {loss.item():g}"])[0])
+            parameter_fault = find_fault(self.net, loss.new_zeros(()))
+            raise Diverged(parameter_fault or (faults or [f"the loss is {loss.item():g}"])[0])
         self.optimiser.zero_grad()
         loss.backward()
         return loss.detach()
@@ -145,9 +189,25 @@ class Learner:
     def _logits(self, forward: Callable[[Tensor], Tensor], samples: Tensor) -> Tensor:
         if self.precision == "float32":
             return forward(samples)
-        with self._autocast(samples):
+        with torch.autocast(samples.device.type, torch.bfloat16):
             return forward(samples).float()
 
-    @staticmethod
-    def _autocast(samples: Tensor) -> AbstractContextManager[Any]:
-        return torch.autocast(samples.device.type, torch.bfloat16)
+
+def _table_parameters(layer: Superposed, copies: int) -> int:
+    """Count one model's rows in a layer's tables: a norm's affine and statistics, biases."""
+    learned = dict(layer.named_parameters(recurse=False))
+    return sum(
+        real_numbers(getattr(layer, name)) * (copies if name in learned else 1)
+        for name in layer.superposition.per_context
+        if _is_needed(getattr(layer, name))
+    )
+
+
+def real_numbers(value: Tensor) -> int:
+    """Count the real numbers of a tensor; a complex one has two for each element."""
+    return value.numel() * (2 if value.is_complex() else 1)
+
+
+def _is_needed(value: Tensor) -> bool:
+    """Return False for the integer counter of batches that a norm layer keeps."""
+    return value.is_floating_point() or value.is_complex()

@@ -10,17 +10,17 @@ from torchvision.models.resnet import BasicBlock, ResNet
 def build_mlp(
     inputs: int, width: int, classes: int, seed: int, hidden_layers: int = 2
 ) -> nn.Sequential:
-    """The paper's net: equal hidden layers, ReLU, Xavier-normal weights, zero biases.
+    """Build the paper's net: equal hidden layers, ReLU, Xavier-normal weights, zero biases.
 
     Args:
         inputs: Length of a sample.
         width: Units in each hidden layer.
-        classes: How many logits.
-        seed: Of the weights.
-        hidden_layers: How many there are.
+        classes: Number of logits.
+        seed: Seed of the weights.
+        hidden_layers: Number of hidden layers.
 
     Example:
-        >>> from experiments.runner import build_mlp
+        >>> from experiments.runner.networks import build_mlp
         >>> [tuple(weight.shape) for weight in build_mlp(784, 256, 10, seed=0).parameters()]
         [(256, 784), (256,), (256, 256), (256,), (10, 256), (10,)]
     """
@@ -38,20 +38,19 @@ def build_mlp(
 
 
 def build_resnet18(width: int, classes: int, seed: int, channels: int = 3) -> ResNet:
-    """torchvision's ResNet-18 for small images: its first layer keeps their size.
+    """Build torchvision's ResNet-18 for small images, with any width.
 
-    The first convolution is 3×3 with stride 1 and no pooling follows, as is usual for CIFAR. The
-    rest is torchvision's, of any width.
+    As is usual for CIFAR, the first convolution is 3×3 with stride 1, without pooling after it.
 
     Args:
-        width: Channels of the first stage, 64 in the paper; the others have 2, 4 and 8 times as
-            many.
-        classes: How many logits.
-        seed: Of the weights.
-        channels: Of an image.
+        width: Channels of the first stage, 64 in the paper; the later ones have 2, 4 and 8 times
+            as many.
+        classes: Number of logits.
+        seed: Seed of the weights.
+        channels: Channels of an image.
 
     Example:
-        >>> from experiments.runner import build_resnet18
+        >>> from experiments.runner.networks import build_resnet18
         >>> for width in (64, 8):
         ...     net = build_resnet18(width, classes=10, seed=0)
         ...     print(net.fc, sum(value.numel() for value in net.parameters()))
@@ -60,9 +59,9 @@ def build_resnet18(width: int, classes: int, seed: int, channels: int = 3) -> Re
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        with torch.device("meta"):  # every layer with weights is replaced
+        with torch.device("meta"):  # every layer with weights is replaced below
             net = ResNet(BasicBlock, [2, 2, 2, 2])
-        net.inplanes = width  # where its own builder of stages starts from
+        net.inplanes = width  # the state of torchvision's _make_layer
         net.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         net.bn1 = nn.BatchNorm2d(width)
         net.maxpool = nn.Identity()
@@ -72,6 +71,6 @@ def build_resnet18(width: int, classes: int, seed: int, channels: int = 3) -> Re
         net.layer4 = net._make_layer(BasicBlock, 8 * width, 2, stride=2)
         net.fc = nn.Linear(8 * width, classes)
         for layer in net.modules():
-            if isinstance(layer, nn.Conv2d):  # as torchvision starts its own
+            if isinstance(layer, nn.Conv2d):  # torchvision's initialisation
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return net

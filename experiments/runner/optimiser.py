@@ -10,26 +10,26 @@ from torch import Tensor, nn
 def rmsprop(
     parameters: Iterable[nn.Parameter], lr: float, alpha: float = 0.99, eps: float = 1e-8
 ) -> torch.optim.Optimizer:
-    """The optimiser of the paper's experiments, in one pass and with little around it.
+    """Return the optimiser of the paper's experiments, in one pass with little overhead.
 
-    torch has no fused RMSprop. The kernel of its fused Adam is one, to rounding: without a first
-    moment (β₁ = 0, its mean is then the gradient, and shares its memory) and with so many steps
-    counted that no bias is left to correct. It takes half the time of `torch.optim.RMSprop`, and
-    a third for complex weights, whose parts are trained as the two real numbers that they are.
+    torch has no fused RMSprop. The kernel of its fused Adam is one, up to rounding: without a
+    first moment (β₁ = 0; the moment is then the gradient, and shares its memory) and with a step
+    count so large that no bias correction is left. It takes half the time of
+    `torch.optim.RMSprop`, and a third for complex weights, which are trained as two real numbers.
 
-    What torch's own optimisers look at before every step (groups of devices and precisions,
-    schedules, graphs) is left out: for a net of 256 units it takes as long as a quarter of the
+    The checks of torch's own optimisers before every step (groups of devices and precisions,
+    schedules, graphs) are left out: for a net of 256 units they take as long as a quarter of the
     matrix products.
 
     Args:
-        parameters: What to train, on one device and of one precision.
-        lr: The learning rate.
-        alpha: How much of the mean square is kept from step to step.
-        eps: Added to the root of the mean square.
+        parameters: Parameters on one device and of one precision.
+        lr: Learning rate.
+        alpha: Decay of the mean square per step.
+        eps: Number added to the root of the mean square.
 
     Example:
         >>> import torch
-        >>> from experiments.runner import rmsprop
+        >>> from experiments.runner.optimiser import rmsprop
         >>> weight = torch.nn.Parameter(torch.zeros(2))
         >>> optimiser = rmsprop([weight], lr=0.1)
         >>> weight.grad = torch.tensor([3.0, -0.5])
@@ -43,7 +43,7 @@ def rmsprop(
 
 class _FusedRMSprop(torch.optim.Optimizer):
     def __init__(self, trained: list[nn.Parameter], **settings: float) -> None:
-        # Told that it is fused, torch takes a loaded count of steps to its parameter's device.
+        # With `fused`, load_state_dict moves the step count to the device of its parameter.
         super().__init__(trained, {**settings, "fused": True})
         for parameter in trained:
             self.state[parameter] = {
@@ -89,5 +89,5 @@ class _FusedRMSprop(torch.optim.Optimizer):
 
 
 def _real(value: Tensor) -> Tensor:
-    """Complex numbers as pairs of real ones, in the same memory."""
+    """View complex numbers as pairs of real ones, in the same memory."""
     return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value

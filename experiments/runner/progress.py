@@ -1,34 +1,34 @@
-"""How far a run is, for whoever started it or looks at the folder."""
+"""A file that says how far a run is."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from experiments.runner.files import write_whole
+from experiments.runner.files import atomic_write
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Args:
-        done: Which part of it, 0..1.
-        note: In words, for example its accuracy so far.
+        done: Fraction of the run that is done, 0..1.
+        note: Its current result in a few words.
     """
 
     done: float
     note: str
 
     def write(self, path: Path) -> None:
-        """Leave it in a file."""
+        """Write the progress to a file."""
         text = json.dumps(asdict(self), ensure_ascii=False) + "\n"
-        write_whole(path, text, durable=False)
+        atomic_write(path, text, durable=False)
 
 
 def read_progress(path: Path) -> Progress | None:
-    """What a run has left in its file; None if nothing."""
+    """Read the progress of a run; None if its file is missing or unreadable."""
     try:
-        found = json.loads(path.read_text())
-        return Progress(float(found["done"]), str(found["note"]))
+        content = json.loads(path.read_text())
+        return Progress(float(content["done"]), str(content["note"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

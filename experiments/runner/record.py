@@ -1,11 +1,10 @@
-"""The one JSON file that a run leaves behind."""
+"""Records: the JSON file that a run leaves."""
 
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,68 +12,83 @@ from typing import Any, Literal
 import numpy
 import torch
 
-from experiments.runner.files import DamagedFile, digest_of, write_whole
+from experiments.runner.files import DamagedFile, atomic_write, digest_of
 
 Record = dict[str, Any]
 
 Status = Literal["complete", "diverged"]
 
 FORMAT = 1
-"""Counts up when the meaning of a record's fields changes."""
+"""Version of the meaning of a record's fields."""
 
 
-def start_record(experiment: str, config: object) -> Record:
-    """The head of a record: what runs, how, and where.
+def start_record(experiment: str, config: Any) -> Record:
+    """Return the head of a record: the experiment, its config, and the environment.
 
     Args:
         experiment: Name of the experiment.
-        config: Its Config dataclass.
+        config: A flat dataclass.
 
     Returns:
-        A dict to be completed with results and given to `write_record`.
+        A dict, to be completed with results and given to `write_record`.
     """
-    assert is_dataclass(config)
-    assert not isinstance(config, type)
     return {
         "experiment": experiment,
         "format": FORMAT,
-        "config": _plain(asdict(config)),
+        "config": config_of(config),
         "environment": environment(),
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
 
 
+def config_of(config: Any) -> Record:
+    """Return the fields of a flat dataclass as JSON values: objects as strings, tuples as lists.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from pathlib import Path
+        >>> from experiments.runner.record import config_of
+        >>> @dataclass
+        ... class Config:
+        ...     out: Path
+        ...     widths: tuple[int, ...] = (1, 2)
+        >>> config_of(Config(Path("runs")))
+        {'out': 'runs', 'widths': [1, 2]}
+    """
+    return {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
+
+
 def write_record(path: Path, record: Record) -> Record:
-    """Complete a record and write it whole or not at all.
+    """Complete a record and write it atomically.
 
     Args:
-        path: The file; its folder is made.
-        record: From `start_record`, with results added.
+        path: The file; its folder is created.
+        record: A dict from `start_record`, with results added.
 
     Returns:
         The record as written.
     """
     record = complete_record(record)
-    write_sealed(path, record)
+    write_checksummed(path, record)
     return record
 
 
-def write_sealed(path: Path, record: Record) -> None:
-    """Write a dict with its checksum, whole or not at all.
+def write_checksummed(path: Path, record: Record) -> None:
+    """Write a dict with its checksum, atomically.
 
     Args:
-        path: The file; its folder is made.
+        path: The file; its folder is created.
         record: Plain JSON values.
     """
     plain = json.loads(json.dumps(record, allow_nan=False))  # as it will be read
-    write_whole(path, layout({**plain, "checksum": _checksum(plain)}))
+    atomic_write(path, layout({**plain, "checksum": _checksum(plain)}) + "\n")
 
 
-def read_sealed(path: Path) -> Record:
-    """What `write_sealed` wrote.
+def read_checksummed(path: Path) -> Record:
+    """Read a dict that `write_checksummed` wrote.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there is no file.
         DamagedFile: If the file holds anything else.
     """
     try:
@@ -82,8 +96,8 @@ def read_sealed(path: Path) -> Record:
         checksum = record.pop("checksum")
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
         raise DamagedFile(
-            f"{path} is not a whole record ({type(error).__name__}: {error}); delete it and run "
-            "the experiment again."
+            f"{path} is not a complete record ({type(error).__name__}: {error}); delete it and "
+            "run the experiment again."
         ) from None
     if checksum != _checksum(record):
         raise DamagedFile(
@@ -94,39 +108,34 @@ def read_sealed(path: Path) -> Record:
 
 
 def complete_record(record: Record, status: Status = "complete") -> Record:
-    """The record with its status and its duration, to be written by whoever asked for it.
+    """Return the record with its status and its duration.
 
     Args:
-        record: From `start_record`, with results added.
-        status: `diverged` where a loss was not finite.
+        record: A dict from `start_record`, with results added.
+        status: `diverged` if a loss or a parameter was not finite.
     """
     duration = datetime.now(UTC) - datetime.fromisoformat(record["started"])
     return {**record, "status": status, "seconds": round(duration.total_seconds(), 1)}
 
 
-def layout(value: object) -> str:
-    """JSON as a file: compact, and fit to be compared by line."""
-    return _dumps(value) + "\n"
-
-
 def read_record(path: Path) -> Record:
-    """A record that `write_record` wrote.
+    """Read a record that `write_record` wrote.
 
     Raises:
-        FileNotFoundError: If there is none.
-        DamagedFile: If the file is cut short, altered, no record, or of another format.
+        FileNotFoundError: If there is no file.
+        DamagedFile: If the file is truncated, altered, not a record, or of another format.
     """
-    record = read_sealed(path)
+    record = read_checksummed(path)
     if record.get("format") != FORMAT:
         raise DamagedFile(
-            f"{path} is not a record of format {FORMAT} but of {record.get('format')!r}; run the "
+            f"{path} is a record of format {record.get('format')!r}, not {FORMAT}; run the "
             "experiment again."
         )
     return record
 
 
 def environment() -> Record:
-    """Versions, machine and commit: what a number may depend on besides the config."""
+    """Return versions, machine and commit: influences on a result besides the config."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -142,10 +151,10 @@ def environment() -> Record:
 
 
 def current_commit() -> str | None:
-    """The commit of the code, with a plus where the working tree differs from it.
+    """Return the commit of the code, with a plus if the working tree differs from it.
 
     Returns:
-        None where the code is in no repository.
+        None if the code is not in a repository.
     """
     try:
         commit = _git("rev-parse", "HEAD")
@@ -155,13 +164,31 @@ def current_commit() -> str | None:
     return commit + ("+" if changed else "")
 
 
+def layout(value: object, indent: int = 0) -> str:
+    """Format JSON with one line for each innermost list or dict: compact, and easy to diff."""
+    flat = json.dumps(value, allow_nan=False)
+    if len(flat) < 90 or not isinstance(value, dict | list):
+        return flat
+    if isinstance(value, list) and not any(isinstance(part, dict | list) for part in value):
+        return flat
+    pad = " " * (indent + 1)
+    if isinstance(value, list):
+        parts = [layout(part, indent + 1) for part in value]
+        opening, closing = "[", "]"
+    else:
+        parts = [f"{json.dumps(key)}: {layout(part, indent + 1)}" for key, part in value.items()]
+        opening, closing = "{", "}"
+    inner = f",\n{pad}".join(parts)
+    return f"{opening}\n{pad}{inner}\n{' ' * indent}{closing}"
+
+
 def _checksum(record: Record) -> str:
-    """Of the values, however the file is laid out."""
+    """Compute the checksum of the values, independent of the layout of the file."""
     return digest_of(json.dumps(record, allow_nan=False, sort_keys=True).encode())
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _processor() -> str:
@@ -173,34 +200,14 @@ def _processor() -> str:
 
 
 def _git(*command: str) -> str:
-    here = str(Path(__file__).parent)
+    folder = str(Path(__file__).parent)
     output = subprocess.check_output(
-        ["git", "-C", here, *command], text=True, stderr=subprocess.DEVNULL
+        ["git", "-C", folder, *command], text=True, stderr=subprocess.DEVNULL
     )
     return output.strip()
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
+def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _dumps(value: object, indent: int = 0) -> str:
-    """JSON, a line for every innermost list or dict: compact, and fit to be compared by line."""
-    flat = json.dumps(value, allow_nan=False)
-    if len(flat) < 90 or not isinstance(value, dict | list):
-        return flat
-    if isinstance(value, list) and not any(isinstance(part, dict | list) for part in value):
-        return flat
-    pad = " " * (indent + 1)
-    if isinstance(value, list):
-        parts = [_dumps(part, indent + 1) for part in value]
-        opening, closing = "[", "]"
-    else:
-        parts = [f"{json.dumps(key)}: {_dumps(part, indent + 1)}" for key, part in value.items()]
-        opening, closing = "{", "}"
-    inner = f",\n{pad}".join(parts)
-    return f"{opening}\n{pad}{inner}\n{' ' * indent}{closing}"
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,4 +1,4 @@
-"""What experiments can be told, whatever they run."""
+"""Settings of every study: where it computes and where it writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +10,16 @@ from experiments.runner.device import Device, resolve_device
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Checked):
-    """Where an experiment computes and writes; no result depends on it but by rounding."""
+    """Settings on which no result depends, except by rounding."""
 
     device: Device = "auto"
-    """Where images, nets and tests live; auto takes CUDA where there is one."""
+    """Device of images, networks and tests; auto takes CUDA if present."""
 
     out: Path = Path("runs")
-    """The folder for what comes of it."""
+    """Folder for the results."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check the folder and the device."""
         super().__post_init__()
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"out must be a folder, but {self.out} is a file.")
@@ -28,19 +28,19 @@ class Settings(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class GridSettings(Settings):
-    """Those of many cells, which may run side by side."""
+    """Settings of a grid, whose cells may run in parallel."""
 
     jobs: int = 1
-    """Runs at once, in processes of one thread each."""
+    """Number of processes; each computes with one thread."""
 
     backend: Backend = "loky"
-    """Processes of this machine, or those of a Dask or Ray cluster."""
+    """Processes of this machine, or the workers of a Dask cluster."""
 
     address: str = ""
-    """Of the cluster, for example tcp://127.0.0.1:8786."""
+    """Address of the cluster, for example tcp://127.0.0.1:8786."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check the number of jobs and the backend."""
         super().__post_init__()
         self.check_counts("jobs")
         check_backend(self.backend, self.address)
@@ -48,13 +48,15 @@ class GridSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings(GridSettings):
-    """Those of long runs with a record each, in a folder of `out` named after the experiment."""
+    """Settings of an experiment, whose runs keep checkpoints."""
 
     checkpoint_seconds: float = 10.0
-    """Between two checkpoints of a run, at the least; they never take more than 1 % of the time."""
+    """Least time between two checkpoints of a run; they never take more than 1 % of its time."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check the time between checkpoints."""
         super().__post_init__()
         if not self.checkpoint_seconds >= 0:
-            raise ValueError(f"checkpoint_seconds must not be {self.checkpoint_seconds}.")
+            raise ValueError(
+                f"checkpoint_seconds must not be negative, but is {self.checkpoint_seconds}."
+            )

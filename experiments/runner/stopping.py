@@ -1,8 +1,8 @@
-"""Stopping from outside: at the end of a step, with the state saved.
+"""Stopping a run from outside: at the end of a step, with its state saved.
 
-The first SIGINT or SIGTERM asks; a second one does what it always does. The processes of a grid
-are asked through a file, which reaches them whatever they are doing and wherever they are, and
-stop, too, when the process that sent them their work is gone.
+The first SIGINT or SIGTERM requests the stop; a second one has its default effect. A grid passes
+the request to its worker processes through a file, which they find wherever they run. Workers also
+stop when their parent process is gone.
 """
 
 import os
@@ -17,18 +17,21 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-LOOK_EVERY = 0.2
-"""Seconds between two looks for the file: a look costs a few microseconds, a step some hundred."""
+POLL_SECONDS = 0.2
+"""Time between two checks for the file: a check costs some microseconds, a step some hundred."""
 
 
 @dataclass
 class _State:
-    """What this process knows."""
+    """The knowledge of this process about requests to stop."""
 
-    signal: int | None = None  # which one asked it
-    request: Path | None = None  # the file that asks the processes of its grid
-    parent: int | None = None  # the process that it works for, if that is its parent
-    next_look: float = 0.0
+    signal: int | None = None
+    """The signal that requested the stop."""
+    request: Path | None = None
+    """The file that requests the stop of a grid's workers."""
+    parent: int | None = None
+    """The process that sent the work, if it is the parent."""
+    next_poll: float = 0.0
     was_requested: bool = False
 
 
@@ -36,53 +39,48 @@ _state = _State()
 
 
 class Stopped(Exception):
-    """A run was asked to stop, and did.
+    """A run stopped because it was asked to.
 
     Args:
-        done: How many runs of the grid are done.
-        runs: How many it has.
+        done: Number of finished runs of the grid.
+        runs: Number of all its runs.
     """
 
     def __init__(self, done: int = 0, runs: int = 1) -> None:
-        """See the class."""
         super().__init__(done, runs)
         self.signal = _state.signal or signal.SIGTERM
 
     def __str__(self) -> str:
-        """What the user is told."""
+        """Return the message for the user."""
         done, runs = self.args
         return (
-            f"stopped: {done} of {runs} runs are done, the others have kept what they had; give "
-            "the same command again to go on."
+            f"stopped: {done} of {runs} runs are done, the others have saved their state; give "
+            "the same command again to continue."
         )
 
 
-def is_asked() -> bool:
-    """Whether to stop at the next good moment."""
+def stop_requested() -> bool:
+    """Return True if this process should stop at the next opportunity."""
     if _state.signal is not None or _state.was_requested:
         return True
-    if _state.request and time.monotonic() >= _state.next_look:
-        _state.next_look = time.monotonic() + LOOK_EVERY
-        alone = _state.parent is not None and os.getppid() != _state.parent
-        _state.was_requested = alone or _state.request.exists()
+    if _state.request and time.monotonic() >= _state.next_poll:
+        _state.next_poll = time.monotonic() + POLL_SECONDS
+        orphaned = _state.parent is not None and os.getppid() != _state.parent
+        _state.was_requested = orphaned or _state.request.exists()
     return _state.was_requested
 
 
-def stop_if_asked() -> None:
-    """A good moment.
-
-    Raises:
-        Stopped: If the process is asked to stop.
-    """
-    if is_asked():
+def stop_if_requested() -> None:
+    """Raise `Stopped` if this process should stop."""
+    if stop_requested():
         raise Stopped
 
 
-def work_for(parent: int, request: Path) -> None:
-    """Do the work of a grid: be asked to stop by its file, by signals, by its process's end.
+def join_grid(parent: int, request: Path) -> None:
+    """Make this worker stop on the grid's file, on signals, and when the grid's process ends.
 
     Args:
-        parent: The process of the grid, perhaps this one, perhaps on another machine.
+        parent: The process of the grid, which may be this one or run on another machine.
         request: The file, see `listening`.
     """
     global _state
@@ -90,40 +88,41 @@ def work_for(parent: int, request: Path) -> None:
         return
     if _state.request != request:
         _state = _State(request=request, parent=parent if os.getppid() == parent else None)
-    # Not undone: a process that waits for more work shall not die of a signal either.
+    # Never undone: a worker that waits for more work must survive a signal, too.
     _listen()
 
 
 @contextmanager
 def listening(request: Path) -> Iterator[None]:
-    """Within this, the first signal asks this process to stop, and all that work for it.
+    """Let the first signal stop this process and its grid's workers inside this context.
 
     Args:
-        request: The file that asks them; a name that no other grid has.
+        request: The file that stops the workers; no other grid may use its name.
     """
     global _state
-    before, handlers = _state, {number: signal.getsignal(number) for number in SIGNALS}
+    previous, handlers = _state, {number: signal.getsignal(number) for number in SIGNALS}
     _state = _State(request=request)
-    heard = _listen()
+    installed = _listen()
     try:
         yield
     finally:
-        if heard:
+        if installed:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        _state = before
+        _state = previous
         request.unlink(missing_ok=True)
 
 
 def _listen() -> bool:
+    """Install the signal handlers; False in a thread, such as a cluster worker's."""
     if threading.current_thread() is not threading.main_thread():
-        return False  # a worker of a cluster: its signals are the cluster's affair
+        return False  # Python allows signal handlers in the main thread alone
     for number in SIGNALS:
-        signal.signal(number, _ask)
+        signal.signal(number, _request_stop)
     return True
 
 
-def _ask(number: int, frame: FrameType | None) -> None:
+def _request_stop(number: int, frame: FrameType | None) -> None:
     _state.signal = number
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

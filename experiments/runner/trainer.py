@@ -1,20 +1,20 @@
-"""The loop of every experiment: a learner, a stream, a log, and a checkpoint."""
+"""The training loop of every experiment."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from experiments.runner.checkpoint import Checkpoint
-from experiments.runner.diverged import Diverged, fault_of
+from experiments.runner.device import synchronised_time
+from experiments.runner.diverged import Diverged, find_fault
 from experiments.runner.learner import Learner
 from experiments.runner.record import current_commit
-from experiments.runner.stopping import Stopped, is_asked
+from experiments.runner.stopping import Stopped, stop_requested
 from psp_data import Stream
 
 Log = dict[str, Any]
-"""What a run has measured so far: plain JSON values, saved with the checkpoint."""
+"""Measurements of a run so far: plain JSON values, saved with the checkpoint."""
 
 
 def train(
@@ -29,24 +29,25 @@ def train(
 ) -> None:
     """Train to step `num_steps`, from the beginning or from the latest checkpoint.
 
-    A run that goes on from a checkpoint takes the same steps as one that was never interrupted.
+    A run that continues from a checkpoint takes the same steps as an uninterrupted one.
 
     Args:
-        learner: What is trained.
-        stream: What it is shown, and with which context.
-        log: What has been measured, {} at first. `observe` adds to it; a checkpoint brings it
-            back. Kept here: `step`; `seconds`, how long training, observing and writing
-            checkpoints has taken; `resumed_at`, at which steps it went on from a checkpoint; and
-            `commits`, all whose code had a part in it.
-        num_steps: How many steps to take, counted from the stream's first.
-        every: `observe` is called after so many steps, and at the end of every task.
-        observe: Measures: called with the number of steps taken and the loss of the last one.
-        checkpoint: Where the state is kept; without one, the run cannot be resumed.
+        learner: The learner to train.
+        stream: Its training batches and contexts.
+        log: The measurements, {} at first, to which `observe` adds; a checkpoint restores them.
+            `train` itself keeps `step`; `seconds` (time spent in training, observing and writing
+            checkpoints); `resumed_at` (steps at which the run continued from a checkpoint); and
+            `commits` (every commit whose code took part).
+        num_steps: Number of steps, counted from the stream's first.
+        every: Number of steps between two calls of `observe`, which is also called at the end of
+            every task.
+        observe: Measures; called with the number of steps taken and the loss of the last one.
+        checkpoint: The checkpoint; without one, the run cannot be resumed.
 
     Raises:
         DamagedFile: If the checkpoint cannot be read.
-        Diverged: If a loss, or a parameter at the end, is not finite.
-        Stopped: If the process is asked to stop; the state is in the checkpoint.
+        Diverged: If a loss, or a parameter at the end of a task, is not finite.
+        Stopped: If a stop was requested; the state is in the checkpoint.
     """
     log.setdefault("seconds", dict.fromkeys(("training", "observing", "checkpoints"), 0.0))
     state = checkpoint.load(learner.device) if checkpoint else None
@@ -59,7 +60,7 @@ def train(
     log["commits"] = list(dict.fromkeys([*log.get("commits", []), current_commit()]))
     clock = _Clock(learner.device, log["seconds"])
     task = stream.task(first - 1) if first else -1
-    begins = True  # as far as is known, a task
+    may_begin = True  # whether the next step may be the first of a task
     context = None
     learner.net.train()
 
@@ -69,12 +70,12 @@ def train(
             clock.lap("checkpoints")
 
     for step in range(first, num_steps):
-        if is_asked():
+        if stop_requested():
             clock.lap("training")
             log["step"] = step
             save()
             raise Stopped
-        if begins and stream.task(step) != task:
+        if may_begin and stream.task(step) != task:
             task = stream.task(step)
             learner.begin_task(task)
         if stream.context(step) != context:
@@ -82,14 +83,14 @@ def train(
             learner.use(context)
         done = step + 1
         try:
-            # Not held here: the next batch is then drawn into the same memory, still in the cache.
+            # Without a name for the batch, the next one reuses its memory, still in the cache.
             loss = learner.step(*stream.train_batch(step))
         except Diverged as diverged:
             raise diverged.at(done) from None
-        begins = ends = done == num_steps or stream.task(done) != task
+        may_begin = ends = done == num_steps or stream.task(done) != task
         if not ends and done % every:
             continue
-        if fault := fault_of(learner.net, loss):  # before a penalty learns from it
+        if fault := find_fault(learner.net, loss):  # before a penalty uses it
             raise Diverged(fault).at(done)
         if ends:
             learner.end_task(stream, done)
@@ -102,20 +103,15 @@ def train(
 
 
 class _Clock:
-    """Adds up where the time goes."""
+    """Stopwatch that adds each lap to a part of the run."""
 
     def __init__(self, device: torch.device, seconds: dict[str, float]) -> None:
         self._device = device
         self._seconds = seconds
-        self._last = self._now()
+        self._last = synchronised_time(device)
 
     def lap(self, part: str) -> None:
-        """The time since the last lap went into `part`."""
-        now = self._now()
+        """Add the time since the last lap to `part`."""
+        now = synchronised_time(self._device)
         self._seconds[part] += now - self._last
         self._last = now
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()

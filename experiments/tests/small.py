@@ -1,6 +1,16 @@
 """Every experiment in a small form: some tenths of a second of work, all kinds of state."""
 
 import json
+from pathlib import Path
+
+import pytest
+
+from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.experiment import run_to_record
+from experiments.runner.progress import Progress
+from experiments.runner.settings import RunSettings
+
+ROOT = Path(__file__).parents[2]
 
 COMMANDS = {
     "capacity": "--families Binary Rotation --untrained Rotation --widths 8 --dims 16 --tasks 3 "
@@ -29,3 +39,39 @@ def results(folder):
                 record["config"].pop(name, None)
         found[str(path.relative_to(folder))] = record
     return found
+
+
+def record_of(study, run, folder, checkpoint_seconds=1e9):
+    """Run one run of an experiment, and return its record without writing it."""
+    return run_to_record(
+        run,
+        experiment=study.name,
+        prepare=study.prepare,
+        folder=folder,
+        device="cpu",
+        checkpoint_seconds=checkpoint_seconds,
+    )
+
+
+def run_all(study, runs, out, **settings):
+    """Run the runs of an experiment as its command does."""
+    return study.run_all(runs, RunSettings(out=out, **settings))
+
+
+def stop_and_resume(study, run, folder, monkeypatch, fraction):
+    """Run a run, kill it after its last checkpoint before a fraction, and return its record."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress, path):
+        if progress.done > fraction + 1e-9:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "write", kill)
+        patch.setattr(Checkpoint, "is_due", lambda checkpoint: True)
+        with pytest.raises(Killed):
+            record_of(study, run, folder)
+    assert (folder / f"{run.name}.checkpoint").exists()
+    return record_of(study, run, folder)

@@ -1,4 +1,4 @@
-"""A disk that is full, a folder that cannot be written, one that goes: nothing written is lost."""
+"""Full disks, folders that are read-only or vanish: nothing that was written is lost."""
 
 import os
 import shutil
@@ -9,19 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from experiments import permuting
-from experiments.permuting import Config
-from experiments.runner import Checkpoint, Progress, read_record
-from experiments.tests.small import results
+from experiments.methods.method import named
+from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.progress import Progress
+from experiments.runner.record import read_record
+from experiments.runner.run import sweep
+from experiments.studies.permuting.run import PermutingRun
+from experiments.studies.permuting.study import STUDY
+from experiments.tests.small import results, run_all
 
 pytestmark = pytest.mark.reliability
 
-SMALL = {"dataset": "digits", "width": (256,), "tasks": 3, "steps": 30, "curve_every": 10}
+
+def small(*methods):
+    recipe = {"dataset": "digits", "width": 256, "tasks": 3, "steps": 30, "curve_every": 10}
+    return sweep(PermutingRun, method=named(*methods), **recipe)
 
 
 @contextmanager
 def mounted(folder, options):
-    """A small disk of its own; needs the right to mount."""
+    """Mount a small disk; needs the right to mount."""
     folder.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -35,15 +42,13 @@ def mounted(folder, options):
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """The command; every chance to write a checkpoint is taken. Gives its status and its errors."""
+    """The command, with a checkpoint at every opportunity; returns its status and its errors."""
     monkeypatch.setattr(Checkpoint, "is_due", lambda self: True)
 
     def run(out):
-        line = "permuting.py --method standard --dataset digits --width 256 --tasks 3 --steps 30"
-        words = [*line.split(), "--curve-every", "10", "--out", str(out)]
-        monkeypatch.setattr(sys, "argv", words)
+        line = "--method standard --dataset digits --width 256 --tasks 3 --steps 30"
         try:
-            permuting.main()
+            STUDY.main(arguments=[*line.split(), "--curve-every", "10", "--out", str(out)])
         except SystemExit as end:
             return end.code, capsys.readouterr().err
         return 0, capsys.readouterr().err
@@ -53,12 +58,12 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture
 def undisturbed(tmp_path):
-    permuting.run(Config(method=("standard",), out=tmp_path / "undisturbed", **SMALL))
+    run_all(STUDY, small("standard"), tmp_path / "undisturbed")
     return results(tmp_path / "undisturbed")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs")
-def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path, undisturbed, command):
+def test_a_full_disk_is_named_and_the_last_checkpoint_stays(tmp_path, undisturbed, command):
     with mounted(tmp_path / "disk", "size=2m") as disk:
         (name,) = (Path(each).name for each in undisturbed)
         filler = disk / "filler"
@@ -84,9 +89,7 @@ def test_a_read_only_folder_is_named_before_any_work(tmp_path, command):
         assert str(disk) in errors
 
 
-def test_a_folder_that_goes_in_the_middle_of_a_run_comes_back_with_the_record(
-    tmp_path, undisturbed, monkeypatch
-):
+def test_a_folder_that_is_removed_during_a_run_is_created_again(tmp_path, undisturbed, monkeypatch):
     out = tmp_path / "out"
     write, gone = Progress.write, []
 
@@ -97,26 +100,19 @@ def test_a_folder_that_goes_in_the_middle_of_a_run_comes_back_with_the_record(
             shutil.rmtree(out)
 
     monkeypatch.setattr(Progress, "write", removing)
-    permuting.run(Config(method=("standard",), out=out, checkpoint_seconds=0, **SMALL))
+    run_all(STUDY, small("standard"), out, checkpoint_seconds=0)
     assert gone
     assert results(out) == undisturbed
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    path = tmp_path / "file"
-    path.touch()
-    with pytest.raises(ValueError, match=r"out must be a folder, but .*file is a file"):
-        Config(out=path)
-
-
-def test_a_record_outlives_a_failed_second_one(tmp_path, monkeypatch):
-    (first,) = permuting.run(Config(method=("standard",), out=tmp_path, **SMALL))
+def test_a_failed_run_leaves_the_other_records(tmp_path, monkeypatch):
+    (first,) = run_all(STUDY, small("standard"), tmp_path)
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        permuting.run(Config(method=("standard", "Binary"), out=tmp_path, **SMALL))
+        run_all(STUDY, small("standard", "Binary"), tmp_path)
     (path,) = tmp_path.rglob("*.json")
     assert read_record(path) == first

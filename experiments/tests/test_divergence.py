@@ -1,18 +1,24 @@
 """A loss that is not finite ends its run, not the grid, and says where it came from."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from experiments import incremental, permuting, rotating
-from experiments.methods import PENALTIES
-from experiments.permuting import Config
-from experiments.runner import Learner, read_record, rmsprop, train
-from experiments.runner.diverged import Diverged, fault_of
-from experiments.runner.groups import read_runs
+from experiments.methods.method import METHODS, named
+from experiments.runner.diverged import Diverged, find_fault
+from experiments.runner.groups import groups_of
+from experiments.runner.learner import Learner
+from experiments.runner.optimiser import rmsprop
+from experiments.runner.record import config_of, read_record
+from experiments.runner.run import sweep
+from experiments.runner.trainer import train
+from experiments.studies import load_study
+from experiments.studies.permuting.run import PermutingRun
+from experiments.studies.permuting.study import STUDY
+from experiments.tests.small import run_all
 from psp_data import PermutingStream, load
 
 pytestmark = pytest.mark.reliability
@@ -78,31 +84,32 @@ def test_a_finite_run_is_left_alone():
 def test_numbers_whose_sum_is_not_finite_are_left_alone():
     net = nn.Linear(2, 4)
     nn.init.constant_(net.weight, 3e38)
-    assert fault_of(net, torch.tensor(1.0)) is None
+    assert find_fault(net, torch.tensor(1.0)) is None
 
 
-def test_every_experiment_says_which_runs_diverged():
-    for experiment in (permuting, rotating, incremental):
-        run = replace(experiment.PRESETS["smoke"].runs()[0], method="Binary", width=16, seed=2)
-        record = {"config": asdict(run), "status": "diverged"}
-        record |= {"diverged": {"step": 7, "fault": "layer 1"}}
-        assert "Binary 16, seed 2, diverged in step 7: layer 1." in experiment.report([record])
+@pytest.mark.parametrize("name", ["permuting", "rotating", "incremental"])
+def test_every_experiment_reports_the_runs_that_diverged(name):
+    study = load_study(name)
+    run = replace(study.presets["smoke"][0], method=METHODS["Binary"], width=16, seed=2)
+    record = {"config": config_of(run), "status": "diverged"}
+    record |= {"diverged": {"step": 7, "fault": "layer 1"}}
+    assert "Binary 16, seed 2, diverged in step 7: layer 1." in study.report([record])
 
 
-@pytest.mark.parametrize("method", ["standard", "Binary", "Complex", *PENALTIES])
-def test_the_record_says_so_and_the_grid_goes_on(method, tmp_path, capsys):
-    options = {"dataset": "digits", "width": (16,), "tasks": 2, "steps": 300, "curve_every": 50}
-    wild = Config(method=(method,), out=tmp_path, learning_rate=1e30, **options)
-    (record,) = permuting.run(wild)
+@pytest.mark.parametrize("method", ["standard", "Binary", "Complex", "EWC", "OnlineEWC", "SI"])
+def test_a_diverged_run_leaves_a_record_and_the_grid_continues(method, tmp_path):
+    recipe = {"dataset": "digits", "width": 16, "tasks": 2, "steps": 300, "curve_every": 50}
+    wild = sweep(PermutingRun, method=METHODS[method], learning_rate=1e30, **recipe)
+    (record,) = run_all(STUDY, wild, tmp_path)
     assert record["status"] == "diverged"
     assert 1 <= record["diverged"]["step"] <= 600
     assert "layer" in record["diverged"]["fault"]
     assert record["curve"]["steps"] == sorted(record["curve"]["steps"])
     (path,) = tmp_path.rglob("*.json")
     assert read_record(path) == record
-    assert read_runs(path.parent, "permuting") == []
+    assert groups_of([record]) == []
     assert not list(path.parent.glob("*.checkpoint"))
-    records = permuting.run(Config(method=("standard",), out=tmp_path, **options))
+    records = run_all(STUDY, sweep(PermutingRun, method=named("standard"), **recipe), tmp_path)
     assert [each["status"] for each in records] == ["complete"]
-    text = permuting.report([record, *records])
+    text = STUDY.report([record, *records])
     assert f"{method} 16, seed 0, diverged in step {record['diverged']['step']}: layer" in text

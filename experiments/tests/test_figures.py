@@ -5,12 +5,13 @@ import shutil
 import matplotlib.pyplot as plt
 import pytest
 
-from experiments import _permuting_figures, figures
-from experiments._presets import records_of
-from experiments._readme import filled
-from experiments.permuting import PRESETS, STRENGTHS
-from experiments.runner import start_record, write_record
-from experiments.runner.groups import groups_of
+from experiments import figures
+from experiments.runner.record import start_record, write_record
+from experiments.studies.permuting import figures as permuting_figures
+from experiments.studies.permuting.presets import PRESETS
+from experiments.studies.permuting.run import STRENGTHS
+from experiments.studies.permuting.study import STUDY
+from experiments.tables import fill_tables
 
 SI = STRENGTHS["SI"]
 
@@ -32,7 +33,7 @@ def a_record(run, task_0):
 def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     folder = tmp_path / "permuting"
     chosen = ("mnist-Binary-2x256-seed0", "mnist-Binary-2x256-seed1", f"mnist-SI-strength{SI:g}")
-    for run in PRESETS["table"].runs():
+    for run in PRESETS["table"]:
         if run.name.startswith(chosen):
             write_record(folder / f"{run.name}.json", a_record(run, 0.5))
     figures.main(tmp_path, tmp_path / "out")
@@ -42,16 +43,16 @@ def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     drawn = {f"permuting-{name}" for name in ("figure-2", "figure-3", "table")}
     assert names == {f"{n}.{e}" for n in drawn for e in ("png", "svg")}
-    text = filled("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)
+    text = fill_tables("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)
     assert "| 2×256 | Binary | 97.00 ± 0.00 |  | 96.06 ± 0.00 | 0.00 ± 0.00 | 50.00" in text
     assert f"| 2×2000, bfloat16 | SI ({SI:g}) | 97.00 | 97.2 |" in text
 
 
 def test_two_strengths_of_a_method_are_two_places_in_the_figure_of_the_table(tmp_path, monkeypatch):
-    runs = [run for run in PRESETS["table"].runs() if (run.method, run.width) == ("SI", 2000)]
+    runs = [run for run in PRESETS["table"] if (run.method.penalty, run.width) == ("SI", 2000)]
     drawn = []
-    monkeypatch.setattr(_permuting_figures, "save_figure", lambda figure, _: drawn.append(figure))
-    _permuting_figures.draw_table(groups_of(a_record(run, 0.5) for run in runs), tmp_path)
+    monkeypatch.setattr(permuting_figures, "save_figure", lambda figure, _: drawn.append(figure))
+    permuting_figures.draw_table([a_record(run, 0.5) for run in runs], tmp_path)
     (axes,) = drawn[0].axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["SI (1)", "SI (3)"]
     assert len(set(axes.lines[0].get_xdata())) == 2
@@ -68,15 +69,15 @@ def test_the_figures_of_capacity_are_drawn_anew(tmp_path, capsys):
 
 def test_without_records_nothing_is_drawn(tmp_path, capsys):
     figures.main(tmp_path / "none", tmp_path / "out")
-    n = len(PRESETS["table"].runs())
+    n = len(PRESETS["table"])
     assert f"table: {n} of {n} runs are missing" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     with pytest.raises(FileNotFoundError, match="permuting has no record of the preset table"):
-        filled("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)
+        fill_tables("<!-- table: permuting/table accuracy -->\n<!-- end -->", tmp_path)
 
 
 def test_a_record_under_the_name_of_another_run_is_refused(tmp_path):
-    run, other = PRESETS["figure-2"].runs()[:2]
+    run, other = PRESETS["figure-2"][:2]
     write_record(tmp_path / "permuting" / f"{run.name}.json", a_record(other, 0.5))
     with pytest.raises(ValueError, match="holds the record of another run than its name says"):
-        records_of("permuting", "figure-2", tmp_path)
+        STUDY.records_of("figure-2", tmp_path)

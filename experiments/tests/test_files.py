@@ -7,8 +7,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.runner import Checkpoint, read_record, start_record, write_record
+from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.files import DamagedFile
+from experiments.runner.record import read_record, start_record, write_record
 from experiments.tests.test_runner import Config
 
 pytestmark = pytest.mark.reliability
@@ -65,7 +66,7 @@ def test_a_damaged_checkpoint_is_refused(damage, checkpoint, record_property):
     other.path.write_bytes(damaged(data, damage))
     if other.path.read_bytes() == data:
         return  # zeros in the place of zeros
-    with pytest.raises(DamagedFile, match=r"damaged\.checkpoint is not a whole checkpoint"):
+    with pytest.raises(DamagedFile, match=r"damaged\.checkpoint is not a complete checkpoint"):
         other.load()
 
 
@@ -99,10 +100,10 @@ def test_what_is_no_record_is_refused(content, tmp_path):
 def test_swapped_files_are_refused(checkpoint, record, tmp_path):
     path = tmp_path / "run.checkpoint"
     path.write_bytes(record.read_bytes())
-    with pytest.raises(DamagedFile, match="not a whole checkpoint"):
+    with pytest.raises(DamagedFile, match="not a complete checkpoint"):
         Checkpoint(path).load()
     path.write_bytes(checkpoint.path.read_bytes())
-    with pytest.raises(DamagedFile, match="not a whole record"):
+    with pytest.raises(DamagedFile, match="not a complete record"):
         read_record(path)
 
 
@@ -115,7 +116,7 @@ def test_a_record_of_another_format_is_refused(record, tmp_path):
         read_record(path)
     del found["checksum"]
     write_record(path, found)
-    with pytest.raises(DamagedFile, match="not a record of format 1 but of 99"):
+    with pytest.raises(DamagedFile, match="is a record of format 99, not 1"):
         read_record(path)
 
 
@@ -123,7 +124,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "run.checkpoint"
     Checkpoint(path, of='{"lr": 0.1}').save({"step": 1})
     assert Checkpoint(path, of='{"lr": 0.1}').load() == Checkpoint(path).load() == {"step": 1}
-    with pytest.raises(DamagedFile, match=r'run\.checkpoint holds .* other settings, {"lr": 0\.1}'):
+    with pytest.raises(DamagedFile, match=r'run\.checkpoint is .* other settings, {"lr": 0\.1}'):
         Checkpoint(path, of='{"lr": 0.2}').load()
 
 

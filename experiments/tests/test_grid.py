@@ -1,4 +1,4 @@
-"""A grid of cells: its order, how it goes on, how it stops, and who may work where."""
+"""Grids: their order, and how they stop, continue and share the work."""
 
 import multiprocessing
 import os
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.runner import run_grid
 from experiments.runner.files import DamagedFile
-from experiments.runner.stopping import Stopped, is_asked, listening, stop_if_asked
+from experiments.runner.grid import run_grid
+from experiments.runner.settings import GridSettings
+from experiments.runner.stopping import Stopped, listening, stop_if_requested, stop_requested
 
 pytestmark = pytest.mark.reliability
 
@@ -22,22 +23,22 @@ class Cell:
     number: int
     file: Path | None = None
 
+    @property
+    def name(self):
+        return f"cell{self.number}"
+
+    def cost(self):
+        return abs(self.number)
+
 
 def ten_times(cell):
     return {"value": 10 * cell.number}
 
 
 def grid(function, numbers, folder, jobs=1, file=None):
-    found = run_grid(
-        function,
-        [Cell(number, file) for number in numbers],
-        jobs=jobs,
-        title="test",
-        parts=folder,
-        cost=lambda cell: abs(cell.number),
-        name=lambda cell: f"cell{cell.number}",
-    )
-    return [each["value"] for each in found]
+    cells = [Cell(number, file) for number in numbers]
+    results = run_grid(function, cells, GridSettings(jobs=jobs), title="test", folder=folder)
+    return [result["value"] for result in results]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -46,7 +47,7 @@ def test_results_come_in_the_order_of_the_cells(jobs, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {f"cell{c}.json" for c in (-3, 1, -2)}
 
 
-def test_a_grid_that_was_interrupted_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_grid_continues(tmp_path):
     calls = []
 
     def flaky(cell):
@@ -66,14 +67,14 @@ def until_stopped(cell):
         return ten_times(cell)
     cell.file.touch()
     while True:
-        stop_if_asked()
+        stop_if_requested()
         time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
     ("number", "jobs"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)]
 )
-def test_a_signal_stops_a_grid_and_says_how_to_go_on(number, jobs, tmp_path):
+def test_a_signal_stops_a_grid_and_says_how_to_continue(number, jobs, tmp_path):
     started = tmp_path / "started"
     before = signal.getsignal(number)
     other = multiprocessing.Process(target=signal_when, args=(started, os.getpid(), number))
@@ -82,7 +83,7 @@ def test_a_signal_stops_a_grid_and_says_how_to_go_on(number, jobs, tmp_path):
         grid(until_stopped, [0, 1, 2], tmp_path / "parts", jobs, started)
     other.join()
     assert signal.getsignal(number) is before
-    assert not is_asked()
+    assert not stop_requested()
     assert grid(ten_times, [0, 1, 2], tmp_path / "parts", jobs) == [0, 10, 20]
 
 
@@ -95,10 +96,10 @@ def signal_when(started, pid, number):
 def test_a_second_signal_does_not_wait(tmp_path):
     with listening(tmp_path / "stop"):
         os.kill(os.getpid(), signal.SIGINT)
-        assert is_asked()
+        assert stop_requested()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert not is_asked()
+    assert not stop_requested()
 
 
 def slowly(cell):
@@ -118,7 +119,7 @@ def test_two_grids_in_one_folder_share_the_work(tmp_path):
     assert sorted((tmp_path / "calls").read_text().split()) == ["1", "2", "3"]
 
 
-def test_a_cell_s_lock_goes_with_the_process_that_held_it(tmp_path):
+def test_a_killed_process_frees_the_lock_of_its_cell(tmp_path):
     parts, started = tmp_path / "parts", tmp_path / "started"
     other = multiprocessing.Process(target=grid, args=(until_stopped, [1], parts, 1, started))
     other.start()
@@ -131,8 +132,8 @@ def test_a_cell_s_lock_goes_with_the_process_that_held_it(tmp_path):
     assert [path.name for path in parts.iterdir()] == ["cell1.json"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there parents are not known")
-def test_a_worker_stops_when_the_process_it_works_for_is_gone(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="orphans keep their parent there")
+def test_a_worker_stops_when_its_parent_is_gone(tmp_path):
     parts, started = tmp_path / "parts", tmp_path / "started"
     context = multiprocessing.get_context("spawn")  # a pool of its own
     other = context.Process(target=grid, args=(until_stopped, [1], parts, 2, started))

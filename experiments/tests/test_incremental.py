@@ -1,58 +1,70 @@
-"""The experiment on incremental CIFAR: its networks, its records, how it goes on, its size."""
+"""The study on incremental CIFAR: its networks, runs, records, tables, estimates and memory."""
 
 import dataclasses
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from experiments import incremental
-from experiments._incremental_estimate import estimate
-from experiments._incremental_figures import draw_figure_6
-from experiments._incremental_measure import TestSets
-from experiments._incremental_memory import expected_memory, gigabytes, memory_of
-from experiments._incremental_run import Run, learner_of, run_to_record
-from experiments._incremental_summary import batch_table, result_of, table_of_runs
-from experiments._incremental_tasks import CLASSES_PER_TASK, stream_of
-from experiments._presets import records_of
-from experiments._readme import filled
-from experiments.incremental import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config
-from experiments.methods import Heads, num_parameters
-from experiments.runner import build_resnet18, read_record, rmsprop
+from experiments.methods.method import METHODS
+from experiments.methods.multi_head import Heads
 from experiments.runner.files import DamagedFile
-from experiments.runner.groups import groups_of
+from experiments.runner.networks import build_resnet18
+from experiments.runner.optimiser import rmsprop
+from experiments.runner.record import config_of, read_record
+from experiments.runner.settings import RunSettings
+from experiments.studies.incremental.estimate import (
+    announce,
+    expected_memory,
+    gigabytes,
+    memory_of,
+)
+from experiments.studies.incremental.figures import draw_figure_6
+from experiments.studies.incremental.measure import TestImages
+from experiments.studies.incremental.presets import PRESETS, SEEDS
+from experiments.studies.incremental.run import (
+    STRENGTHS,
+    IncrementalRun,
+    learner_of,
+)
+from experiments.studies.incremental.study import STUDY
+from experiments.studies.incremental.summary import batch_table, result_of, table_of_runs
+from experiments.studies.incremental.tasks import CLASSES_PER_TASK, stream_of
+from experiments.tables import fill_tables
+from experiments.tests.small import ROOT, record_of, run_all, stop_and_resume
 from psp_contexts import BinaryContexts, SignedPermutationContexts
 from psp_data import Images, IncrementalStream
 from psp_nn import Superposed, report, use_context
 from psp_nn.layers.convolution import SuperposedConv2d
 from psp_nn.testing import Shell, put_into_shells
 
-ROOT = Path(__file__).parents[2]
-SMOKE = PRESETS["smoke"]
 MEASURED = ("numbers", "curve", "rows", "final", "test_batches")
 WIDTH = 2
+PAPER = {("standard", "batch"), ("multi-head", "batch"), ("Binary", "batch")}
+VARIANTS = [(str(run.method), run.norms) for run in PRESETS["smoke"]]
 
 
 def small(method, norms, **changes):
-    """A few steps on the digits."""
-    strength = {"EWC": 30.0, "OnlineEWC": 30.0, "SI": 0.3}.get(method.removeprefix("multi-head-"))
-    run = Run(method, norms, 0, strength, tasks="split-digits", width=WIDTH, steps=3, batch=16)
-    return dataclasses.replace(run, **{"curve_every": 2, "fisher_images": 8, **changes})
+    """Return a run of a few steps on the digits."""
+    method = METHODS[method]
+    strength = {"SI": 0.3}.get(method.penalty, 30.0) if method.penalty else None
+    size = {"width": WIDTH, "steps": 3, "batch": 16, "curve_every": 2, "fisher_images": 8}
+    return IncrementalRun(
+        method=method,
+        norms=norms,
+        strength=strength,
+        **{"tasks": "split-digits", **size, **changes},
+    )
 
 
 @pytest.fixture
 def two_tasks(monkeypatch):
-    """Of five digits each."""
+    """Let each task have five digits."""
     monkeypatch.setitem(CLASSES_PER_TASK, "split-digits", 5)
-
-
-def record_of(run, folder):
-    return run_to_record(run, folder=folder, device="cpu", checkpoint_seconds=1e9)
 
 
 def learner_and_stream(method, norms, **changes):
@@ -65,7 +77,7 @@ def test_the_command_leaves_records_and_does_not_run_them_again(tmp_path):
     command = [sys.executable, "experiments/incremental.py", "smoke", "--out", str(tmp_path)]
     command += ["--width", str(WIDTH), "--steps", "2", "--method", "Binary", "multi-head-SI"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert "3 of 3 runs to do; by a few steps of each kind they will take" in done.stdout
+    assert "3 of 3 runs to do. A few steps of each kind suggest" in done.stdout
     assert "split-digits, ResNet-18 of width 2, 2 steps of 32 images a task (paper:" in done.stdout
     assert "| multi-head-SI (" in done.stdout
     folder = tmp_path / "incremental"
@@ -75,22 +87,23 @@ def test_the_command_leaves_records_and_does_not_run_them_again(tmp_path):
         "multi-head-SI",
     }
     times = {path: path.stat().st_mtime_ns for path in records}
-    config = dataclasses.replace(SMOKE, width=WIDTH, steps=2, method=("Binary", "multi-head-SI"))
-    incremental.run(dataclasses.replace(config, out=tmp_path))
+    runs = [
+        dataclasses.replace(run, width=WIDTH, steps=2)
+        for run in PRESETS["smoke"]
+        if str(run.method) in ("Binary", "multi-head-SI")
+    ]
+    run_all(STUDY, runs, tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-    done = estimate(config.runs(), folder, torch.device("cpu"), jobs=1)
-    assert done == "3 of 3 runs are done."
+    assert announce(runs, RunSettings(out=tmp_path)) == "3 of 3 runs are done."
 
 
-@pytest.mark.parametrize(("method", "norms"), EVERY)
-def test_a_run_leaves_a_whole_record_and_the_same_one_if_it_is_stopped(
-    method, norms, two_tasks, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(("method", "norms"), VARIANTS)
+def test_a_stopped_run_ends_with_the_same_record(method, norms, two_tasks, tmp_path, monkeypatch):
     run = small(method, norms)
-    whole = record_of(run, tmp_path)
+    whole = record_of(STUDY, run, tmp_path)
     assert whole["status"] == "complete"
     record = json.loads(json.dumps(whole, allow_nan=False))
-    assert Run(**record["config"]) == run
+    assert record["config"] == config_of(run)
     assert record["curve"]["steps"] == [2, 3, 4, 6]
     assert [len(row) for row in record["rows"]["correct"]] == [1, 2]
     assert len(record["final"]["correct"]) == 2
@@ -98,34 +111,22 @@ def test_a_run_leaves_a_whole_record_and_the_same_one_if_it_is_stopped(
     if norms != "batch":
         assert {*compared["correct"], compared["one_class_correct"]} == {compared["correct"][0]}
 
-    class Killed(Exception):
-        pass
-
-    def stopping(self, path):
-        if self.done > 4 / 6 + 1e-9:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("experiments.runner.Progress.write", stopping)
-        patch.setattr("experiments.runner.Checkpoint.is_due", lambda self: True)
-        with pytest.raises(Killed):
-            record_of(run, tmp_path)
-    resumed = record_of(run, tmp_path)
+    resumed = stop_and_resume(STUDY, run, tmp_path, monkeypatch, 4 / 6)
     assert resumed["resumed_at"] == [4]
     for part in MEASURED:
         assert resumed[part] == whole[part]
 
 
-def test_what_a_test_batch_changes_is_told_of_methods_that_have_its_statistics():
+def test_the_table_of_test_batches_leaves_out_methods_without_batch_statistics():
     compared = {"sizes": [10], "images": 200, "correct": [120], "one_class_size": 100}
     records = [
         {
-            "config": dataclasses.asdict(small(method, norms)),
+            "config": config_of(small(method, norms)),
             "test_batches": compared | {"one_class_correct": right},
         }
         for method, norms, right in (("EWC", "shared", 60), ("Binary", "batch", 30))
     ]
-    rows = batch_table(groups_of(records)).splitlines()
+    rows = batch_table(records).splitlines()
     assert rows[0] == "| method | BatchNorm | 10 mixed (%) | 100 of one class (%) | n |"
     assert rows[2:] == ["| Binary | batch | 60.0 | 15.0 | 1 |"]
 
@@ -133,7 +134,7 @@ def test_what_a_test_batch_changes_is_told_of_methods_that_have_its_statistics()
 def test_contexts_keep_an_old_task_where_the_standard_net_loses_it(two_tasks, tmp_path):
     def task_0(method):
         run = small(method, "batch", width=4, steps=20, batch=32, curve_every=20)
-        return result_of(record_of(run, tmp_path)).tasks[0]
+        return result_of(record_of(STUDY, run, tmp_path)).tasks[0]
 
     assert task_0("Binary") > 80 > 50 > task_0("standard")
 
@@ -213,10 +214,10 @@ def test_each_task_has_its_own_head(method):
     assert heads.current == 2
 
 
-def test_numbers_stored_count_norms_and_heads():
-    def numbers(method, norms):
+def test_parameters_stored_include_norms_and_heads():
+    def parameters(method, norms):
         learner, stream = learner_and_stream(method, norms, width=4)
-        return num_parameters(learner, stream.num_tasks)
+        return learner.num_parameters(stream.num_tasks)
 
     net = build_resnet18(4, 2, seed=0, channels=1)
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -225,25 +226,25 @@ def test_numbers_stored_count_norms_and_heads():
     layers = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m is not net.conv1]
     kernels = sum(layer.weight[0].numel() for layer in layers) + net.fc.in_features
     head = sum(value.numel() for value in net.fc.parameters())
-    assert numbers("standard", "batch") == {"total": weights, "per_added_model": 0}
-    assert numbers("standard", "shared")["total"] == weights + 4 * units
-    assert numbers("standard", "per-context")["per_added_model"] == 4 * units
-    assert numbers("Binary", "batch") == {
+    assert parameters("standard", "batch") == {"total": weights, "per_added_model": 0}
+    assert parameters("standard", "shared")["total"] == weights + 4 * units
+    assert parameters("standard", "per-context")["per_added_model"] == 4 * units
+    assert parameters("Binary", "batch") == {
         "total": weights + 5 * kernels,
         "per_added_model": kernels,
     }
-    assert numbers("Binary", "per-context")["per_added_model"] == kernels + 4 * units
+    assert parameters("Binary", "per-context")["per_added_model"] == kernels + 4 * units
     channels = sum(layer.in_channels for layer in layers) + net.fc.in_features
-    permuted = numbers("SignedPermutation", "per-context")
+    permuted = parameters("SignedPermutation", "per-context")
     assert permuted["per_added_model"] == channels + 4 * units
-    assert numbers("multi-head", "batch") == {
+    assert parameters("multi-head", "batch") == {
         "total": weights + 4 * head,
         "per_added_model": head,
     }
-    # EWC keeps three numbers for every one that is learned, a head's and an affine's included.
-    ewc = numbers("multi-head-EWC", "per-context")["per_added_model"]
+    # EWC stores three values for each trained one, heads and affine included.
+    ewc = parameters("multi-head-EWC", "per-context")["per_added_model"]
     assert ewc == 3 * head + (3 * 2 + 2) * units
-    assert numbers("single", "shared")["per_added_model"] == weights + 4 * units
+    assert parameters("single", "shared")["per_added_model"] == weights + 4 * units
 
 
 def test_batch_statistics_depend_on_the_test_batch_and_those_of_a_context_do_not():
@@ -256,64 +257,83 @@ def test_batch_statistics_depend_on_the_test_batch_and_those_of_a_context_do_not
 
 
 def test_the_presets_are_complete():
-    def cells(name):
-        return {(run.method, run.norms, run.seed) for run in PRESETS[name].runs()}
+    def variants(name):
+        return {(str(run.method), run.norms, run.seed) for run in PRESETS[name]}
 
-    assert set(PRESETS) == {"paper", "cpu", "split-cifar100", "search", "smoke"}
-    for run in PRESETS["paper"].runs():
+    names = ["paper", "medium", "wide", "cpu", "split-cifar100", "search", "smoke"]
+    assert list(PRESETS) == names
+    for run in PRESETS["paper"]:
         assert (run.tasks, run.width, run.steps, run.batch) == ("icifar", 64, 20_000, 128)
         assert (run.learning_rate, run.precision, run.test_batch) == (1e-3, "float32", 1000)
         assert "steps" not in run.name
-    assert cells("paper") == {(method, norms, 0) for method, norms in PAPER}
+    assert variants("paper") == {(*variant, 0) for variant in PAPER}
+    assert len(VARIANTS) == 14
+    assert PAPER < set(VARIANTS)
     for name in ("cpu", "split-cifar100"):
-        assert cells(name) == {(*variant, seed) for variant in EVERY for seed in SEEDS}
-    for run in PRESETS["cpu"].runs() + PRESETS["search"].runs():
+        assert variants(name) == {(*variant, seed) for variant in VARIANTS for seed in SEEDS}
+    for run in PRESETS["cpu"] + PRESETS["search"]:
         assert run.tasks == "icifar"
         assert run.name.startswith("icifar-cpu-")
-    assert not cells("search") & cells("cpu")
-    methods = {(run.method, run.norms) for run in PRESETS["search"].runs()}
-    assert methods == {each for each in EVERY if each[0].endswith(("EWC", "SI"))}
-    assert {run.tasks for run in SMOKE.runs()} == {"split-digits"}
-    names = [run.name for preset in PRESETS.values() for run in preset.runs()]
-    assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset.runs()})
+    assert not variants("search") & variants("cpu")
+    searched = {(str(run.method), run.norms) for run in PRESETS["search"]}
+    assert searched == {each for each in VARIANTS if each[0].endswith(("EWC", "SI"))}
+    assert {run.tasks for run in PRESETS["smoke"]} == {"split-digits"}
+
+
+def test_names_of_runs_between_the_cpu_and_the_paper_are_pinned():
+    recipe = "precisionbfloat16-channelslastTrue"
+    medium = f"steps2000-{recipe}"
+    assert [run.name for run in PRESETS["medium"]] == [
+        f"icifar-standard-batch-width32-seed0-curveevery250-curveimages1000-{medium}",
+        f"icifar-multi-head-batch-width32-seed0-curveevery250-curveimages1000-{medium}",
+        f"icifar-Binary-batch-width32-seed0-curveevery250-curveimages1000-{medium}",
+        f"icifar-Binary-batch-width32-seed1-curveevery250-curveimages1000-{medium}",
+    ]
+    assert [run.name for run in PRESETS["wide"]] == [
+        f"icifar-{method}-batch-width64-seed0-curveevery250-curveimages1000-steps1000-{recipe}"
+        for method in ("Binary", "standard")
+    ]
 
 
 def test_the_strengths_are_those_that_the_search_found_best():
-    records, _ = records_of("incremental", "search", ROOT / "experiments" / "results")
+    records, _ = STUDY.records_of("search", ROOT / "experiments" / "results")
     for method, strength in STRENGTHS.items():
-        found = [each for each in records if each["config"]["method"] == method]
-        best = max(found, key=lambda record: result_of(record).all)
+        searched = [record for record in records if record["config"]["method"] == method]
+        best = max(searched, key=lambda record: result_of(record).all)
         assert best["config"]["strength"] == strength
+
+
+def test_norms_and_strengths_have_defaults_by_method():
+    def defaults(method):
+        run = IncrementalRun(method=METHODS[method])
+        return run.norms, run.strength
+
+    assert defaults("Binary") == ("per-context", None)
+    assert defaults("multi-head-SI") == ("shared", 30.0)
+    assert IncrementalRun(strength=3.0).strength is None
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": ("binary",)}, r"method: 'binary' is none; choose from standard, .*multi-head"),
-        ({"norms": ("frozen",)}, r"norms: 'frozen' is none; choose from batch, per-context"),
-        ({"norms": ("batch", "batch")}, "norms must be different values"),
-        ({"width": 0}, "width must be at least 1, not 0"),
-        ({"test_batch": 0}, "test_batch must be at least 1"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
-        ({"strength": (-1.0,)}, "strength must be positive"),
-        ({"method": ("multi-head-OnlineEWC",)}, "none was searched for multi-head-OnlineEWC; give"),
-        ({"method": ("multi-head-EWC",), "norms": ("batch",)}, "the statistics of a batch of one"),
-        ({"grids": SMOKE.grids, "method": ("Rotation",)}, "the preset has no run with"),
+        ({"method": METHODS["KroneckerRotation"], "width": 31}, "dim=31 is prime"),
+        ({"method": METHODS["multi-head-OnlineEWC"]}, "no searched strength; give --strength"),
+        ({"method": METHODS["EWC"], "norms": "batch"}, "use norms shared or per-context"),
     ],
 )
 def test_bad_values_are_refused_before_any_work(change, message):
     with pytest.raises(ValueError, match=message):
-        Config(**change)
+        IncrementalRun(**change)
 
 
 def test_what_needs_a_gpu_says_so_until_it_is_run(tmp_path):
-    text = filled("<!-- table: incremental/paper run-or-not -->\n<!-- end -->", tmp_path)
+    text = fill_tables("<!-- table: incremental/paper run-or-not -->\n<!-- end -->", tmp_path)
     for method in ("standard", "multi-head", "Binary"):
         assert f"| {method} | batch | not run: needs a GPU |" in text
     assert "ResNet-18 of width 64, 20,000 steps of 128 images a task (the paper's size)" in text
-    runs = PRESETS["paper"].runs()
+    runs = PRESETS["paper"]
     rows = {"images": 10, "correct": [[9], [8, 10]]}
-    record = {"config": dataclasses.asdict(runs[0]), "rows": rows} | {
+    record = {"config": config_of(runs[0]), "rows": rows} | {
         "final": {"images": [100, 20], "correct": [82, 19]},
         "numbers": {"total": 1000, "per_added_model": 10},
     }
@@ -326,7 +346,7 @@ def test_the_figure_shows_every_kind_of_batch_norm(two_tasks, tmp_path):
     variants = [("Binary", "batch"), ("multi-head", "per-context"), ("single", "shared")]
     runs = [small(method, norms, steps=2) for method, norms in variants]
     runs.append(dataclasses.replace(runs[0], seed=1))
-    records = [record_of(run, tmp_path) for run in runs]
+    records = [record_of(STUDY, run, tmp_path) for run in runs]
     files = draw_figure_6(records, tmp_path / "figure")
     assert [path.name for path in files] == ["figure.png", "figure.svg"]
     drawn = files[1].read_text()
@@ -337,43 +357,32 @@ def test_the_figure_shows_every_kind_of_batch_norm(two_tasks, tmp_path):
     assert draw_figure_6([], tmp_path / "nothing") == []
 
 
-def test_missing_images_are_refused_before_any_work(tmp_path, monkeypatch, capsys):
-    def load(name, **options):
-        raise FileNotFoundError(f"{name} is not there")
-
-    monkeypatch.setattr("experiments.runner.images.load", load)
-    monkeypatch.setattr(sys, "argv", ["incremental.py", "cpu", "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit) as exit_:
-        incremental.main()
-    assert exit_.value.code == 1
-    assert capsys.readouterr().err.strip() == "error: cifar10 is not there"
-    assert not (tmp_path / "out").exists()
-
-
 def blank(name, classes, train=20, test=10):
-    """A set of so many images of each class, all black."""
+    """Return a set of black images, so many of each class."""
     labels = torch.arange(classes)
     pixels = [torch.zeros(classes * n, 3, 32, 32, dtype=torch.uint8) for n in (train, test)]
     return Images(name, pixels[0], labels.repeat(train), pixels[1], labels.repeat(test))
 
 
-def test_a_copy_that_lacks_classes_is_refused_by_name(monkeypatch):
+def test_a_copy_that_lacks_classes_is_refused(monkeypatch):
     monkeypatch.setattr("psp_data._presets.load", lambda name, *_: blank(name, 10))
-    monkeypatch.setattr("experiments._incremental_tasks.load_images", lambda name: None)
+    monkeypatch.setattr("experiments.studies.incremental.tasks.load_images", lambda name: None)
     with pytest.raises(DamagedFile, match="this copy of cifar100 has no images of the classes"):
         stream_of("icifar", seed=0, batch=8, steps=1)
 
 
-def test_all_hundred_classes_are_split_where_they_are(monkeypatch):
-    monkeypatch.setattr("experiments._incremental_tasks.load_images", lambda name: blank(name, 100))
+def test_all_hundred_classes_are_split_if_present(monkeypatch):
+    monkeypatch.setattr(
+        "experiments.studies.incremental.tasks.load_images", lambda name: blank(name, 100)
+    )
     stream = stream_of("split-cifar100", seed=0, batch=8, steps=1)
     assert stream.num_tasks == 20
     assert stream.classes(19) == (95, 96, 97, 98, 99)
 
 
-def test_a_few_test_images_lie_evenly_over_the_set():
+def test_few_test_images_are_evenly_spaced():
     _, stream = learner_and_stream("standard", "shared")
-    tests = TestSets(stream)
+    tests = TestImages(stream)
     images, labels = tests(1, 10)
     every, all_labels = stream.test_set(1)
     assert len(labels) == 10
@@ -397,7 +406,7 @@ def assert_all_on(learner, device):
     assert {value.device.type for value in values} == {device}
 
 
-@pytest.mark.parametrize("run", PRESETS["paper"].runs(), ids=lambda run: run.method)
+@pytest.mark.parametrize("run", PRESETS["paper"], ids=lambda run: str(run.method))
 def test_the_papers_size_trains_on_a_gpu_of_16_gb(run, monkeypatch, capsys):
     """On fake tensors, which know their device and hold no data, at full size."""
     images = blank("blank", 10)

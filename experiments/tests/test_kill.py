@@ -1,22 +1,23 @@
-"""Killed at any moment and started again, every experiment ends with the record it would have had.
+"""A study that is killed at any moment and started again ends with the same record.
 
-Moments are drawn: some by the clock, some inside the n-th write of a file (a checkpoint, a record,
-a part of a study), after some of its bytes or before it takes the place of the old one.
+The moments are random: some by the clock, some inside the n-th write of a file (a checkpoint, a
+record, a cell of a grid), after some of its bytes or before it replaces the old one.
 """
 
-import importlib
 import os
 import random
+import shlex
 import signal
+import subprocess
 import sys
 import time
 import traceback
 
-import matplotlib.pyplot  # noqa: F401 — imported before the forks, which then start at once
 import pytest
 
 from experiments.runner import files
-from experiments.tests.small import COMMANDS, results
+from experiments.studies import load_study
+from experiments.tests.small import COMMANDS, ROOT, results
 
 pytestmark = [
     pytest.mark.reliability,
@@ -28,12 +29,13 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 @pytest.fixture(scope="module")
 def kills(request):
-    """How many for each experiment: the paper's fifty in the thorough form."""
+    """Number of kills for each study."""
     return 50 if request.config.getoption("--hypothesis-profile") == "thorough" else 3
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_killed_experiment_ends_with_the_same_record(name, kills, tmp_path, record_property):
+    load_study(name)  # imported before the forks, which then start at once
     start = time.monotonic()
     assert attempt(name, tmp_path / "undisturbed") == 0
     usual_time = time.monotonic() - start
@@ -52,11 +54,11 @@ def test_a_killed_experiment_ends_with_the_same_record(name, kills, tmp_path, re
                 break
             killed += 1
             inside += isinstance(moment, InWrite)
-            # Before the grid listens, and when figures are drawn, a signal ends what it hits.
+            # Before the grid listens, and while figures are drawn, a signal ends the process.
             allowed = {-number, 128 + number}
             assert status in allowed, (out / "log").read_text()
             if status == 128 + number and number == signal.SIGTERM:
-                assert "give the same command again to go on" in (out / "log").read_text()
+                assert "give the same command again to continue" in (out / "log").read_text()
         assert attempt(name, out) == 0
         assert results(out) == undisturbed
         left = [path.name for path in out.rglob("*") if path.suffix in (".checkpoint", ".lock")]
@@ -72,7 +74,7 @@ class ByClock:
 
 
 class InWrite:
-    """In the n-th durable write, after a part of its bytes, or when all are there."""
+    """A moment in the n-th durable write, after a part of its bytes or all of them."""
 
     def __init__(self, number, place, share):
         self.number = number
@@ -99,7 +101,7 @@ def draw_moment(draw, number, usual_time):
 
 
 def attempt(name, out, moment=None):
-    """Run the command in a child, killed at a moment; its exit status, −n for signal n."""
+    """Run the command in a child that is killed at a moment; return its exit status."""
     out.mkdir(parents=True, exist_ok=True)
     child = os.fork()
     if not child:
@@ -118,12 +120,30 @@ def run_in_child(name, out, moment):
         sys.stdout = sys.stderr = (out / "log").open("w", buffering=1)
         if isinstance(moment, InWrite):
             moment.arm()
-        sys.argv = [f"{name}.py", *COMMANDS[name].split(), "--out", str(out)]
-        importlib.import_module(f"experiments.{name}").main()
+        load_study(name).main(arguments=[*COMMANDS[name].split(), "--out", str(out)])
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # a child must not go on with the parent's tests
+    except BaseException:  # a child must not continue the parent's tests
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_gives_the_same_record_twice_and_in_a_pool(
+    name, tmp_path, request, record_property
+):
+    if request.config.getoption("--hypothesis-profile") != "thorough":
+        pytest.skip("the kills above are the quick form")
+
+    def run(folder, jobs):
+        command = [sys.executable, f"experiments/{name}.py", *shlex.split(COMMANDS[name])]
+        command += ["--jobs", str(jobs), "--out", str(tmp_path / folder)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        return results(tmp_path / folder)
+
+    first = run("first", jobs=1)
+    assert first
+    assert run("again", jobs=1) == run("pool", jobs=2) == first
+    record_property(f"runs with the same record: {name}", 3)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from experiments.runner import rmsprop
+from experiments.runner.optimiser import rmsprop
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])

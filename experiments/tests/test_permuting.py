@@ -1,4 +1,4 @@
-"""The experiment on permuted images: its command line, its records, and how it goes on."""
+"""The study on permuted images: its command line, its records, and how runs are resumed."""
 
 import dataclasses
 import json
@@ -7,36 +7,38 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
-from experiments import permuting
-from experiments._permuting_paper import TABLE_RECIPE
-from experiments._permuting_run import Run, run_to_record
-from experiments._permuting_summary import paper_table, result_of, table
-from experiments._presets import records_of
-from experiments.methods import METHODS, PENALTIES, build_learner, num_parameters
-from experiments.permuting import EVERY, PAPER, PRESETS, SEEDS, STRENGTHS, Config, Grid
-from experiments.runner import Checkpoint, build_mlp, read_record, start_record, write_record
+from experiments.methods.method import METHODS, Method, named
+from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.command_line import parse_runs
 from experiments.runner.files import DamagedFile
-from experiments.runner.groups import groups_of
+from experiments.runner.networks import build_mlp
+from experiments.runner.record import config_of, read_record, start_record, write_record
+from experiments.studies.permuting.paper import TABLE_RECIPE
+from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS, SEEDS
+from experiments.studies.permuting.run import STRENGTHS, PermutingRun
+from experiments.studies.permuting.study import STUDY
+from experiments.studies.permuting.summary import paper_table, result_of, table
+from experiments.tests.small import ROOT, record_of, run_all, stop_and_resume
 
-ROOT = Path(__file__).parents[2]
 SMOKE = PRESETS["smoke"]
 MEASURED = ("numbers", "curve", "rows", "final")
+SINGLE_HEAD = [name for name, method in METHODS.items() if not method.heads]
 
 
 def small(method, **changes):
-    """Three tasks of the digits, a second or less."""
+    """Return a run of three tasks of the digits, which takes a second or less."""
     strength = {"EWC": 30.0, "OnlineEWC": 30.0, "SI": 0.3}.get(method)
-    run = Run(method, 32, 0, strength, dataset="digits", tasks=3, steps=60, learning_rate=3e-3)
-    return dataclasses.replace(run, **{"curve_every": 20, "fisher_images": 20, **changes})
+    recipe = {"dataset": "digits", "tasks": 3, "steps": 60, "learning_rate": 3e-3, "width": 32}
+    recipe |= {"curve_every": 20, "fisher_images": 20, "strength": strength}
+    return PermutingRun(method=METHODS[method], **recipe | changes)
 
 
-def record_of(run, folder, checkpoint_seconds=1e9):
-    return run_to_record(run, folder=folder, device="cpu", checkpoint_seconds=checkpoint_seconds)
+def parse(*arguments):
+    return parse_runs(PermutingRun, PRESETS, arguments=arguments)[0]
 
 
 def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
@@ -44,20 +46,22 @@ def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     folder = tmp_path / "permuting"
     records = {path.name: read_record(path) for path in folder.iterdir()}
-    assert {record["config"]["method"] for record in records.values()} == set(EVERY)
-    assert len(records) == len(SMOKE.runs())
+    assert {record["config"]["method"] for record in records.values()} == {
+        str(method) for method in ALL
+    }
+    assert len(records) == len(SMOKE)
     assert "| 2×16 | Binary |" in done.stdout
     times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    permuting.run(dataclasses.replace(SMOKE, out=tmp_path))
+    run_all(STUDY, SMOKE, tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SINGLE_HEAD)
 def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
     run = small(method, steps=5, curve_every=2)
-    record = json.loads(json.dumps(record_of(run, tmp_path), allow_nan=False))
+    record = json.loads(json.dumps(record_of(STUDY, run, tmp_path), allow_nan=False))
     assert record["status"] == "complete"
-    assert Run(**record["config"]) == run
+    assert record["config"] == config_of(run)
     assert record["curve"]["steps"] == [2, 4, 5, 6, 8, 10, 12, 14, 15]
     for part in ("steps", "correct", "loss"):
         assert len(record["curve"][part]) == 9
@@ -73,7 +77,7 @@ def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
 
 def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
     def final(method):
-        record = record_of(small(method, steps=120), tmp_path)
+        record = record_of(STUDY, small(method, steps=120), tmp_path)
         return [right / record["final"]["images"] for right in record["final"]["correct"]]
 
     standard, binary, single = (final(method) for method in ("standard", "Binary", "single"))
@@ -90,46 +94,29 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
     method, stopped_after, tmp_path, monkeypatch
 ):
     run = small(method)
-    whole = record_of(run, tmp_path)
+    whole = record_of(STUDY, run, tmp_path)
     commits = iter(["one", "another"])
     monkeypatch.setattr("experiments.runner.trainer.current_commit", lambda: next(commits))
-    stop = f"{stopped_after // 20 * 20 / 180}"
-
-    class Stopped(Exception):
-        pass
-
-    def stopping(self, path):
-        if self.done > float(stop) + 1e-9:
-            raise Stopped
-
-    with monkeypatch.context() as patch:
-        patch.setattr("experiments.runner.Progress.write", stopping)
-        patch.setattr("experiments.runner.Checkpoint.is_due", lambda self: True)
-        with pytest.raises(Stopped):
-            record_of(run, tmp_path)
-    assert (tmp_path / f"{run.name}.checkpoint").exists()
-    resumed = record_of(run, tmp_path)
+    fraction = stopped_after // 20 * 20 / 180
+    resumed = stop_and_resume(STUDY, run, tmp_path, monkeypatch, fraction)
     assert resumed["resumed_at"] == [stopped_after // 20 * 20]
     assert resumed["commits"] == ["one", "another"]
     for part in MEASURED:
         assert resumed[part] == whole[part]
 
 
-def test_a_run_does_not_go_on_from_another_runs_checkpoint(tmp_path):
+def test_a_run_does_not_continue_from_the_checkpoint_of_another_one(tmp_path):
     run = small("Binary")
     path = tmp_path / f"{run.name}.checkpoint"
     Checkpoint(path, of="other steps").save({"step": 1})
-    with pytest.raises(DamagedFile, match="of a run with other settings, other steps"):
-        record_of(run, tmp_path)
+    with pytest.raises(DamagedFile, match="checkpoint of a run with other settings, other steps"):
+        record_of(STUDY, run, tmp_path)
 
 
-def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path):
+def test_a_killed_command_continues_when_it_is_given_again(tmp_path):
     options = "--method SI --width 64 --dataset digits --tasks 8 --steps 100".split()
     options += ["--checkpoint-seconds", "0", "--curve-every", "10"]
-    config = Config(
-        method=("SI",), width=(64,), dataset="digits", tasks=8, steps=100, curve_every=10
-    )
-    (run,) = config.runs()
+    (run,) = runs = parse(*options)
     folder = tmp_path / "killed" / "permuting"
     command = [sys.executable, "experiments/permuting.py", *options, "--out", str(folder.parent)]
     process = subprocess.Popen(
@@ -144,20 +131,12 @@ def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert checkpoint.exists()
-    (resumed,) = permuting.run(dataclasses.replace(config, out=folder.parent))
-    (whole,) = permuting.run(dataclasses.replace(config, out=tmp_path / "whole"))
+    (resumed,) = run_all(STUDY, runs, folder.parent)
+    (whole,) = run_all(STUDY, runs, tmp_path / "whole")
     assert len(resumed["resumed_at"]) == 1
     for part in MEASURED:
         assert resumed[part] == whole[part]
     assert [path.name for path in folder.iterdir()] == [f"{run.name}.json"]
-
-
-def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
-    run = small("Binary")
-    path = tmp_path / f"{run.name}.checkpoint"
-    path.write_bytes(b"PK\x03\x04")
-    with pytest.raises(ValueError, match=r"is not a whole checkpoint .*delete it to run from"):
-        record_of(run, tmp_path)
 
 
 def test_the_presets_are_complete():
@@ -166,7 +145,7 @@ def test_the_presets_are_complete():
     assert set(PRESETS) == figures | others
     for name, preset in PRESETS.items():
         if name != "smoke":
-            for each in preset.runs():
+            for each in preset:
                 recipe = (each.dataset, each.tasks, each.steps, each.batch, each.hidden_layers)
                 tasks = 10 if name == "ten-tasks" else 50
                 layers = 3 if name == "three-layers" else 2
@@ -174,31 +153,31 @@ def test_the_presets_are_complete():
                 assert each.learning_rate == (1e-3 if name == "learning-rate" else 1e-4)
                 if each.precision == "bfloat16":  # the widest, and what shows that it is no matter
                     precise = dataclasses.replace(each, precision="float32")
-                    assert each.width > 512 or precise in preset.runs()
+                    assert each.width > 512 or precise in preset
 
     def cells(name):
-        return {(run.method, run.width, run.seed) for run in PRESETS[name].runs()}
+        return {(run.method, run.width, run.seed) for run in PRESETS[name]}
 
     widths = {width: SEEDS if width <= 512 else (0,) for width in (128, 256, 512, 1024, 2048)}
     assert cells("figure-2") == {
         (method, width, seed)
-        for method in ("standard", "Binary")
+        for method in named("standard", "Binary")
         for width, seeds in widths.items()
         for seed in seeds
     }
-    assert cells("figure-3") == {(method, 256, seed) for method in EVERY for seed in SEEDS}
+    assert cells("figure-3") == {(method, 256, seed) for method in ALL for seed in SEEDS}
     assert cells("table") == {
-        *((method, width, seed) for method in EVERY for width in (256, 512) for seed in SEEDS),
-        *((method, 2000, 0) for method in (*PAPER, "OnlineEWC", "single")),
-        *((method, 2000, 1) for method in PENALTIES),
+        *((method, width, seed) for method in ALL for width in (256, 512) for seed in SEEDS),
+        *((method, 2000, 0) for method in (*PAPER, *named("OnlineEWC", "single"))),
+        *((method, 2000, 1) for method in PENALISED),
     }
     assert not cells("search") & cells("table")
 
 
 def test_the_wide_penalties_of_the_table_have_the_strengths_best_after_ten_tasks_too():
-    records, _ = records_of("permuting", "ten-tasks", ROOT / "experiments" / "results")
-    wide_runs = [run for run in PRESETS["table"].runs() if run.width == 2000]
-    shown = {(run.method, run.strength, run.seed) for run in wide_runs}
+    records, _ = STUDY.records_of("ten-tasks", ROOT / "experiments" / "results")
+    wide_runs = [run for run in PRESETS["table"] if run.width == 2000]
+    shown = {(str(run.method), run.strength, run.seed) for run in wide_runs}
     for method in STRENGTHS:
         wide = {"method": method, "width": 2000}
         found = [each for each in records if wide.items() <= each["config"].items()]
@@ -209,57 +188,71 @@ def test_the_wide_penalties_of_the_table_have_the_strengths_best_after_ten_tasks
 
 
 def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
-    assert set(PRESETS["figure-3"].runs()) < set(PRESETS["table"].runs())
-    chosen = {"method": ("SI", "Binary"), "width": (256,), "precision": ("float32",)}
-    part = dataclasses.replace(PRESETS["table"], **chosen, seed=(1,))
-    assert [run.name for run in part.runs()] == [
+    assert set(PRESETS["figure-3"]) < set(PRESETS["table"])
+    chosen = "table --method SI Binary --width 256 --precision float32 --seed 1"
+    assert [run.name for run in parse(*chosen.split())] == [
         "mnist-Binary-2x256-seed1",
         f"mnist-SI-strength{STRENGTHS['SI']:g}-2x256-seed1",
     ]
-    names = [run.name for preset in PRESETS.values() for run in preset.runs()]
-    assert len(set(names)) == len({run for preset in PRESETS.values() for run in preset.runs()})
 
 
 def test_the_strengths_are_those_that_the_search_found_best():
-    records, _ = records_of("permuting", "search", ROOT / "experiments" / "results")
+    records, _ = STUDY.records_of("search", ROOT / "experiments" / "results")
     for method, strength in STRENGTHS.items():
         found = [each for each in records if each["config"]["method"] == method]
         best = max(found, key=lambda record: result_of(record).last)
         assert best["config"]["strength"] == strength
 
 
+def test_options_choose_from_a_preset_or_replace_what_its_runs_share():
+    runs = parse("smoke", "--method", "SI", "Binary", "--steps", "40", "--precision", "float32")
+    assert [(str(run.method), run.steps, run.strength) for run in runs] == [
+        ("Binary", 40, None),
+        ("SI", 40, STRENGTHS["SI"]),
+    ]
+    assert {run.compile for run in parse("smoke", "--compile")} == {True}
+    assert {run.strength for run in parse("search", "--method", "SI", "--strength", "0.1")} == {0.1}
+
+
+def test_without_a_preset_every_combination_is_run():
+    runs = parse("--method", "SI", "Binary", "--strength", "2", "3", "--width", "32", "64")
+    assert [(str(run.method), run.width, run.strength) for run in runs] == [
+        *(("SI", 32, 2.0), ("SI", 32, 3.0), ("SI", 64, 2.0), ("SI", 64, 3.0)),
+        *(("Binary", 32, None), ("Binary", 64, None)),
+    ]
+    assert parse() == (PermutingRun(),)
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("arguments", "message"),
     [
-        ({"method": ("binary",)}, r"method: 'binary' is none; choose from standard, .*Binary"),
-        ({"method": ("SI", "SI")}, "method must be different values"),
-        ({"width": (0,)}, r"width must be at least 1, not \(0,\)"),
-        ({"tasks": 0}, "tasks must be at least 1, not 0"),
-        ({"curve_every": 0}, "curve_every must be at least 1"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive, not nan"),
-        ({"strength": (-1.0,)}, "strength must be positive"),
-        ({"checkpoint_seconds": -1.0}, "checkpoint_seconds must not be -1"),
-        ({"method": ("KroneckerRotation",), "width": (31,)}, "dim=31 is prime"),
-        ({"address": "tcp://127.0.0.1:1"}, "goes with backend=dask or ray, not with loky"),
-        ({"backend": "dask"}, "needs the address of the cluster"),
-        ({"grids": (Grid(("SI",), (8,), (0,)),), "width": (9,)}, "the preset has no run with"),
+        ("--method binary", "unknown method 'binary'; choose from standard, Binary"),
+        ("--method multi-head", "unknown method 'multi-head'; choose from standard, Binary"),
+        ("--checkpoint-seconds -1", "checkpoint_seconds must not be negative, but is -1"),
+        ("--method KroneckerRotation --width 31", "dim=31 is prime"),
+        ("--address tcp://127.0.0.1:1", "needs backend=dask, not loky"),
+        ("--backend dask", "needs the address of a cluster"),
+        ("figure-2 --width 9", "the preset has no run with width=9; leave the preset out"),
     ],
 )
-def test_bad_values_are_refused_before_any_work(change, message):
-    with pytest.raises(ValueError, match=message):
-        Config(**change)
+def test_bad_values_end_the_command_before_any_work(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(*arguments.split())
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_a_cluster_without_its_package_is_refused(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match="needs the package ray, which is not installed"):
-        Config(backend="ray", address="auto")
+def test_a_cluster_without_its_package_is_refused(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SystemExit):
+        parse("--backend", "dask", "--address", "tcp://127.0.0.1:1")
+    assert "needs the package distributed, which is not installed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["Binary", "Complex"])
 def test_bfloat16_learns_as_well(method, tmp_path):
     precise, rough = (
-        record_of(small(method, precision=precision), tmp_path)
+        record_of(STUDY, small(method, precision=precision), tmp_path)
         for precision in ("float32", "bfloat16")
     )
     for one, other in zip(precise["final"]["correct"], rough["final"]["correct"], strict=True):
@@ -272,7 +265,7 @@ def test_compiled_it_learns_the_same(tmp_path, monkeypatch):
     compile_ = torch.compile
     monkeypatch.setattr("torch.compile", lambda net: compile_(net, backend="aot_eager"))
     plain, compiled = (
-        record_of(small("Binary", compile=chosen), tmp_path) for chosen in (False, True)
+        record_of(STUDY, small("Binary", compile=chosen), tmp_path) for chosen in (False, True)
     )
     torch.compiler.reset()
     assert compiled["final"]["correct"] == pytest.approx(plain["final"]["correct"], abs=4)
@@ -280,51 +273,48 @@ def test_compiled_it_learns_the_same(tmp_path, monkeypatch):
 
 
 def test_the_record_of_another_run_is_neither_taken_for_this_one_nor_overwritten(tmp_path):
-    config = dataclasses.replace(SMOKE, method=("standard",), out=tmp_path)
-    (run,) = config.runs()
+    run = SMOKE[0]
     path = tmp_path / "permuting" / f"{run.name}.json"
     write_record(path, start_record("permuting", dataclasses.replace(run, learning_rate=1e-3)))
     before = path.read_bytes()
     with pytest.raises(DamagedFile, match=r"holds the record of another run .* move it away"):
-        permuting.run(config)
+        run_all(STUDY, [run], tmp_path)
     assert path.read_bytes() == before
 
 
 def test_runs_that_differ_at_all_have_other_names():
-    run = Run("SI", 256, seed=0, strength=0.1)
+    run = PermutingRun(method=Method(penalty="SI"), strength=0.1)
     near = dataclasses.replace(run, strength=0.1000000001)
     also = dataclasses.replace(run, learning_rate=1.00000001e-4)
     assert len({run.name, near.name, also.name}) == 3
 
 
 def test_the_papers_numbers_stand_beside_runs_like_its_own_alone(tmp_path):
-    record = record_of(small("Binary"), tmp_path)
+    record = record_of(STUDY, small("Binary"), tmp_path)
 
-    def groups(**changed):
-        return groups_of([record | {"config": record["config"] | TABLE_RECIPE | changed}])
+    def like_the_paper(**changed):
+        return [record | {"config": record["config"] | TABLE_RECIPE | changed}]
 
-    assert "| 97.6 |" in table(groups())
-    (row,) = paper_table(groups()).splitlines()[2:]
+    assert "| 97.6 |" in table(like_the_paper())
+    (row,) = paper_table(like_the_paper()).splitlines()[2:]
     assert row.startswith("| Binary | ")
     assert "| 97.6 |" in row
     others = {"dataset": "digits", "width": 256, "tasks": 10, "hidden_layers": 3}
     for name, value in (others | {"learning_rate": 1e-3}).items():
-        assert "97.6" not in table(groups(**{name: value}))
-        assert not paper_table(groups(**{name: value})).splitlines()[2:]
+        assert "97.6" not in table(like_the_paper(**{name: value}))
+        assert not paper_table(like_the_paper(**{name: value})).splitlines()[2:]
 
 
-def test_numbers_stored_are_those_of_table_1():
+def test_parameters_stored_are_those_of_table_1():
     def numbers(method, tasks=50):
-        strength = 1.0 if method in ("EWC", "SI") else None
-        learner = build_learner(
-            method,
+        learner = METHODS[method].learner(
             lambda seed: build_mlp(784, 256, 10, seed),
             num_contexts=tasks,
             seed=0,
             learning_rate=1e-4,
-            strength=strength,
+            strength=1.0,
         )
-        return num_parameters(learner, tasks)
+        return learner.num_parameters(tasks)
 
     weights, units = 784 * 256 + 256 * 256 + 256 * 10, 784 + 256 + 256
     net = weights + 256 + 256 + 10
@@ -341,15 +331,13 @@ def test_numbers_stored_are_those_of_table_1():
 @pytest.mark.filterwarnings("ignore")  # the cluster's own, when it is shut down
 def test_the_grid_runs_on_a_dask_cluster_of_two_workers(tmp_path):
     distributed = pytest.importorskip("distributed")
-    config = dataclasses.replace(SMOKE, method=("Binary", "EWC", "single"))
+    runs = parse("smoke", "--method", "Binary", "EWC", "single")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None
     ) as cluster:
         address = cluster.scheduler_address
-        there = permuting.run(
-            dataclasses.replace(config, out=tmp_path / "there", backend="dask", address=address)
-        )
-    here = permuting.run(dataclasses.replace(config, out=tmp_path / "here"))
+        there = run_all(STUDY, runs, tmp_path / "there", backend="dask", address=address)
+    here = run_all(STUDY, runs, tmp_path / "here")
     for ours, theirs in zip(here, there, strict=True):
         for part in MEASURED:
             assert ours[part] == theirs[part]

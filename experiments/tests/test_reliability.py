@@ -1,7 +1,7 @@
-"""What pytest reports becomes a record and a table."""
+"""A report of pytest becomes a record and a table."""
 
-from experiments import _reliability
-from experiments.runner import read_record
+from experiments import reliability
+from experiments.runner.record import read_record
 
 REPORT = """<?xml version="1.0"?><testsuites><testsuite errors="0" failures="1" skipped="2"
 tests="3" time="1.5"><testcase name="a"><properties><property name="moments killed: permuting"
@@ -13,7 +13,7 @@ value="3"/><property name="moments killed: permuting" value="4"/></properties></
 def test_a_report_becomes_a_record_and_a_table(tmp_path, capsys):
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
-    _reliability.main((report,), tmp_path)
+    reliability.main((report,), tmp_path)
     record = read_record(tmp_path / "reliability.json")
     assert record["tried"] == {"moments killed": {"permuting": 7}, "damaged files": {"records": 1}}
     assert (record["tests"], record["failed"], record["skipped"]) == (3, 1, 2)

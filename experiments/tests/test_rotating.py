@@ -1,25 +1,32 @@
-"""The experiment on turning images: its command line, its records, and how it goes on."""
+"""The study on rotating images: its runs, selectors and contexts, records, tables and figures."""
 
 import dataclasses
 import json
-import sys
 
 import pytest
 import torch
 
-from experiments import figures, rotating
-from experiments._readme import filled
-from experiments._rotating_choosing import ByAppearance, ByConfidence, Choosing
-from experiments._rotating_claims import claims_of_contexts, claims_of_forgetting, hits, swing
-from experiments._rotating_reading import Readings
-from experiments._rotating_run import Run, _learner, run_to_record
-from experiments._rotating_summary import clock_beside_inferred, last_turn, result_of
-from experiments.rotating import FAMILIES, PRESETS, SEEDS, Config, Grid
-from experiments.runner import Checkpoint, Progress, start_record, write_record
+from experiments import figures
+from experiments.methods.method import METHODS
+from experiments.runner.record import config_of, start_record, write_record
+from experiments.runner.run import select
+from experiments.studies.rotating.claims import (
+    claims_of_contexts,
+    claims_of_forgetting,
+    inferred_correctly,
+    swing,
+)
+from experiments.studies.rotating.contexts import TestContexts
+from experiments.studies.rotating.prepare import learner_of
+from experiments.studies.rotating.presets import FAMILIES, PRESETS, SEEDS
+from experiments.studies.rotating.run import RotatingRun
+from experiments.studies.rotating.selection import ByAppearance, ByConfidence, SelectingLearner
+from experiments.studies.rotating.study import STUDY
+from experiments.studies.rotating.summary import clock_beside_inferred, last_turn, result_of
+from experiments.tables import fill_tables
+from experiments.tests.small import record_of, stop_and_resume
 from psp_data import RotatingStream, load
 from psp_nn import infer_context
-
-SMOKE = PRESETS["smoke"]
 
 MEASURED = (
     *("numbers", "curve", "inferred_curve", "final", "circle", "inferred_circle"),
@@ -27,21 +34,21 @@ MEASURED = (
 )
 
 KINDS = {
-    "standard": {"method": "standard", "contexts": 1},
-    "windows": {"method": "Binary"},
-    "fast": {"method": "Complex", "contexts": 200},
-    "local mix": {"method": "LocalMix", "contexts": 200},
-    "learned": {"method": "LearnedComplex"},
-    "appearance": {"method": "Complex", "choose": "appearance"},
-    "confidence": {"method": "Binary", "choose": "confidence"},
+    "standard": {"method": METHODS["standard"], "contexts": 1},
+    "windows": {"method": METHODS["Binary"]},
+    "fast": {"method": METHODS["Complex"], "contexts": 200},
+    "local mix": {"method": METHODS["LocalMix"], "contexts": 200},
+    "learned": {"method": METHODS["LearnedComplex"]},
+    "appearance": {"method": METHODS["Complex"], "choose": "appearance"},
+    "confidence": {"method": METHODS["Binary"], "choose": "confidence"},
 }
-"""Every kind of choosing contexts."""
+"""Every way of choosing contexts."""
 
 
 def small(kind, **changes):
-    """Some turns of the digits in 200 steps each, a second or two."""
-    run = Run(
-        **{"seed": 0, "dataset": "digits", "width": 32, "turns": 5, "period": 200, "batch": 32},
+    """Return a run of some turns of the digits in 200 steps each, which takes a second or two."""
+    run = RotatingRun(
+        **{"dataset": "digits", "width": 32, "turns": 5, "period": 200, "batch": 32},
         **{"learning_rate": 3e-3, "curve_every": 25, "curve_images": 192, "edge_images": 40},
         **{"inferred_every": 200, "inferred_images": 40, **KINDS[kind]},
     )
@@ -49,32 +56,27 @@ def small(kind, **changes):
 
 
 def tiny(kind, **changes):
-    """One turn in a moment."""
+    """Return a run of one turn."""
     few = {"curve_images": 40, "inferred_images": 20, "edge_images": 20, "inferred_every": 100}
     return small(kind, **{"turns": 1, "width": 16, **few, **changes})
 
 
-def record_of(run, folder, checkpoint_seconds=1e9):
-    return run_to_record(run, folder=folder, device="cpu", checkpoint_seconds=checkpoint_seconds)
-
-
-def test_every_kind_leaves_a_record_and_is_not_run_again(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["rotating.py", "smoke", "--out", str(tmp_path)])
-    rotating.main()
+def test_the_command_leaves_every_record_and_does_not_run_again(tmp_path, capsys):
+    STUDY.main(arguments=["smoke", "--out", str(tmp_path)])
     assert "| digits | 3 | LocalMix | fast, local mix |" in capsys.readouterr().out
     folder = tmp_path / "rotating"
     times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert {path.name for path in times} == {f"{run.name}.json" for run in SMOKE.runs()}
-    rotating.main()
+    assert {path.name for path in times} == {f"{run.name}.json" for run in PRESETS["smoke"]}
+    STUDY.main(arguments=["smoke", "--out", str(tmp_path)])
     assert times == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_record_holds_every_measurement_as_counts(kind, tmp_path):
     run = tiny(kind)
-    record = json.loads(json.dumps(record_of(run, tmp_path), allow_nan=False))
+    record = json.loads(json.dumps(record_of(STUDY, run, tmp_path), allow_nan=False))
     assert record["status"] == "complete"
-    assert Run(**record["config"]) == run
+    assert record["config"] == config_of(run)
     chooses, infers = run.choose != "clock", 3 <= run.contexts <= 100
     assert record["curve"]["steps"] == list(range(25, 201, 25))
     assert [len(record["curve"][part]) for part in ("correct", "loss")] == [8, 8]
@@ -102,9 +104,9 @@ def test_a_record_holds_every_measurement_as_counts(kind, tmp_path):
         assert record["edge"]["contexts"] == edge
 
 
-def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
+def test_the_standard_net_swings_and_contexts_by_windows_hold(tmp_path):
     standard, binary = (
-        record_of(small(kind, width=64), tmp_path) for kind in ("standard", "windows")
+        record_of(STUDY, small(kind, width=64), tmp_path) for kind in ("standard", "windows")
     )
     assert swing(standard) > 30
     assert swing(binary) < 12
@@ -118,8 +120,8 @@ def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
     assert sum(after[-5:]) > sum(before[-5:])
 
 
-def test_contexts_chosen_by_appearance_return_with_the_turn(tmp_path):
-    record = record_of(small("appearance", batch=64), tmp_path)
+def test_contexts_selected_by_appearance_return_in_every_turn(tmp_path):
+    record = record_of(STUDY, small("appearance", batch=64), tmp_path)
     per_turn = [record["choices"]["contexts"][start : start + 8] for start in range(0, 40, 8)]
     assert per_turn[-1] == per_turn[-2]
     assert len(set(per_turn[-1])) >= 3
@@ -127,40 +129,28 @@ def test_contexts_chosen_by_appearance_return_with_the_turn(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_that_was_stopped_ends_with_the_same_bits(kind, tmp_path, monkeypatch):
+def test_a_stopped_run_ends_bit_identical(kind, tmp_path, monkeypatch):
     run = tiny(kind)
-    whole = record_of(run, tmp_path)
+    whole = record_of(STUDY, run, tmp_path)
 
-    class Interrupted(Exception):
-        pass
-
-    def stopping(self, path):
-        if self.done > 0.5:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "write", stopping)
-        patch.setattr(Checkpoint, "is_due", lambda self: True)
-        with pytest.raises(Interrupted):
-            record_of(run, tmp_path)
-    resumed = record_of(run, tmp_path)
+    resumed = stop_and_resume(STUDY, run, tmp_path, monkeypatch, 0.5)
     assert resumed["resumed_at"] == [100]
     for part in MEASURED:
         assert resumed.get(part) == whole.get(part)
 
 
-def test_a_net_that_chooses_does_not_listen_to_the_clock():
+def test_a_selecting_learner_ignores_the_clock():
     run = tiny("appearance")
     stream = RotatingStream(load("digits"), num_contexts=10, num_tasks=1, batch_size=32)
-    learner = _learner(run, stream)
-    assert isinstance(learner, Choosing)
+    learner = learner_of(run, stream)
+    assert isinstance(learner, SelectingLearner)
     learner.use(7)
     learner.step(*stream.train_batch(0))
     assert learner.context == 0
-    assert Readings(learner, stream).names == ("batches", "samples")
+    assert TestContexts(learner, stream).sources == ("batches", "samples")
 
 
-def test_confidence_opens_a_context_only_when_surprised(monkeypatch):
+def test_confidence_opens_a_context_only_for_batches_of_high_entropy(monkeypatch):
     entropies = iter([0.5] * 3 + [0.9, 1.5] + [0.5] * 3)
 
     class Inferred:
@@ -168,29 +158,29 @@ def test_confidence_opens_a_context_only_when_surprised(monkeypatch):
             self.evidence = -torch.tensor([next(entropies), 2.0, 2.0])
 
     monkeypatch.setattr(
-        "experiments._rotating_choosing.infer_context", lambda net, samples: Inferred()
+        "experiments.studies.rotating.selection.infer_context", lambda net, samples: Inferred()
     )
     monkeypatch.setattr(ByConfidence, "PATIENCE", 3)
-    chooser = ByConfidence(3, torch.nn.Identity())
-    chosen = [chooser.choose(torch.zeros(4, 2)) for _ in range(7)]
-    assert chosen == [0, 0, 0, 0, 0, 1, 0]
-    assert chooser.used == 2
-    assert [chooser.recognise(torch.zeros(4, 2)) for _ in range(2)] == [0, 0]
+    selector = ByConfidence(3, torch.nn.Identity())
+    contexts = [selector.select(torch.zeros(4, 2)) for _ in range(7)]
+    assert contexts == [0, 0, 0, 0, 0, 1, 0]
+    assert selector.used == 2
+    assert [selector.recognise(torch.zeros(4, 2)) for _ in range(2)] == [0, 0]
 
 
 def test_appearance_uses_the_nearest_when_all_contexts_are_open():
-    chooser = ByAppearance(2, pixels=1)
+    selector = ByAppearance(2, pixels=1)
     batch = torch.tensor([[0.0], [1.0]])
-    assert [chooser.choose(batch + far) for far in (0, 50, 90, 10)] == [0, 1, 1, 0]
+    assert [selector.select(batch + far) for far in (0, 50, 90, 10)] == [0, 1, 1, 0]
 
 
 def test_contexts_are_inferred_as_psp_nn_infers_them():
     run = tiny("windows")
     stream = RotatingStream(load("digits"), num_contexts=10, num_tasks=1, batch_size=32)
-    learner = _learner(run, stream)
-    readings = Readings(learner, stream)
+    learner = learner_of(run, stream)
+    test_contexts = TestContexts(learner, stream)
     samples = stream.test_set_at(40.0)[0][:70]
-    contexts = readings.all(samples, 40.0)
+    contexts = test_contexts.by_source(samples, 40.0)
     assert contexts["clock"] == 1
     expected = [int(infer_context(learner.net, part).context) for part in samples.split(32)]
     lengths = [32, 32, 6]
@@ -210,19 +200,20 @@ def test_contexts_are_inferred_as_psp_nn_infers_them():
 def test_the_presets_are_complete():
     assert set(PRESETS) == {"figure-4", "figure-5", "smoke"}
     for name in ("figure-4", "figure-5"):
-        for each in PRESETS[name].runs():
+        for each in PRESETS[name]:
             recipe = (each.turns, each.period, each.batch, each.width, each.learning_rate)
             assert recipe == (50, 1000, 128, 256, 1e-4)
             assert (each.precision, each.curve_every) == ("float32", 125)
 
     def kinds(name):
-        runs = PRESETS[name].runs()
-        found = {(r.dataset, r.hidden_layers, r.method, r.contexts, r.choose) for r in runs}
-        assert len(runs) == len(SEEDS) * len(found)
-        return found
+        runs = PRESETS[name]
+        kinds = {(r.dataset, r.hidden_layers, str(r.method), r.contexts, r.choose) for r in runs}
+        assert len(runs) == len(SEEDS) * len(kinds)
+        return kinds
 
     def windows(dataset):
-        return {(dataset, 2, m, 1 if m == "standard" else 10, "clock") for m in FAMILIES}
+        methods = map(str, FAMILIES)
+        return {(dataset, 2, m, 1 if m == "standard" else 10, "clock") for m in methods}
 
     assert kinds("figure-4") == {
         *windows("mnist"),
@@ -241,44 +232,40 @@ def test_the_presets_are_complete():
     }
 
 
-def test_presets_share_their_runs_and_can_be_run_in_part():
-    shared = set(PRESETS["figure-4"].runs()) & set(PRESETS["figure-5"].runs())
+def test_presets_share_their_runs():
+    shared = set(PRESETS["figure-4"]) & set(PRESETS["figure-5"])
     assert len(shared) == len(FAMILIES) * len(SEEDS)
-    part = dataclasses.replace(PRESETS["figure-5"], method=("Complex",), seed=(1,))
-    assert [run.name for run in part.runs()] == [
+
+
+def test_a_preset_can_be_run_in_part():
+    part = select(PRESETS["figure-5"], {"method": (METHODS["Complex"],), "seed": (1,)})
+    assert [run.name for run in part] == [
         "fashion_mnist-Complex-10-2x256-seed1",
         "fashion_mnist-Complex-1000-2x256-seed1",
         "fashion_mnist-Complex-10-appearance-2x256-seed1",
         "fashion_mnist-Complex-10-confidence-2x256-seed1",
     ]
-    every = {run for preset in PRESETS.values() for run in preset.runs()}
-    assert len({run.name for run in every}) == len(every)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": ("EWC",)}, r"method: 'EWC' is none; choose from standard, .*Binary"),
-        ({"seed": (1, 1)}, "seed must be different values"),
-        ({"turns": 0}, "turns must be at least 1, not 0"),
-        ({"edge_images": 0}, "edge_images must be at least 1"),
-        ({"contexts": (1001,)}, "contexts=1001 are more than the 1000 steps of a turn"),
+        ({"method": METHODS["EWC"]}, r"unknown method 'EWC'; choose from standard, .*Binary"),
+        ({"contexts": 1001}, "contexts=1001 exceeds the 1000 steps of a turn"),
         ({"inferred_every": 130}, "inferred_every=130 must be a multiple of curve_every=125"),
-        ({"learning_rate": -1.0}, "learning_rate must be positive"),
-        ({"method": ("KroneckerRotation",), "width": 31}, "dim=31 is prime"),
-        ({"method": ("standard",), "choose": ("appearance",)}, "but standard has 1"),
-        ({"contexts": (1000,), "choose": ("confidence",)}, "chooses among 3 to 100 contexts"),
-        ({"choose": ("appearance",), "batch": 1}, "batch must be at least 2 for choose=appearance"),
-        ({"grids": (Grid(("Binary",), ("digits",), (0,)),), "seed": (1,)}, "the preset has no run"),
+        ({"method": METHODS["KroneckerRotation"], "width": 31}, "dim=31 is prime"),
+        ({"method": METHODS["standard"], "choose": "appearance"}, "but standard has 1"),
+        ({"contexts": 1000, "choose": "confidence"}, "needs a method with 3 to 100 contexts"),
+        ({"choose": "appearance", "batch": 1}, "batch must be at least 2"),
     ],
 )
 def test_bad_values_are_refused_before_any_work(change, message):
     with pytest.raises(ValueError, match=message):
-        Config(**change)
+        RotatingRun(**change)
 
 
 def a_record(run):
-    """The standard net falls by 60 points in every turn, fast ones by 20, others do not."""
+    """Return a record; the standard net falls by 60 points in every turn, *fast* by 20."""
     steps = list(range(500, 50_001, 500))
     low = {1: 100, 10: 400}.get(run.contexts, 300)
     correct = [400 if step % 1000 == 0 else low for step in steps]
@@ -312,7 +299,7 @@ def a_record(run):
 
 
 def test_figures_tables_and_claims_come_from_records_alone(tmp_path, capsys):
-    runs = {run for name in ("figure-4", "figure-5") for run in PRESETS[name].runs()}
+    runs = {run for name in ("figure-4", "figure-5") for run in PRESETS[name]}
     for run in runs:
         if run.seed < 2:
             write_record(tmp_path / "rotating" / f"{run.name}.json", a_record(run))
@@ -325,7 +312,7 @@ def test_figures_tables_and_claims_come_from_records_alone(tmp_path, capsys):
     }
 
     def table(preset, name):
-        return filled(f"<!-- table: rotating/{preset} {name} -->\n<!-- end -->", tmp_path)
+        return fill_tables(f"<!-- table: rotating/{preset} {name} -->\n<!-- end -->", tmp_path)
 
     row = "| fashion_mnist | 3 | Binary | 10 windows | 80.00 ± 0.00 | 80.00 ± 0.00 | 80.00 ± 0.00"
     assert row in table("figure-4", "accuracy")
@@ -347,7 +334,9 @@ def test_figures_tables_and_claims_come_from_records_alone(tmp_path, capsys):
 
 
 def test_claims_are_counted_seed_by_seed():
-    fast, mixed = (Run(method, 0, contexts=1000) for method in ("Complex", "LocalMix"))
+    fast, mixed = (
+        RotatingRun(method=METHODS[name], contexts=1000) for name in ("Complex", "LocalMix")
+    )
     records = [
         a_record(dataclasses.replace(run, seed=seed)) for run in (fast, mixed) for seed in SEEDS
     ]
@@ -358,12 +347,12 @@ def test_claims_are_counted_seed_by_seed():
     assert claims_of_forgetting(records) == []
 
 
-def test_a_result_by_another_reading_has_no_curve():
-    record = a_record(Run("Binary", 0))
+def test_a_result_by_another_source_has_no_curve():
+    record = a_record(RotatingRun())
     own, samples = result_of(record), result_of(record, "samples")
     assert (own.final, own.turn, own.circle) == (80.0, 80.0, 80.0)
     assert (samples.final, samples.turn, samples.lowest, samples.circle) == (60.0, None, None, 60.0)
-    assert hits(record, "samples") == pytest.approx(100 * 4 / 36)
+    assert inferred_correctly(record, "samples") == pytest.approx(100 * 4 / 36)
 
 
 def test_the_clock_beside_inferred_contexts_is_of_the_same_images():

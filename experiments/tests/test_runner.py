@@ -1,17 +1,12 @@
-"""What the experiments share."""
+"""Command lines, records and devices."""
 
 from dataclasses import dataclass
 
 import pytest
 
-from experiments.runner import (
-    parse,
-    read_record,
-    resolve_device,
-    start_record,
-    write_record,
-)
-from experiments.runner.record import _dumps
+from experiments.runner.command_line import parse
+from experiments.runner.device import resolve_device
+from experiments.runner.record import layout, read_record, start_record, write_record
 
 
 @dataclass(frozen=True)
@@ -31,22 +26,6 @@ def test_fields_start_from_the_defaults_or_from_a_preset():
     assert parse(Config, PRESETS, arguments=[]) == Config()
     assert parse(Config, PRESETS, arguments=["--names", "c"]) == Config(names=("c",))
     assert parse(Config, PRESETS, arguments=["large", "--names", "c"]) == Config(100, ("c",))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--size", "0"], "size must be at least 1, not 0"),
-        (["--size", "many"], "many"),
-        (["huge"], "unknown preset 'huge': choose from large"),
-        (["--sise", "4"], "sise"),
-    ],
-)
-def test_bad_command_lines_end_with_a_message_and_status_2(arguments, message, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parse(Config, PRESETS, arguments=arguments)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
@@ -70,7 +49,7 @@ def test_a_record_that_cannot_be_written_leaves_the_last_one(tmp_path):
 
 
 def test_a_record_is_laid_out_for_comparison_by_line():
-    text = _dumps({"a": list(range(40)), "b": [[1, 2], [3, 4]] * 10})
+    text = layout({"a": list(range(40)), "b": [[1, 2], [3, 4]] * 10})
     assert text.splitlines()[1].startswith(' "a": [0, 1, 2,')
     assert text.count("\n") == 4 + 20
 

@@ -1,19 +1,20 @@
-"""A long run does not grow."""
+"""The memory of a long run does not grow."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from experiments.methods import build_learner
-from experiments.runner import build_mlp, train
+from experiments.methods.method import METHODS
+from experiments.runner.networks import build_mlp
+from experiments.runner.trainer import train
 from psp_data import PermutingStream, load
 
 pytestmark = pytest.mark.reliability
 
 
 def resident():
-    """Bytes of memory that this process holds."""
+    """Return the bytes of memory that this process holds."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGESIZE")
 
@@ -26,13 +27,12 @@ def test_memory_does_not_grow_with_the_steps(method, request, record_property):
     stream = PermutingStream(
         load("digits"), num_tasks=20, seed=0, batch_size=32, steps_per_task=steps // 20
     )
-    learner = build_learner(
-        method,
+    learner = METHODS[method].learner(
         lambda seed: build_mlp(64, 32, 10, seed),
         num_contexts=20,
         seed=0,
         learning_rate=1e-3,
-        strength=0.1 if method == "SI" else None,
+        strength=0.1,
     )
     sizes = {}
 

@@ -14,6 +14,7 @@ from psp_contexts import (
     KroneckerRotationContexts,
     LocalMixContexts,
     OnePowerContexts,
+    PermutationContexts,
     RotationContexts,
 )
 
@@ -34,6 +35,20 @@ def test_blocks_must_fit():
         .abs()
         .equal(torch.eye(7).double())
     )
+
+
+def test_permuted_blocks_keep_the_order_of_their_units():
+    with pytest.raises(ValueError, match="block_size=4 does not divide dim=6; use a divisor"):
+        PermutationContexts(6, 2, seed=0, block_size=4)
+    x = torch.arange(12.0)
+    contexts = PermutationContexts(12, 10, seed=0, block_size=3)
+    for context in range(10):
+        blocks = contexts.bind(x, context).view(4, 3)
+        assert torch.equal(blocks - blocks[:, :1], torch.arange(3.0).expand(4, 3))
+        assert blocks[:, 0].sort().values.tolist() == [0, 3, 6, 9]
+    assert contexts.parameters_per_context == 4
+    assert contexts.spec()["block_size"] == 3
+    assert "block_size" not in PermutationContexts(12, 10, seed=0).spec()  # as in older files
 
 
 def test_units_of_different_blocks_do_not_mix():

@@ -94,6 +94,16 @@ def test_discrete_draws_are_golden(family, golden):
     assert contexts.draw(7)[0].tolist() == golden
 
 
+def test_permutations_of_blocks_are_golden():
+    contexts = PermutationContexts(8, 10, seed=1, name="layers.0", block_size=2)
+    assert contexts.draw(7)[0].tolist() == [3, 0, 1, 2]
+    assert contexts.bind(torch.arange(8.0), 7).tolist() == [6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    single = PermutationContexts(8, 10, seed=1, name="layers.0", block_size=1)
+    assert torch.equal(
+        single.matrix(7), PermutationContexts(8, 10, seed=1, name="layers.0").matrix(7)
+    )
+
+
 @pytest.mark.parametrize(("family", "golden"), ROUNDED)
 def test_phases_are_golden(family, golden):
     contexts = family(8, 10, seed=1, name="layers.0")

@@ -158,7 +158,10 @@ def _report_superposed(name: str, layer: Layer, counted: set[Tensor]) -> LayerRe
             copies = state.num_contexts if key in state.per_context else 1
             before += count // (copies * reals_per_entry)
     num_per_model += sum(_count(value, counted) for c in contexts for value in c.parameters())
-    reasons = [f"{type(c).__name__} of dim {c.dim}" for c in contexts]
+    over_base = " over a base" if state.has_base else ""
+    reasons = [f"{type(c).__name__} of dim {c.dim}{over_base}" for c in contexts]
+    outputs = [layer.output_contexts_for(key) for key in state.two_sided]
+    reasons += [f"{type(c).__name__} of dim {c.dim} on the outputs" for c in outputs if c]
     if state.per_context:
         reasons.append(f"{', '.join(state.per_context)} per context")
     not_shared = {*state.superposed, *state.per_context, *bases}

@@ -177,7 +177,7 @@ def _check_remaining(net: nn.Module, context: int, values: dict[str, Tensor]) ->
             whole += float(read.abs().square().sum())
     if whole and remaining < LEAST_REMAINING * whole:
         raise ValueError(
-            f"store: replace=True would erase {1 - remaining / whole:.0%} of the superposition, "
+            f"store: replace=True would erase {1 - max(remaining, 0) / whole:.0%} of the superposition, "
             f"since the model was not fine-tuned from what context {context} reads; retrieve that "
             "and train it, or pass the model that was stored there as replace."
         )

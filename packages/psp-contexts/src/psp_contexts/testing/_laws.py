@@ -137,6 +137,22 @@ def store_and_retrieve_agree_with_the_dense_matrix(family: Family, dim: int, see
             _assert_close(operator.retrieve(stored), _promote(contexts, weight))
 
 
+def columns_are_bound_on_the_output_side(family: Family, dim: int, seed: int) -> None:
+    """C W and C⁻¹ W, for one context and for a batch, which (C W) x = C (W x) follows."""
+    contexts, x = _draw_inputs(family, dim, seed)
+    weights = torch.stack([x[:3], x[3:6]]).mT  # shape (2, dim, 3)
+    for context in (1, torch.tensor([4, 2])):
+        matrix = contexts.matrix(context)
+        for operator in _operators(contexts, context, x):
+            _assert_close(operator.bind_columns(weights), matrix @ _promote(contexts, weights))
+            unbound = matrix.inverse() @ _promote(contexts, weights)
+            _assert_close(operator.unbind_columns(weights), unbound)
+    weight, operator = weights[:1].clone().requires_grad_(), contexts.operator(1, x)
+    (gradient,) = torch.autograd.grad(operator.bind_columns(weight).real.sum(), weight)
+    expected = contexts.matrix(1).detach().real.sum(0).view(1, dim, 1).expand_as(weight)
+    _assert_close(gradient, expected)
+
+
 def retrieving_equals_binding_the_input(family: Family, dim: int, seed: int) -> None:
     """(W C) x = W (C x), the paper's equation 3."""
     contexts, weight = _draw_inputs(family, dim, seed)
@@ -347,6 +363,7 @@ LAWS: tuple[Law, ...] = (
     bind_and_unbind_agree_with_the_dense_matrix,
     contexts_are_isometries,
     store_and_retrieve_agree_with_the_dense_matrix,
+    columns_are_bound_on_the_output_side,
     retrieving_equals_binding_the_input,
     a_mixed_batch_equals_one_at_a_time,
     operators_act_as_the_short_forms,

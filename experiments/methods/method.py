@@ -1,0 +1,204 @@
+"""Methods: superposition with every family, and its competitors."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+import psp_contexts
+from experiments.methods.multi_head import MultiHead, MultiHeadEWC, MultiHeadSI, add_heads
+from experiments.methods.penalised import EWC, SI
+from experiments.methods.separate_nets import SeparateNets
+from experiments.runner.learner import Learner, Precision
+from experiments.runner.optimiser import rmsprop
+from psp_contexts import Contexts, DiagonalContexts, IdentityContexts
+from psp_nn import Norms, superpose
+
+Penalty = Literal["EWC", "OnlineEWC", "SI"]
+
+FAMILIES: dict[str, type[Contexts]] = {
+    name.removesuffix("Contexts"): getattr(psp_contexts, name)
+    for name in psp_contexts.__all__
+    if name.endswith("Contexts") and name not in ("Contexts", "DiagonalContexts")
+}
+"""Every concrete family of psp-contexts by its short name: `{"Binary": BinaryContexts, …}`."""
+
+
+def name_of(family: type[Contexts]) -> str:
+    """Return the short name of a family."""
+    return family.__name__.removesuffix("Contexts")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to learn several tasks; by default, one plain network learns them one by one.
+
+    `str` spells a method for the command line and the record; `parse` reads it.
+
+    Attributes:
+        family: Family of the contexts, if the network is superposed.
+        learned: Train the contexts, too.
+        penalty: Penalty on forgetting.
+        heads: One output layer for each task.
+        separate: One network for each task.
+
+    Example:
+        >>> from experiments.methods.method import Method
+        >>> Method.parse("LearnedBinary").family
+        <class 'psp_contexts._binary.BinaryContexts'>
+        >>> str(Method(penalty="SI", heads=True)), str(Method())
+        ('multi-head-SI', 'standard')
+    """
+
+    family: type[Contexts] | None = None
+    learned: bool = False
+    penalty: Penalty | None = None
+    heads: bool = False
+    separate: bool = False
+
+    @classmethod
+    def parse(cls, name: str) -> "Method":
+        """Return the method of that name.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if name not in METHODS:
+            raise ValueError(f"unknown method {name!r}; choose from {', '.join(METHODS)}.")
+        return METHODS[name]
+
+    def __str__(self) -> str:
+        """Spell the method."""
+        words = [
+            "single" if self.separate else "",
+            "multi-head" if self.heads else "",
+            ("Learned" if self.learned else "") + (name_of(self.family) if self.family else ""),
+            self.penalty or "",
+        ]
+        return "-".join(filter(None, words)) or "standard"
+
+    @property
+    def is_complex(self) -> bool:
+        """True if the network has complex weights, with four times the arithmetic."""
+        return self.family is not None and self.family.is_complex
+
+    def check_dim(self, dim: int) -> None:
+        """Raise ValueError if the family has no maps on vectors of that length."""
+        if self.family:
+            self.family(dim, 1, seed=0)
+
+    def learner(
+        self,
+        build: Callable[[int], nn.Module],
+        *,
+        num_contexts: int,
+        seed: int,
+        learning_rate: float,
+        strength: float | None = None,
+        norms: Norms = Norms.SHARED,
+        exclude: Iterable[str] = (),
+        fisher_images: int = 1024,
+        device: torch.device | str = "cpu",
+        precision: Precision = "float32",
+        compiled: bool = False,
+    ) -> Learner:
+        """Make the learner of a network.
+
+        All methods start from the same weights; complex families add phases to them. In
+        convolutions, diagonal contexts act on whole kernels, as in the paper; families that mix
+        dimensions act on the input channels.
+
+        Args:
+            build: Builds a plain network from the seed of its weights.
+            num_contexts: Number of contexts, heads or networks.
+            seed: Seed of the weights and the contexts.
+            learning_rate: RMSprop learning rate.
+            strength: Strength of the penalty.
+            norms: Treatment of norm layers, in plain networks, too.
+            exclude: Layers that all models share; see `superpose`.
+            fisher_images: See `EWC`.
+            device: Device of the network.
+            precision: See `Learner`.
+            compiled: See `Learner`.
+
+        Example:
+            >>> import torch
+            >>> from experiments.methods.method import Method
+            >>> learner = Method.parse("Binary").learner(
+            ...     lambda seed: torch.nn.Linear(8, 2), num_contexts=50, seed=0, learning_rate=1e-4
+            ... )
+            >>> learner.use(49)
+            >>> learner.num_parameters(tasks=50)
+            {'total': 418, 'per_added_model': 8}
+        """
+
+        def build_task(task: int) -> nn.Module:
+            return build(seed if task == 0 else seed + 1_000_000 * task).to(device)
+
+        def prepare(net: nn.Module) -> nn.Module:
+            options = {"num_contexts": num_contexts, "seed": seed, "norms": norms}
+            return self._superposed(net, exclude, **options).to(device)
+
+        def optimise(net: nn.Module) -> torch.optim.Optimizer:
+            return rmsprop(net.parameters(), lr=learning_rate)
+
+        options: dict[str, Any] = {"precision": precision, "compiled": compiled}
+        if self.separate:
+            return SeparateNets(lambda task: prepare(build_task(task)), optimise, **options)
+        net = prepare(add_heads(build_task, num_contexts) if self.heads else build_task(0))
+        learner: type[Learner] = MultiHead if self.heads else Learner
+        if self.penalty:
+            options["strength"] = strength
+        if self.penalty == "SI":
+            learner = MultiHeadSI if self.heads else SI
+        elif self.penalty:
+            learner = MultiHeadEWC if self.heads else EWC
+            options |= {"online": self.penalty == "OnlineEWC", "fisher_images": fisher_images}
+        return learner(net, optimise(net), **options)
+
+    def _superposed(self, net: nn.Module, exclude: Iterable[str], **options: Any) -> nn.Module:
+        """Superpose the network; without a family, its norm layers alone."""
+        if self.family:
+            family: Callable[..., Contexts] = self.family
+            if self.learned:
+                family = partial(family, learned=True)
+            mixes = not issubclass(self.family, DiagonalContexts)
+            return superpose(
+                net, family=family, base=False, exclude=exclude, per_channel=mixes, **options
+            )
+        layers = [name for name, layer in net.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+        if options["norms"] is Norms.SHARED or not layers:
+            return net
+        return superpose(net, family=IdentityContexts, base=False, include=layers, **options)
+
+
+_FAMILIES = [family for family in FAMILIES.values() if family is not IdentityContexts]
+_PENALTIES: tuple[Penalty, ...] = ("EWC", "OnlineEWC", "SI")
+
+METHODS = {
+    str(method): method
+    for method in (
+        Method(),
+        *(Method(family) for family in _FAMILIES),
+        *(Method(each, learned=True) for each in _FAMILIES if issubclass(each, DiagonalContexts)),
+        *(Method(penalty=penalty) for penalty in _PENALTIES),
+        Method(separate=True),
+        Method(heads=True),
+        *(Method(heads=True, penalty=penalty) for penalty in _PENALTIES),
+    )
+}
+"""All methods by name: *standard* trains one network on all tasks, *single* one for each task."""
+
+
+def named(*names: str) -> tuple[Method, ...]:
+    """Return the methods of those names, for a sweep.
+
+    Example:
+        >>> from experiments.methods.method import named
+        >>> [method.penalty for method in named("Binary", "EWC")]
+        [None, 'EWC']
+    """
+    return tuple(map(Method.parse, names))

@@ -1,0 +1,57 @@
+"""Surveys: studies that measure many things and leave one record."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.runner.command_line import check_images, exit_on_user_error, parse
+from experiments.runner.record import Record, read_record, write_record
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A study that leaves one record.
+
+    Attributes:
+        name: Name of the command.
+        config: Class of its configs: `Settings` with `dataset`, `batch`, and `name`, the stem of
+            the files, another one for every other survey.
+        presets: Configs by name.
+        measure: Measures everything and returns the record, to be written. It may keep partial
+            results in the folder `<name>.parts`.
+        report: Text for the terminal about a record.
+        tables: Markdown tables of a record by name.
+        figures: Draws a record to a path without suffix, and returns the files.
+    """
+
+    name: str
+    config: type[Any]
+    presets: Mapping[str, Any]
+    measure: Callable[[Any], Record]
+    report: Callable[[Record], str]
+    tables: Mapping[str, Callable[[Record], str]] = field(default_factory=dict)
+    figures: Callable[[Record, Path], list[Path]] = lambda record, path: []
+
+    def main(self, description: str | None = None, arguments: Sequence[str] | None = None) -> None:
+        """Run the command.
+
+        Args:
+            description: First paragraphs of `--help`.
+            arguments: Arguments of the command line; by default those of the process.
+        """
+        config = parse(self.config, self.presets, description, arguments)
+        with exit_on_user_error():
+            check_images(config.dataset, config.batch)  # before any work
+            path = config.out / f"{config.name}.json"
+            record = write_record(path, self.measure(config))
+            shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
+            files = [path, *self.figures(record, path.with_suffix(""))]
+        print(f"\n{self.report(record)}\n")
+        print(f"{record['seconds']:.0f} s. Written:", *files, sep="\n  ")
+
+    def draw(self, results: Path, out: Path) -> Iterator[str]:
+        """Draw the figures of every record; yield the files."""
+        for path in sorted(results.glob(f"{self.name}-*.json")):
+            yield from map(str, self.figures(read_record(path), out / path.stem))

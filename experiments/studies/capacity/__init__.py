@@ -1,0 +1,1 @@
+"""Capacity: how many models fit into one set of weights."""

@@ -1,0 +1,1 @@
+"""Incremental CIFAR: new classes on one head."""

@@ -1,0 +1,1 @@
+"""Permuted images: fifty tasks in one network."""

@@ -1,0 +1,1 @@
+"""Rotating images: an input distribution that drifts and returns."""

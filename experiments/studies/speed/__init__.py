@@ -1,0 +1,1 @@
+"""Speed: what the runner and superposition cost."""
