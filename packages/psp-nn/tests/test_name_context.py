@@ -43,6 +43,18 @@ def test_a_name_stands_for_the_index():
     remove(net, "bob", other)
 
 
+def test_a_list_of_names_mixes_models_in_a_batch():
+    net, x = named(ann=3, bob=1), torch.randn(3, 3)
+    with use_context(net, ["ann", "bob", "ann"]):
+        mixed = net(x)
+    with use_context(net, torch.tensor([3, 1, 3])):
+        assert torch.equal(net(x), mixed)
+    with pytest.raises(ValueError, match="'eve' is the name of no model"):
+        use_context(net, ["ann", "eve"])
+    with pytest.raises(ValueError, match="3 is the name of no model"):
+        use_context(net, ["ann", 3])
+
+
 def test_an_unknown_name_says_which_exist():
     with pytest.raises(ValueError, match=r"'eve' is the name of no model; the names are none yet"):
         use_context(named(), "eve")

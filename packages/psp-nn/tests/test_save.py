@@ -109,6 +109,10 @@ def test_files_of_version_1_load_unless_they_have_grouped_layers():
     assert net[0].stored().flatten().tolist() == [0, 1, 2, 3, 4, 5]
     with pytest.raises(ValueError, match="the names are none yet"):
         use_context(net, "ann")  # the file names no models
+    options = {"num_contexts": 3, "seed": 0, "bias_per_context": True, "two_sided": False}
+    net = superpose(nn.Linear(2, 2), family=BinaryContexts, base=True, **options)
+    load(folder / "version_1_base.safetensors", into=net)
+    assert net.base().flatten().tolist() == [2, 3, 4, 5]
     net = nn.Sequential(nn.Conv2d(4, 2, 1, groups=2))
     net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     refused(

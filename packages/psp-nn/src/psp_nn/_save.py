@@ -27,6 +27,7 @@ from psp_nn._save_format import (
     grouped_layers,
     model_tensors,
     state_tensors,
+    without_base_entries,
 )
 from psp_nn.layers.model_record import ModelRecord
 
@@ -139,6 +140,8 @@ def load(
             _check_format(caller, metadata)
             _check_content(caller, metadata, context)
             if context is None:
+                if int(metadata["format_version"]) == 1:
+                    tensors = without_base_entries(into, tensors)
                 num_contexts = _saved_num_contexts(caller, metadata, into)
                 tensors = first_entries(into, tensors, num_contexts)
                 expected = describe(into, tensors, num_contexts)

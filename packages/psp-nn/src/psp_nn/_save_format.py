@@ -14,7 +14,7 @@ from psp_nn._restore import plain_class
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.model_record import ModelRecord
 from psp_nn.layers.resize import resize_contexts
-from psp_nn.layers.superposed import contexts_name
+from psp_nn.layers.superposed import base_name, contexts_name
 
 FORMAT = "psp-nn"
 FORMAT_VERSION = 2
@@ -64,6 +64,17 @@ def first_entries(
             name = dotted(path, key)
             tensors[name] = tensors[name][: len(table)]
     return tensors
+
+
+def without_base_entries(net: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors without the norms and biases of the base, which version 1 did not save."""
+    names = {
+        dotted(path, base_name(key))
+        for path, layer in net.named_modules(remove_duplicate=False)
+        if isinstance(layer, Layer)
+        for key in layer.superposition.per_context
+    }
+    return {name: value for name, value in tensors.items() if name not in names}
 
 
 def describe(net: nn.Module, tensors: dict[str, Tensor], num_contexts: int) -> Description:

@@ -175,9 +175,10 @@ def _check_remaining(net: nn.Module, context: int, values: dict[str, Tensor]) ->
                 read, value = read - base, value - base
             remaining += float(torch.sum(read.conj() * value).real)
             whole += float(read.abs().square().sum())
-    if whole and remaining < LEAST_REMAINING * whole:
+    share = max(remaining, 0) / whole if whole else 1
+    if share < LEAST_REMAINING:
         raise ValueError(
-            f"store: replace=True would erase {1 - max(remaining, 0) / whole:.0%} of the superposition, "
-            f"since the model was not fine-tuned from what context {context} reads; retrieve that "
-            "and train it, or pass the model that was stored there as replace."
+            f"store: replace=True would erase {1 - share:.0%} of the superposition, since the "
+            f"model was not fine-tuned from what context {context} reads; retrieve that and train it, or "
+            "pass the model that was stored there as replace."
         )

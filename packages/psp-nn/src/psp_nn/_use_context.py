@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from psp_nn._context_index import (
     check_range,
     checked_layers,
+    context_named,
     num_contexts_of,
     one_context,
 )
@@ -17,7 +18,7 @@ from psp_nn.layers.selection import Base, One, PerSample, Selection
 
 
 def use_context(
-    net: nn.Module, context: int | str | Tensor | None, *, batch_dim: int = 0
+    net: nn.Module, context: int | str | list[str] | Tensor | None, *, batch_dim: int = 0
 ) -> "ContextInUse":
     """Select the model that a superposed network uses, or one model for each sample.
 
@@ -26,8 +27,8 @@ def use_context(
     Args:
         net: A network that `superpose` made, or a part of one.
         context: Index or name of the model for the whole batch, or a LongTensor of shape
-            (batch,) with one index per sample. None selects the base, with its norms and biases
-            if each model has its own.
+            (batch,) with one index per sample, or a list with one name per sample. None selects
+            the base, with its norms and biases if each model has its own.
         batch_dim: For one index per sample, the dimension along which the samples lie in the
             input of every layer, for example 1 for a Transformer that takes (length, batch,
             features). It is never guessed: a layer whose input has another length there, and an
@@ -122,11 +123,16 @@ def _restore(previous: list[tuple[Layer, Selection]]) -> None:
 
 
 def _selection(
-    context: int | str | Tensor | None, layers: list[Layer], batch_dim: int, device: torch.device
+    context: int | str | list[str] | Tensor | None,
+    layers: list[Layer],
+    batch_dim: int,
+    device: torch.device,
 ) -> Selection:
     if context is None:
         _check_base(layers)
         return Base()
+    if isinstance(context, list):
+        context = torch.tensor([context_named(layers, name) for name in context])
     if not isinstance(context, Tensor):
         return One.of(one_context("use_context", layers, context))
     if context.dtype != torch.int64:
