@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_read_is_named(path, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     save(built(), path)
-    monkeypatch.setattr("psp_nn._save.safe_open", fail)
+    monkeypatch.setattr("psp_nn._load.safe_open", fail)
     refused(path, r"load: path .* cannot be read: Input/output error", error=OSError)
 
 

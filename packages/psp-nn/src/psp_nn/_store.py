@@ -179,6 +179,6 @@ def _check_remaining(net: nn.Module, context: int, values: dict[str, Tensor]) ->
     if share < LEAST_REMAINING:
         raise ValueError(
             f"store: replace=True would erase {1 - share:.0%} of the superposition, since the "
-            f"model was not fine-tuned from what context {context} reads; retrieve that and train it, or "
-            "pass the model that was stored there as replace."
+            f"model was not fine-tuned from what context {context} reads; retrieve that and train "
+            "it, or pass the model that was stored there as replace."
         )
