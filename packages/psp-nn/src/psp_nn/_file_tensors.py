@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._context_index import checked_layers, num_contexts_of, one_context
+from psp_nn._context_index import checked_layers, num_contexts_of, one_context, superposed_layers
 from psp_nn._model_values import dotted
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.model_record import ModelRecord
@@ -108,7 +108,7 @@ def as_real(value: Tensor) -> Tensor:
 def first_contexts(net: nn.Module, num_contexts: int) -> dict[str, Contexts]:
     """Return the contexts of a superposition by name, for the first `num_contexts` models."""
     contexts: dict[str, Contexts] = {}
-    present = num_contexts_of(checked_layers("save", "net", net))
+    present = num_contexts_of(superposed_layers(net))
     for path, module in net.named_modules():
         if isinstance(module, Contexts):
             count = module.num_contexts // present * num_contexts

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._context_index import checked_layers
+from psp_nn._context_index import superposed_layers
 from psp_nn._file_tensors import as_real, first_contexts
 from psp_nn._restore import plain_class
 from psp_nn.layers.layer import Layer
@@ -38,7 +38,7 @@ def describe(net: nn.Module, tensors: dict[str, Tensor], num_contexts: int) -> D
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "num_contexts": str(num_contexts),
-        "models": checked_layers("save", "net", net)[0].superposition.models.to_json(),
+        "models": superposed_layers(net)[0].superposition.models.to_json(),
         "architecture": _json({**layers, **_shapes(tensors)}),
         "contexts": _json(contexts),
     }
@@ -81,7 +81,7 @@ def grouped_layers(net: nn.Module) -> list[str]:
     """Return the names of the layers whose groups have contexts of their own."""
     return [
         layer.superposition.name
-        for layer in checked_layers("load", "into", net)
+        for layer in superposed_layers(net)
         for key in layer.superposition.superposed
         if layer.contexts_for(key).num_contexts > layer.superposition.num_contexts
     ]
