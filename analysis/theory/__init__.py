@@ -21,9 +21,13 @@ from analysis.theory._snr import squared_alignment as squared_alignment
 from analysis.theory._subspace import coherence_penalty as coherence_penalty
 from analysis.theory._subspace import expected_overlap as expected_overlap
 from analysis.theory._subspace import leverage_scores as leverage_scores
+from analysis.theory._two_sided import ProfileCosts as ProfileCosts
+from analysis.theory._two_sided import profile_costs as profile_costs
+from analysis.theory._two_sided import transmitted_moment as transmitted_moment
 
 __all__ = [
     "Family",
+    "ProfileCosts",
     "coherence_penalty",
     "expected_noise_power",
     "expected_overlap",
@@ -31,6 +35,7 @@ __all__ = [
     "largest_num_models",
     "leverage_scores",
     "mean",
+    "profile_costs",
     "pseudo_moment",
     "real_covariance",
     "real_second_moment",
@@ -41,4 +46,5 @@ __all__ = [
     "step_on_other",
     "step_second_moment",
     "tail_bound",
+    "transmitted_moment",
 ]

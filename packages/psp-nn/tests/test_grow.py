@@ -143,6 +143,21 @@ def tables(net):
     }
 
 
+def test_a_file_from_before_fits_a_network_that_uses_a_layer_twice(tmp_path):
+    def build():
+        layer = nn.Linear(4, 4)
+        net = nn.Sequential(layer, nn.ReLU(), layer)
+        family = partial(BinaryContexts, learned=True)
+        options = {"num_contexts": 3, "seed": 0, "base": False, "bias_per_context": True}
+        return superpose(net, family=family, **options)
+
+    net, larger = build(), build()
+    grow(larger, 4)
+    save(net, tmp_path / "net")
+    load(tmp_path / "net", into=larger)
+    assert torch.equal(larger[2](torch.ones(4)), net[2](torch.ones(4)))
+
+
 def test_files_and_state_dicts_of_a_larger_network_are_refused(tmp_path):
     net, larger = trained(), trained()
     grow(larger, 4)

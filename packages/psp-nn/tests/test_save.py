@@ -13,6 +13,7 @@ from torch import nn
 
 from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
 from psp_nn import load, name_context, save, superpose, use_context
+from psp_nn._save_format import compute_digest
 
 
 def built(family=BinaryContexts, width=6, weights=0, **options):
@@ -120,6 +121,19 @@ def test_files_of_version_1_load_unless_they_have_grouped_layers():
         r"version 1, in which grouped layers \('0'\) have other contexts; retrieve its models",
         into=net,
     )
+
+
+@pytest.mark.parametrize(
+    "models", ["no JSON", '{"names": {"ann": 4}, "digests": {}, "refined": []}']
+)
+def test_a_record_that_does_not_fit_is_refused_even_with_a_digest(path, models):
+    save(built(), path)
+    with safe_open(path, "pt") as file:
+        metadata = {**file.metadata(), "models": models}
+    del metadata["digest"]
+    tensors = load_file(path)
+    save_file(tensors, path, metadata={**metadata, "digest": compute_digest(tensors, metadata)})
+    refused(path, "has been altered")
 
 
 @pytest.mark.parametrize("count", ["", "x", "9" * 30])

@@ -106,12 +106,16 @@ def as_real(value: Tensor) -> Tensor:
 
 
 def first_contexts(net: nn.Module, num_contexts: int) -> dict[str, Contexts]:
-    """Return the contexts of a superposition by name, for the first `num_contexts` models."""
-    contexts: dict[str, Contexts] = {}
+    """Return the contexts of a superposition by all their names, for the first models."""
     present = num_contexts_of(superposed_layers(net))
-    for path, module in net.named_modules():
+    first: dict[Contexts, Contexts] = {}
+    for module in net.modules():
         if isinstance(module, Contexts):
             count = module.num_contexts // present * num_contexts
             same = count == module.num_contexts
-            contexts[path] = module if same else resize_contexts(module, count)
-    return contexts
+            first[module] = module if same else resize_contexts(module, count)
+    return {
+        path: first[module]
+        for path, module in net.named_modules(remove_duplicate=False)
+        if isinstance(module, Contexts)
+    }

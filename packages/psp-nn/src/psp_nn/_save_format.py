@@ -30,9 +30,11 @@ def describe(net: nn.Module, tensors: dict[str, Tensor], num_contexts: int) -> D
         for name, module in net.named_modules()
         if isinstance(module, Layer)
     }
+    first = first_contexts(net, num_contexts)
     contexts = {
-        name: {**module.spec(), "checksum": module.checksum()}
-        for name, module in first_contexts(net, num_contexts).items()
+        name: {**first[name].spec(), "checksum": first[name].checksum()}
+        for name, module in net.named_modules()
+        if isinstance(module, Contexts)
     }
     return {
         "format": FORMAT,

@@ -29,7 +29,7 @@ from psp_contexts import (
 from psp_nn import save, superpose, use_context
 
 INPUTS, CLASSES, BATCH, CONTEXTS = 784, 10, 128, 50
-PARTS = ("steps", "mixed", "resnet", "disk")
+PARTS = ("steps", "base", "mixed", "resnet", "disk")
 
 TARGETS: dict[tuple[type[Contexts], int], float] = {
     (BinaryContexts, 256): 1.15,
@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for width in options.widths:
         if "steps" in parts:
             steps(width, options.seconds)
+        if "base" in parts:
+            base(width, options.seconds)
         if "mixed" in parts:
             mixed(width, options.seconds)
     if "resnet" in parts:
@@ -82,6 +84,26 @@ def steps(width: int, seconds: float) -> None:
     targets["RotationContexts"] = 1.2 * _rotation_arithmetic(width)
     print(f"training step, batch {BATCH}, {INPUTS}-{width}-{width}-{CLASSES}")
     _show(_minimum_times(runs, seconds), "plain", targets)
+
+
+def base(width: int, seconds: float) -> None:
+    """Time a training step over a base, with one- and two-sided contexts, against one without."""
+    x, labels = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
+    options: dict[str, dict[str, bool]] = {
+        "base=False": {"base": False},
+        "base=True, one-sided": {"base": True, "two_sided": False},
+        "base=True": {"base": True},
+    }
+    runs = {"plain": _step(_mlp(width), x, labels)}
+    for name, arguments in options.items():
+        net = superpose(
+            _mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0, **arguments
+        )
+        use_context(net, 7)
+        runs[name] = _step(net, x, labels)
+    print(f"training step over a base, Binary, batch {BATCH}, {INPUTS}-{width}-{width}-{CLASSES}")
+    targets = {"base=True": 1.1} if width >= 2048 else {}
+    _show(_minimum_times(runs, seconds), "base=False", targets)
 
 
 def mixed(width: int, seconds: float, batch: int = 1024) -> None:
