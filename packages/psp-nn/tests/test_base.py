@@ -213,13 +213,7 @@ def test_the_output_layer_is_the_last_one_and_patterns_choose_others(mlp):
         True,
     ]
     assert over_a_base(mlp, family=BinaryContexts, exclude="4")[2].output_contexts_for() is not None
-<<<<<<< HEAD
-    with pytest.raises(
-        ValueError, match=r"two_sided='5' matches no layer.*those are '0', '2', '4'"
-    ):
-=======
     with pytest.raises(ValueError, match=r"two_sided='5' matches no layer.*are '0', '2', '4'"):
->>>>>>> base
         over_a_base(mlp, family=BinaryContexts, two_sided="5")
 
 
