@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +90,7 @@ def steps(width: int, seconds: float) -> None:
 def base(width: int, seconds: float) -> None:
     """Time a training step over a base, with one- and two-sided contexts, against one without."""
     x, labels = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
-    options: dict[str, dict[str, bool]] = {
+    options: dict[str, dict[str, Any]] = {
         "base=False": {"base": False},
         "base=True, one-sided": {"base": True, "two_sided": False},
         "base=True": {"base": True},

@@ -20,7 +20,8 @@ class Permute(TensorOperator):
 
     def bind(self, x: Tensor) -> Tensor:
         """Return x read in the order p."""
-        return permute(x, *self.tensors)
+        order, inverse = self.tensors
+        return permute(x, order, inverse)
 
     def unbind(self, x: Tensor) -> Tensor:
         """Return x read in the order of the inverse of p."""
