@@ -178,7 +178,7 @@ def test_groups_permute_their_output_channels_apart():
         with use_context(net, k):
             difference = (layer.weight - plain.weight).view(2, 6, -1)
         for group in range(2):
-            context = torch.tensor(group * K + k)
+            context = torch.tensor(2 * k + group)
             expected = outputs.matrix(context).T @ rows[group] @ inputs.matrix(context)
             torch.testing.assert_close(difference[group], expected)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from psp_contexts import Contexts, PermutationContexts
 from psp_nn.layers.batch_norm import freeze_norm, use_batch_statistics
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.model_record import ModelRecord
 from psp_nn.layers.norm import Norms
 from psp_nn.layers.recompute_guard import RecomputeCounter, RecomputeGuard
@@ -129,6 +130,13 @@ class Converter:
             assert value is not None
             self._replace(layer, key, sizes, value.dtype)
 
+    def convert_own(self, module: nn.Module, name: str) -> None:
+        """Give each model a whole linear layer."""
+        tables = _present(module, LinearPerContext.tables)
+        layer = self._change_class(module, name, (), tables, kind=LinearPerContext)
+        for key in tables:
+            self._replace(layer, key, (self._options.num_contexts,), layer.stored(key).dtype)
+
     def check_ties(self, net: nn.Module) -> None:
         """Check that no module still holds a tensor that has been replaced.
 
@@ -139,7 +147,7 @@ class Converter:
             for key, value in [*module._parameters.items(), *module._buffers.items()]:
                 if id(value) in self._replaced and value is not None:
                     raise ValueError(
-                        f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to a norm or a bias "
+                        f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to a tensor "
                         "with an entry for each model; untie them, or leave that layer out."
                     )
 
@@ -149,8 +157,10 @@ class Converter:
         name: str,
         superposed: tuple[str, ...],
         per_context: tuple[str, ...],
+        *,
+        kind: type[Layer] | None = None,
     ) -> Layer:
-        module.__class__ = _superposed_class(module)
+        module.__class__ = kind or _superposed_class(module)
         assert isinstance(module, Layer)
         module.superposition = LayerState(
             name=name,

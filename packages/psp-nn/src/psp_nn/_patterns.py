@@ -66,6 +66,22 @@ def matching_weights(names: list[str], patterns: Patterns) -> list[str]:
     return [name for name in names if _matches(name, patterns)]
 
 
+def matching_linear(net: nn.Module, patterns: Patterns) -> list[str]:
+    """Return the linear layers that match the patterns of `own`.
+
+    Raises:
+        ValueError: If a pattern matches none, or a layer with a parametrized weight.
+    """
+    names = [name for name, module in net.named_modules() if type(module) is nn.Linear]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(
+                f"superpose: own={pattern!r} matches no layer of the class Linear; those are "
+                f"{', '.join(map(repr, names)) or 'none'}."
+            )
+    return [name for name in names if _matches(name, patterns)]
+
+
 def layers_before_output(net: nn.Module, names: list[str]) -> list[str]:
     """Return the layers among `names` that are not the last one with weights to superpose."""
     forms = [(name, superposed_class(type(module))) for name, module in net.named_modules()]

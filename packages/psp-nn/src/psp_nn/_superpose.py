@@ -14,6 +14,7 @@ from psp_nn._convert import Converter, Options, is_norm, parameter_like
 from psp_nn._patterns import (
     layers_before_output,
     matching_layers,
+    matching_linear,
     matching_weights,
     superposed_parameters,
 )
@@ -40,6 +41,7 @@ def superpose(
     share_base: bool = False,
     include: str | Iterable[str] = "*",
     exclude: str | Iterable[str] = (),
+    own: str | Iterable[str] = (),
     norms: Norms = Norms.PER_CONTEXT,
     bias_per_context: bool = False,
     per_channel: bool = False,
@@ -87,6 +89,9 @@ def superpose(
             change both. `to` another dtype or device ends the sharing.
         include: Patterns of dotted layer names to convert, as for `fnmatch`; all by default.
         exclude: Patterns of dotted layer names to leave unchanged.
+        own: Patterns of `Linear` layers of which each model keeps a whole one, such as the heads
+            of tasks with different classes. They start as that of `net`, which therefore has the
+            largest number of outputs.
         norms: Treatment of norm layers. By default each model has its own affine and running
             statistics.
         bias_per_context: True to give each model its own biases; the paper shares them.
@@ -131,7 +136,9 @@ def superpose(
             "superpose: a base shared with net has the dtype of net; pass base_dtype or "
             "share_base=True, but not both."
         )
-    names = matching_layers(net, _patterns(include), _patterns(exclude))
+    owned = matching_linear(net, _patterns(own))
+    matching = matching_layers(net, _patterns(include), _patterns(exclude))
+    names = [name for name in matching if name not in owned]
     weighted = [name for name in names if not is_norm(net.get_submodule(name))]
     if two_sided is None or isinstance(two_sided, bool):
         permuted = layers_before_output(net, weighted) if base and two_sided is not False else []
@@ -156,6 +163,8 @@ def superpose(
     for name in names:
         if name not in weighted:
             converter.convert_norm(superposition.get_submodule(name), name)
+    for name in owned:
+        converter.convert_own(superposition.get_submodule(name), name)
     converter.check_ties(superposition)
     first = next(m for m in superposition.modules() if isinstance(m, Layer))
     first.add_module(RECORD_NAME, converter.record)
