@@ -99,7 +99,7 @@ def test_models_with_their_own_layers_come_and_go(tmp_path):
     assert remove(net, 1, model) == ()
     with use_context(net, 1):
         torch.testing.assert_close(net(x), base(x))
-    assert "150 (" in str(report(net))  # of these 5 · (6 · 3 + 3) and 5 · 6 are kept per model
+    assert report(net).layers[1].num_per_model == 5 * (6 * 3 + 3)
 
 
 def test_they_take_the_real_part_of_a_complex_body():
@@ -123,6 +123,11 @@ def test_a_pattern_without_a_linear_layer_and_tied_layers_are_refused():
     tied[1].weight = tied[0].weight
     with pytest.raises(ValueError, match="tied"):
         superpose(tied, **options, own="1")
+    computed = torch.nn.utils.weight_norm
+    with pytest.warns(FutureWarning):
+        normed = nn.Sequential(nn.Linear(4, 4), computed(nn.Linear(4, 4)))
+    with pytest.raises(ValueError, match="'weight' of layer '1' is computed from other parameters"):
+        superpose(normed, **options, own="1", exclude="1")
     net = superpose(plain(), **options, own=["0", "2"])
     with pytest.raises(ValueError, match=r"layer '2' needs 6 features along dimension -1"):
         net[2](torch.randn(5, 4))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.registry import superposed_class
 
 Patterns = tuple[str, ...]
@@ -79,7 +80,10 @@ def matching_linear(net: nn.Module, patterns: Patterns) -> list[str]:
                 f"superpose: own={pattern!r} matches no layer of the class Linear; those are "
                 f"{', '.join(map(repr, names)) or 'none'}."
             )
-    return [name for name in names if _matches(name, patterns)]
+    owned = [name for name in names if _matches(name, patterns)]
+    for name in owned:
+        _check_parameters(name, net.get_submodule(name), LinearPerContext)
+    return owned
 
 
 def layers_before_output(net: nn.Module, names: list[str]) -> list[str]:
