@@ -19,10 +19,11 @@ from psp_nn._patterns import (
     superposed_parameters,
 )
 from psp_nn._report import report
-from psp_nn._split_complex import real_part, split_complex_class
+from psp_nn._split_complex import real_input, real_part, split_complex_class
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.model_record import RECORD_NAME
 from psp_nn.layers.norm import Norms
+from psp_nn.layers.registry import superposed_class
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -64,9 +65,10 @@ def superpose(
 
     Complex families make a complex network: weights and activations are complex, activation
     layers act on the real and the imaginary part apart, and the output of the network is the real
-    part. Activations that a network calls as functions, not as layers, are not converted. torch
-    refuses complex input to most of them, such as `relu` and `gelu`. But `tanh`, `sigmoid` and
-    `silu` accept it, and do not act on the parts apart.
+    part. A layer that is left out gets the real part of its input. Activations that a network
+    calls as functions, not as layers, are not converted. torch refuses complex input to most of
+    them, such as `relu` and `gelu`. But `tanh`, `sigmoid` and `silu` accept it, and do not act on
+    the parts apart.
 
     Args:
         net: Any network; it is left unchanged.
@@ -173,6 +175,8 @@ def superpose(
             split = split_complex_class(type(module))
             if split is not None:
                 module.__class__ = split
+            if superposed_class(type(module)) is not None:  # it is left out
+                module.register_forward_pre_hook(real_input)
         superposition.register_forward_hook(real_part)
     _log.info("%s", report(superposition))
     return superposition

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from psp_nn._context_index import superposed_layers
 from psp_nn._restore import plain_class, set_class, strip_superposition
-from psp_nn._split_complex import SplitComplex, real_part
+from psp_nn._split_complex import SplitComplex, real_input, real_part
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.selection import One
@@ -59,6 +59,9 @@ def make_real(net: nn.Module, example: Tensor) -> None:
     for module in net.modules():
         if isinstance(module, SplitComplex):
             set_class(module, plain_class(type(module)))
+        before = module._forward_pre_hooks
+        for key in [key for key, hook in before.items() if hook is real_input]:
+            del before[key]
     for key in [key for key, hook in net._forward_hooks.items() if hook is real_part]:
         del net._forward_hooks[key]
     _check_output(net, example, expected)
