@@ -36,5 +36,5 @@ class SeparateNets(Learner):
 
     def num_parameters(self, tasks: int) -> dict[str, int]:
         """Count one network for every task."""
-        each = super().num_parameters(tasks=1)["total"]
-        return {"total": tasks * each, "per_added_model": each}
+        per_net = super().num_parameters(tasks=1)["total"]
+        return {"total": tasks * per_net, "per_added_model": per_net}

@@ -1,4 +1,4 @@
-"""Every experiment in a small form: some tenths of a second of work, all kinds of state."""
+"""Commands of some tenths of a second for every study, with all kinds of state, and helpers."""
 
 import json
 from pathlib import Path
@@ -19,26 +19,25 @@ COMMANDS = {
     "rotating": "smoke --method Complex --contexts 10 --turns 2 --checkpoint-seconds 0",
     "incremental": "smoke --method SI --steps 4 --checkpoint-seconds 0",
 }
-"""The arguments, but for `--out`."""
+"""Arguments of the commands, without `--out`."""
 
 VOLATILE = ("started", "seconds", "seconds_of", "resumed_at", "commits", "checksum")
-"""What of a record is about when and how it was made."""
+"""Fields of a record about its making."""
 
 
 def results(folder):
-    """Every record in a folder without what is about its making, by its name there."""
-    found = {}
+    """Read every record in a folder without the fields about its making, by path."""
+    records = {}
     for path in sorted(folder.rglob("*.json")):
         record = json.loads(path.read_text())
         for name in VOLATILE:
             record.pop(name, None)
         for name in ("peak_memory_mb", "commit"):
             record["environment"].pop(name, None)
-        if isinstance(record["config"], dict):
-            for name in ("out", "jobs"):
-                record["config"].pop(name, None)
-        found[str(path.relative_to(folder))] = record
-    return found
+        for name in ("out", "jobs"):
+            record["config"].pop(name, None)
+        records[str(path.relative_to(folder))] = record
+    return records
 
 
 def record_of(study, run, folder, checkpoint_seconds=1e9):

@@ -72,8 +72,8 @@ def test_a_full_disk_is_named_and_the_last_checkpoint_stays(tmp_path, undisturbe
         status, errors = command(disk)
         assert status == 1
         assert "error: [Errno 28] No space left on device" in errors
-        kept = Checkpoint(disk / "permuting" / name.replace(".json", ".checkpoint")).load()
-        assert kept["log"]["step"] == 10
+        state = Checkpoint(disk / "permuting" / name.replace(".json", ".checkpoint")).load()
+        assert state["log"]["step"] == 10
         assert not list(disk.rglob("*.part"))
         filler.unlink()
         assert command(disk)[0] == 0

@@ -1,4 +1,4 @@
-"""Whatever happens to a checkpoint or a record, it is read as it was written or refused by name."""
+"""A damaged checkpoint or record is refused by name, unless it still says what was written."""
 
 import json
 
@@ -25,9 +25,9 @@ MANY = settings(
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    kept = Checkpoint(tmp_path_factory.mktemp("files") / "run.checkpoint")
-    kept.save({"net": {"weight": torch.randn(5, 3)}, "step": 7, "log": {"curve": [0.5]}})
-    return kept
+    saved = Checkpoint(tmp_path_factory.mktemp("files") / "run.checkpoint")
+    saved.save({"net": {"weight": torch.randn(5, 3)}, "step": 7, "log": {"curve": [0.5]}})
+    return saved
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,11 @@ def test_a_damaged_record_is_refused_or_says_the_same(damage, record, record_pro
     other = record.with_name("damaged.json")
     other.write_bytes(damaged(data, damage))
     try:
-        found = read_record(other)
+        content = read_record(other)
     except DamagedFile as error:
         assert "damaged.json is not" in str(error)  # noqa: PT017 — either way is right
     else:
-        assert found == read_record(record)  # only the layout was hit
+        assert content == read_record(record)  # only the layout was hit
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_swapped_files_are_refused(checkpoint, record, tmp_path):
 
 
 def test_a_record_of_another_format_is_refused(record, tmp_path):
-    found = json.loads(record.read_text())
-    found["format"] = 99
+    content = json.loads(record.read_text())
+    content["format"] = 99
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(content))
     with pytest.raises(DamagedFile, match="its checksum does not match"):
         read_record(path)
-    del found["checksum"]
-    write_record(path, found)
+    del content["checksum"]
+    write_record(path, content)
     with pytest.raises(DamagedFile, match="is a record of format 99, not 1"):
         read_record(path)
 

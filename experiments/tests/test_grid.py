@@ -135,7 +135,7 @@ def test_a_killed_process_frees_the_lock_of_its_cell(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="orphans keep their parent there")
 def test_a_worker_stops_when_its_parent_is_gone(tmp_path):
     parts, started = tmp_path / "parts", tmp_path / "started"
-    context = multiprocessing.get_context("spawn")  # a pool of its own
+    context = multiprocessing.get_context("spawn")  # with its own pool
     other = context.Process(target=grid, args=(until_stopped, [1], parts, 2, started))
     other.start()
     while not started.exists():

@@ -180,8 +180,8 @@ def test_the_wide_penalties_of_the_table_have_the_strengths_best_after_ten_tasks
     shown = {(str(run.method), run.strength, run.seed) for run in wide_runs}
     for method in STRENGTHS:
         wide = {"method": method, "width": 2000}
-        found = [each for each in records if wide.items() <= each["config"].items()]
-        best = max(found, key=lambda record: result_of(record).last)["config"]
+        searched = [each for each in records if wide.items() <= each["config"].items()]
+        best = max(searched, key=lambda record: result_of(record).last)["config"]
         # Nothing is both chosen by and reported on.
         assert best["seed"] == 0
         assert {(method, STRENGTHS[method], 0), (method, best["strength"], 1)} <= shown
@@ -199,8 +199,8 @@ def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
 def test_the_strengths_are_those_that_the_search_found_best():
     records, _ = STUDY.records_of("search", ROOT / "experiments" / "results")
     for method, strength in STRENGTHS.items():
-        found = [each for each in records if each["config"]["method"] == method]
-        best = max(found, key=lambda record: result_of(record).last)
+        searched = [each for each in records if each["config"]["method"] == method]
+        best = max(searched, key=lambda record: result_of(record).last)
         assert best["config"]["strength"] == strength
 
 
@@ -336,8 +336,8 @@ def test_the_grid_runs_on_a_dask_cluster_of_two_workers(tmp_path):
         n_workers=2, threads_per_worker=1, dashboard_address=None
     ) as cluster:
         address = cluster.scheduler_address
-        there = run_all(STUDY, runs, tmp_path / "there", backend="dask", address=address)
-    here = run_all(STUDY, runs, tmp_path / "here")
-    for ours, theirs in zip(here, there, strict=True):
+        on_cluster = run_all(STUDY, runs, tmp_path / "there", backend="dask", address=address)
+    locally = run_all(STUDY, runs, tmp_path / "here")
+    for ours, theirs in zip(locally, on_cluster, strict=True):
         for part in MEASURED:
             assert ours[part] == theirs[part]

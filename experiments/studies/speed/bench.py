@@ -89,8 +89,8 @@ class Bench:
         self._rotating_stream = RotatingStream(images, num_tasks=1, batch_size=batch)
         self._rotating = self._binary(lambda seed: nn.Sequential(nn.Flatten(), *build(seed)), 10)
         self._tests = PermutedTestImages(self._stream)
-        # Task 1, since the pixels of task 0 are not permuted. The step goes on from round to
-        # round, so that the samples are never those of the round before.
+        # Task 1, since the pixels of task 0 are not permuted. Each round continues at the step
+        # where the last one ended, so that it draws other samples.
         self._next_permuting = self._stream.first_step(1)
         self._next_rotating = 1
         self._loader: Iterator[list[Tensor]] = iter(())

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch.func import functional_call, vmap
@@ -124,6 +125,38 @@ def test_every_model_starts_as_the_network(family, two_sided, mlp):
     torch.testing.assert_close(retrieve(net, 2, example=example)(x), expected)
 
 
+def test_a_trained_network_reads_the_digits_in_every_context():
+    digits = load_digits()
+    x, labels = torch.tensor(digits.data).float() / 16 - 0.3, torch.tensor(digits.target)
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    optimiser = torch.optim.RMSprop(plain.parameters(), lr=1e-3)
+    for batch in torch.randint(1400, (600, 64)):
+        optimiser.zero_grad()
+        F.cross_entropy(plain(x[batch]), labels[batch]).backward()
+        optimiser.step()
+    expected = (plain(x).argmax(1) == labels).float().mean()
+    assert expected > 0.97
+    net = over_a_base(plain, family=BinaryContexts)
+    destroyed = superpose(plain, family=BinaryContexts, num_contexts=K, seed=0, base=False)
+    for k in range(K):
+        with use_context(net, k), use_context(destroyed, k):
+            assert (net(x).argmax(1) == labels).float().mean() == expected
+            assert (destroyed(x).argmax(1) == labels).float().mean() < 0.4
+
+
+@pytest.mark.parametrize("context", [1, torch.tensor([3, 0, 1, 1, 2, 0])])
+def test_autocast_computes_near_full_precision(mlp, context):
+    net = randomise(over_a_base(mlp.float(), family=BinaryContexts))
+    x = torch.randn(6, 12)
+    use_context(net, context)
+    expected = net(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = net(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, rtol=0.05, atol=0.05)
+
+
 @pytest.mark.parametrize("family", [BinaryContexts, KroneckerRotationContexts, IdentityContexts])
 @pytest.mark.parametrize("two_sided", [True, False])
 def test_every_kind_of_layer_starts_as_the_network(net_and_input, family, two_sided):
@@ -152,6 +185,20 @@ def test_one_model_mixed_batches_and_retrieved_models_agree(net_and_input, two_s
     torch.testing.assert_close(mixed, torch.stack(outputs)[context, torch.arange(6)])
 
 
+@pytest.mark.parametrize("bias_per_context", [True, False])
+@pytest.mark.parametrize("family", [BinaryContexts, PermutationContexts, ComplexContexts])
+def test_convolutions_by_channel_bind_every_sample_over_a_base(family, bias_per_context):
+    options = {"per_channel": True, "bias_per_context": bias_per_context, "two_sided": "*"}
+    net = randomise(over_a_base(convolutional().eval(), family=family, **options)).eval()
+    assert net[0].binds_samples
+    x, context = torch.randn(6, 4, 6, 6, dtype=torch.float64), torch.tensor([3, 0, 1, 1, 2, 0])
+    with use_context(net, context):
+        mixed = net(x)
+    for k, sample, y in zip(context.tolist(), x, mixed, strict=True):
+        with use_context(net, k):
+            torch.testing.assert_close(y, net(sample[None])[0])
+
+
 def test_a_model_is_that_of_the_dense_matrices(family):
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(12, 16), nn.Linear(16, 4)).double()
@@ -177,10 +224,10 @@ def test_groups_permute_their_output_channels_apart():
     for k in range(K):
         with use_context(net, k):
             difference = (layer.weight - plain.weight).view(2, 6, -1)
-        for group in range(2):
-            context = torch.tensor(2 * k + group)
-            expected = outputs.matrix(context).T @ rows[group] @ inputs.matrix(context)
-            torch.testing.assert_close(difference[group], expected)
+        left, right = (layer._look_up(side, k, rows).matrix() for side in (outputs, inputs))
+        assert len(left) == len(right) == 2
+        assert not torch.equal(left[0], left[1])
+        torch.testing.assert_close(difference, left.mT.double() @ rows @ right)
 
 
 def test_heads_and_gates_stay_together():

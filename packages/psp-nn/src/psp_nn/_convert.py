@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from psp_contexts import Contexts, PermutationContexts
+from psp_contexts import Contexts
+from psp_nn._output_sides import OutputSides
 from psp_nn.layers.batch_norm import freeze_norm, use_batch_statistics
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear_per_context import LinearPerContext
@@ -54,7 +55,7 @@ class Converter:
         self._options = options
         # By the id of a tensor. The replaced tensors are kept, so that no id is used again.
         self._superposed: dict[int, tuple[Tensor, Superposition]] = {}
-        self._outputs: dict[int, _Outputs | None] = {}
+        self._output_sides = OutputSides(options.num_contexts, options.seed)
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
         self._counter = RecomputeCounter()
         self.record = ModelRecord()
@@ -64,8 +65,9 @@ class Converter:
         """Superpose the weights of layers, given by name."""
         converted = [self._begin(module, name) for name, module in layers.items()]
         for layer in converted:
+            two_sided = layer.superposition.name in self._options.two_sided
             for key in layer.superposition.superposed:
-                self._note_outputs(layer, key)
+                self._output_sides.note(layer, key, two_sided=two_sided)
         for layer in converted:
             self._superpose_weights(layer)
 
@@ -78,17 +80,6 @@ class Converter:
         layer.superposition.per_channel = options.per_channel
         layer.superposition.has_base = options.base
         return layer
-
-    def _note_outputs(self, layer: Layer, key: str) -> None:
-        """Note the output units of a parameter; one that is tied differently has none."""
-        weight, outputs = layer.stored(key), None
-        if layer.superposition.name in self._options.two_sided:
-            rows, groups = layer.to_outputs(key, weight), layer.output_groups
-            outputs = _Outputs(rows.shape, rows.stride(), layer.output_block(key), groups)
-            if outputs.units // outputs.block_size < 2:  # nothing to permute
-                outputs = None
-        if self._outputs.setdefault(id(weight), outputs) != outputs:
-            self._outputs[id(weight)] = None
 
     def _superpose_weights(self, layer: Layer) -> None:
         state, options = layer.superposition, self._options
@@ -194,10 +185,8 @@ class Converter:
             if self._options.base:
                 base = weight.detach().to(self._options.base_dtype or weight.dtype)
                 parameter = parameter_like(torch.zeros_like(parameter), weight)
-            outputs = self._outputs[id(weight)]
-            form = Superposition(
-                parameter, contexts, self._draw_output_contexts(outputs, label), base
-            )
+            outputs = self._output_sides.draw(weight, label)
+            form = Superposition(parameter, contexts, outputs, base)
             self._superposed[id(weight)] = self._superposed[id(parameter)] = weight, form
         return self._superposed[id(weight)][1]
 
@@ -221,17 +210,6 @@ class Converter:
                 f"dim={contexts.dim}, but {parameter} needs {num_contexts} of dim={dim}."
             )
         return contexts
-
-    def _draw_output_contexts(self, outputs: "_Outputs | None", label: str) -> Contexts | None:
-        if outputs is None:
-            return None
-        return PermutationContexts(
-            outputs.units,
-            self._options.num_contexts * outputs.groups,
-            seed=self._options.seed,
-            name=f"{label}.outputs".lstrip("."),
-            block_size=outputs.block_size,
-        )
 
     def _replace(self, layer: Layer, key: str, sizes: tuple[int, ...], dtype: torch.dtype) -> None:
         """Replace a tensor with a table that holds a copy of it for each of `sizes`."""
@@ -259,19 +237,6 @@ class Converter:
             phases = torch.polar(torch.ones_like(angles), angles * (2 * math.pi))
             value = value * phases.to(value.device, value.dtype)
         return parameter_like(value, weight)
-
-
-class _Outputs(NamedTuple):
-    """Layout of the output units of a parameter: that of `to_outputs`."""
-
-    shape: torch.Size
-    stride: tuple[int, ...]
-    block_size: int
-    groups: int
-
-    @property
-    def units(self) -> int:
-        return self.shape[-2]
 
 
 def is_norm(module: nn.Module) -> bool:

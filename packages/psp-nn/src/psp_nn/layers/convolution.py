@@ -1,5 +1,6 @@
 """Superposed convolutions, plain and transposed: the context acts on the kernel."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -28,12 +29,8 @@ class _SuperposedConvolution(Layer):
 
     @property
     def binds_samples(self) -> bool:
-        """True if a context acts on channels, and neither is too large nor added to a base."""
-        return (
-            self.superposition.per_channel
-            and self.contexts_for().gathers
-            and not self.superposition.has_base
-        )
+        """True if a context acts on channels and is small enough to gather one per sample."""
+        return self.superposition.per_channel and self.contexts_for().gathers
 
     def to_rows(self, name: str, weight: Tensor) -> Tensor:
         """Reshape a kernel to (groups, out, dim), without `groups` if there is one."""
@@ -95,16 +92,32 @@ class _SuperposedConvolution(Layer):
         state, stored = self.superposition, self.stored()
         self.note_use()
         selection.check(x, state.name, trailing=stored.dim() - 1)
-        positions = [1] * (x.dim() - 2)
-        operator = self.operator().reshape(len(x), self.groups, *positions)
-        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
-        bound = operator.bind(channels).movedim(-1, 2).flatten(1, 2)
-        if "bias" not in state.per_context:
+        positions, bias = [1] * (x.dim() - 2), self._parameters["bias"]
+        batch_shape = (len(x), self.groups, *positions)
+        bound = self._by_groups(x, self.operator().reshape(*batch_shape).bind)
+        base, outputs, per_context = (
+            self.base(),
+            self.output_operator(),
+            "bias" in state.per_context,
+        )
+        if base is None and not per_context:
             return self._convolve(bound, stored, output_size)
         with self.read_once(bias=None):
             y = self._convolve(bound, stored, output_size)
-        table = self.stored("bias")
-        return y + selection.rows(table).view(len(x), -1, *positions).to(y.dtype)
+            if outputs is not None:
+                y = self._by_groups(y, outputs.reshape(*batch_shape).unbind)
+            if base is not None:
+                base = base.to(stored.dtype if x.is_complex() else x.dtype)
+                y = y + self._convolve(x, base, output_size)
+        if bias is None:
+            return y
+        rows = selection.rows(bias) if per_context else bias.unsqueeze(0)
+        return y + rows.view(len(rows), -1, *positions).to(y.dtype)
+
+    def _by_groups(self, x: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
+        """Apply a function to vectors of the channels of a group, shape (batch, groups, …, dim)."""
+        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
+        return apply(channels).movedim(-1, 2).flatten(1, 2)
 
     def _convolve(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
         if not weight.is_complex() or x.is_complex():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from psp_contexts import Contexts, Operator
 from psp_nn.layers.resize import fit_smaller_state
 from psp_nn.layers.selection import Base, Mixture, One, PerSample, Selection
-from psp_nn.layers.state import BoundBase, CachedOperator
+from psp_nn.layers.state import CachedOperator
 from psp_nn.layers.superposed import Superposed, base_name, contexts_name
 
 
@@ -139,36 +139,6 @@ class Layer(Superposed):
     def unbind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
         """Return R⁻¹ ΔW, the inverse of `bind_outputs`."""
         return self.from_outputs(name, operator.unbind_columns(self.to_outputs(name, weight)))
-
-    def bound_base(self, name: str = "weight") -> Tensor | None:
-        """Return R_k base C_k⁻¹ for the model in use, computed when first used.
-
-        To it D is added in one pass: base x + R_k⁻¹ D C_k x = R_k⁻¹ (R_k base C_k⁻¹ + D) C_k x.
-
-        Returns:
-            The bound base, or None where a cached one could be wrong: several models are in use,
-            contexts are learned, or the base is a tensor of a transform.
-        """
-        state, base = self.superposition, self.base(name)
-        if (
-            type(base) is not Tensor
-            or name not in state.operators
-            or not isinstance(state.selection, One)
-            or not isinstance(state.selection.index, int)
-            or torch._C._functorch.is_functorch_wrapped_tensor(base)
-        ):
-            return None
-        # In-place changes, as by `load_state_dict`, raise the version. Inference tensors have none.
-        version = 0 if base.is_inference() else base._version
-        cached = state.bound_bases.get(name)
-        if cached is None or cached.base is not base or cached.version != version:
-            with torch.no_grad(), torch.inference_mode(False):
-                outputs = self.output_operator(name)
-                bound = base if outputs is None else self.bind_outputs(name, outputs, base)
-                rows = self.operator(name).store(self.to_rows(name, bound)).to(base.dtype)
-                cached = BoundBase(self.from_rows(name, rows), base, version)
-            state.bound_bases[name] = cached
-        return cached.value
 
     def entry(self, name: str, part: int = 0) -> Any:
         """Return a tensor that is not superposed: the shared one, or the entry of the model in use.

@@ -8,6 +8,7 @@ from torch.compiler import is_compiling
 from torch.nn import functional as F
 
 from psp_nn.layers.attributes import entry_per_context, superposed_parameter
+from psp_nn.layers.bound_base import bound_base
 from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Mixture, PerSample
@@ -95,10 +96,10 @@ class SuperposedLinear(Layer, nn.Linear):
     def _forward_on_base(self, x: Tensor, *, binds: bool) -> Tensor:
         """Return base x + R⁻¹ D C x + b, by one product with one weight."""
         stored, bias = self.stored(), self.bias
-        bound_base = self.bound_base() if binds and not stored.is_complex() else None
-        if bound_base is None:
+        base = bound_base(self) if binds and not stored.is_complex() else None
+        if base is None:
             return _product(x, self.retrieved(), bias)
-        weight, bound = stored + bound_base, self.operator().bind(x)
+        weight, bound = stored + base, self.operator().bind(x)
         outputs = self.output_operator()
         if outputs is None:
             return F.linear(bound, weight, bias)
