@@ -94,7 +94,7 @@ def checked_values(
 
 
 def compute_model_digest(net: nn.Module, model: nn.Module) -> str:
-    """Return a digest of a model's superposed weights, the same in every floating dtype above."""
+    """Return a digest of the weights of a model that are superposed, rounded to float32."""
     digest = hashlib.blake2b(digest_size=16)
     for parameter in superposed_parameters(net):
         value = model.get_parameter(parameter.name).detach().cpu()
