@@ -55,8 +55,8 @@ def superpose_models(
         seed: Seed of the contexts.
         base: The network that the models were fine-tuned from.
         num_contexts: Number of models to make room for; the number of models by default.
-        **options: `include`, `exclude`, `own`, `norms`, `per_channel` and, with a base, `two_sided`,
-            `base_dtype` and `share_base`, as in `superpose`. Each model keeps its own biases.
+        **options: `include`, `exclude`, `own`, `norms`, `per_channel` and, with a base,
+            `two_sided`, `base_dtype` and `share_base`, as in `superpose`. Each model keeps its own biases.
 
     Returns:
         The superposition, and the SNR of each model.
