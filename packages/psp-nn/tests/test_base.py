@@ -19,6 +19,7 @@ from psp_contexts import (
     PermutationContexts,
 )
 from psp_nn import (
+    fisher_diagonal,
     infer_context,
     learn_contexts,
     load,
@@ -121,6 +122,8 @@ def test_every_model_starts_as_the_network(family, two_sided, mlp):
     for context in (0, 3, torch.tensor([3, 0, 1, 1, 2, 0])):
         with use_context(net, context):
             torch.testing.assert_close(net(x), expected)
+    for i in (0, 2, 4):  # without any rounding
+        assert torch.equal(net[i].weight.real, mlp[i].weight)
     example = x if net[0].contexts_for().is_complex else None
     torch.testing.assert_close(retrieve(net, 2, example=example)(x), expected)
 
@@ -423,6 +426,20 @@ def test_contexts_are_inferred_over_a_base(mlp, by):
     entropy = -(logits.exp() * logits).sum(-1).mean()
     (gradient,) = torch.autograd.grad(entropy, coefficients)
     torch.testing.assert_close(evidence, -gradient, check_dtype=False, rtol=1e-4, atol=1e-6)
+
+
+def test_the_fisher_information_over_a_base_is_that_of_the_differences(mlp):
+    net = randomise(over_a_base(mlp, family=BinaryContexts))
+    use_context(net, 1)
+    x = torch.randn(3, 12, dtype=torch.float64)
+    fisher = fisher_diagonal(net, [x])
+    expected = torch.zeros_like(net[2].stored())
+    for sample in x:
+        log_probabilities = net(sample[None]).log_softmax(-1)[0]
+        for value in log_probabilities:
+            (gradient,) = torch.autograd.grad(value, net[2].stored(), retain_graph=True)
+            expected += value.exp().detach() * gradient.square() / 3
+    torch.testing.assert_close(fisher["2.weight"], expected)
 
 
 def test_contexts_are_learned_over_a_base(mlp):

@@ -138,7 +138,7 @@ def store_and_retrieve_agree_with_the_dense_matrix(family: Family, dim: int, see
 
 
 def columns_are_bound_on_the_output_side(family: Family, dim: int, seed: int) -> None:
-    """C W and C⁻¹ W, for one context and for a batch, which (C W) x = C (W x) follows."""
+    """C W and C⁻¹ W by the dense matrix, for one context and for a batch."""
     contexts, x = _draw_inputs(family, dim, seed)
     weights = torch.stack([x[:3], x[3:6]]).mT  # shape (2, dim, 3)
     for context in (1, torch.tensor([4, 2])):
