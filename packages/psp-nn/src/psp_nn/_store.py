@@ -146,7 +146,8 @@ def check_stored(
         ValueError: If no model was stored there, or another one.
     """
     if context not in record.digests:
-        names = ", ".join(f"'{parameter.name}'" for parameter in superposed_parameters(net))
+        all_names = [f"'{parameter.name}'" for parameter in superposed_parameters(net)]
+        names = ", ".join(all_names[:10]) + (", …" if len(all_names) > 10 else "")
         raise ValueError(
             f"{caller}: no model was stored in context {context}; what is trained in "
             f"superposition is in {names} together with all other models, and cannot be taken out."

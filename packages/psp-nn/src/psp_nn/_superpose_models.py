@@ -56,7 +56,8 @@ def superpose_models(
         base: The network that the models were fine-tuned from.
         num_contexts: Number of models to make room for; the number of models by default.
         **options: `include`, `exclude`, `own`, `norms`, `per_channel` and, with a base,
-            `two_sided`, `base_dtype` and `share_base`, as in `superpose`. Each model keeps its own biases.
+            `two_sided`, `base_dtype` and `share_base`, as in `superpose`. Each model keeps its
+            own biases.
 
     Returns:
         The superposition, and the SNR of each model.
