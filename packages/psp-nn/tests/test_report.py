@@ -76,8 +76,8 @@ def test_a_report_ends_in_shares_and_the_model_in_use():
     net[2].requires_grad_(False)
     with use_context(net, torch.tensor([0, 2])):
         assert str(report(net)).endswith(
-            "\n12 (26.1%) superposed, 30 (65.2%) kept per model, 4 (8.7%) shared; 45 trainable; one "
-            "model for each of 2 samples in use."
+            "\n12 (26.1%) superposed, 30 (65.2%) kept per model, 4 (8.7%) shared; 45 trainable; "
+            "one model for each of 2 samples in use."
         )
     use_context(net, 3)
     assert report(net).in_use == "model 3"
