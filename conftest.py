@@ -1,4 +1,4 @@
-"""Two sizes of the tests that draw what they try: quick by default, thorough on request."""
+"""Profiles of hypothesis: quick by default, `--hypothesis-profile=thorough` on request."""
 
 from hypothesis import settings
 

@@ -15,8 +15,8 @@ nox.options.default_venv_backend = "virtualenv"
 PACKAGES = sorted(path.parent for path in Path("packages").glob("*/pyproject.toml"))
 # The registry is run as a file, since this environment need not have torch.
 STUDIES = runpy.run_path("experiments/studies/__init__.py")["STUDIES"]
-# Two threads beside another busy process slow torch down many times over; the pool of test
-# processes is the parallelism.
+# Torch with two threads becomes many times slower while another process is busy. So every test
+# process of the pool has one.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "agg"}
 
 

@@ -19,8 +19,8 @@ def subspace_overlap(
     Args:
         contexts: Contexts to measure.
         basis: Orthonormal columns Q.
-        stored: k.
-        read: s.
+        stored: Index k of the one context.
+        read: Index s of the other context.
 
     Returns:
         The overlap, in 0..1.

@@ -1,8 +1,7 @@
 """Fifty tasks in one network: the paper's experiment on permuted images.
 
-A network learns one task after the other: the same images with their pixels in another order. Then
-it is tested on all tasks. The paper's figures, each a grid of runs of 50 tasks of 1000 steps, and
-runs of your own:
+A network learns one task after another: the same images with their pixels in another order. Then it
+is tested on all tasks. The presets are the paper's figures, of 50 tasks of 1000 steps:
 
     python experiments/permuting.py figure-2 --jobs 2
     python experiments/permuting.py figure-3 --jobs 2

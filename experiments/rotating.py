@@ -1,8 +1,7 @@
 """Rotating images: the paper's experiment on an input distribution that drifts and returns.
 
 A network sees images that rotate a little at every step, one turn in 1000 steps, 50 turns in all,
-and is tested on images at 0°. The paper's figures, each a grid of runs of 50 turns, and runs of
-your own:
+and is tested on images at 0°. The presets are the paper's figures, of 50 turns:
 
     python experiments/rotating.py figure-4 --jobs 2     # two image sets, all families, ten layers
     python experiments/rotating.py figure-5 --jobs 2     # families and choices of context

@@ -4,7 +4,7 @@ Times binary superposition on permuted images through the runner of the experime
 contexts, step, optimiser, log and progress), as a ratio to
 
 - a *bare* loop with the plain network, all images scaled in one tensor, and the same optimiser;
-  and the same with torch's own, slower RMSprop (*textbook*);
+- the same loop with torch's own, slower RMSprop (*textbook*);
 - a loop that feeds the same network from a `DataLoader` of single images with torchvision's
   transforms;
 - the matrix *products* of a step alone.

@@ -24,6 +24,7 @@ TABLES = {
         ("capacity-digits", "networks-that-fit-5"),
         ("capacity-digits", "networks-that-fit-1"),
         ("capacity-digits", "accuracy"),
+        ("permuting/table", "margin-law"),
         ("capacity-digits", "aligned-models-that-fit"),
         ("capacity-digits", "trained-layers-that-fit"),
         ("capacity-digits", "trained-layers"),

@@ -23,8 +23,8 @@ def interference(
         contexts: Contexts to sample from.
         w: Rows of weights.
         x: Inputs.
-        stored: k.
-        read: s.
+        stored: Index k of the stored model.
+        read: Index s of the model that is read.
 
     Returns:
         The interference; complex for complex families. All arguments broadcast.

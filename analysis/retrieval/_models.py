@@ -1,4 +1,4 @@
-"""Models to store: either all of the weights act on the input, or they are independent of it."""
+"""Models to store, whose weights are aligned with their input or independent of it."""
 
 import torch
 from jaxtyping import Inexact

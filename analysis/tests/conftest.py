@@ -3,7 +3,7 @@
 import pytest
 from jaxtyping import config, install_import_hook
 
-# is_pep484_tower: an int serves where a float is annotated, as for mypy.
+# is_pep484_tower accepts an int where a float is annotated, as mypy does.
 install_import_hook(
     "analysis", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
@@ -11,7 +11,7 @@ install_import_hook(
 
 @pytest.fixture
 def without_shape_annotations():
-    """Turn the checks of annotations off, as for users, to reach the checks at run time."""
+    """Disable the checks of annotations, as for users, to reach the checks in the code."""
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)

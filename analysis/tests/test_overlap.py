@@ -38,7 +38,7 @@ def test_overlap_and_angles_are_those_of_the_dense_matrices(family, seed, rank):
         k, s = stored[at].item(), read[at].item()
         planes = [(contexts.matrix(i) @ basis.to(contexts.matrix(i).dtype)) for i in (k, s)]
         expected = torch.from_numpy(subspace_angles(*(plane.numpy() for plane in planes)))
-        # Cosines know nothing of angles below the root of the precision.
+        # A cosine does not resolve angles below the square root of the precision.
         torch.testing.assert_close(angles[at], expected.flip(0), rtol=0, atol=1e-6)
         single = subspace_overlap(contexts, basis, k, s)
         torch.testing.assert_close(single, overlaps[at])

@@ -73,7 +73,7 @@ def test_moments_of_sampled_interference_are_those_of_theory(family):
         w, x = not_centred(6, seed)
         z = interference(contexts, w, x, stored=pairs[:, 0], read=pairs[:, 1])
         assert agrees(z, family, w, x, fourth=fourth)
-        assert not agrees(1.3 * z, family, w, x, fourth=fourth)  # the intervals are not idle
+        assert not agrees(1.3 * z, family, w, x, fourth=fourth)  # the test can fail
 
 
 @pytest.mark.parametrize("offset", [-3, 1, 8])
@@ -91,9 +91,9 @@ def test_moments_of_one_power_over_seeds_are_those_of_theory(offset):
 @pytest.mark.parametrize(("neighbours", "offset"), [(0, 1), (1, 1), (1, 2), (1, 5), (2, -3)])
 def test_moments_of_mixed_phases_are_those_of_theory(neighbours, offset):
     # Pairs so far from each other that no phase is in two of them.
-    apart = 2 * neighbours + 1 + abs(offset)
-    contexts = LocalMixContexts(6, apart * SAMPLES, seed=0, neighbours=neighbours)
-    read = torch.arange(SAMPLES) * apart + max(-offset, 0)
+    spacing = 2 * neighbours + 1 + abs(offset)
+    contexts = LocalMixContexts(6, spacing * SAMPLES, seed=0, neighbours=neighbours)
+    read = torch.arange(SAMPLES) * spacing + max(-offset, 0)
     w, x = not_centred(6, seed=1)
     z = interference(contexts, w, x, stored=read + offset, read=read)
     assert agrees(z, contexts, w, x, offset, fourth=False)
@@ -235,7 +235,7 @@ def test_a_shared_input_shows_what_contexts_are_for():
     }
     assert snr[IdentityContexts] == pytest.approx(1 / 32, rel=0.2)
     assert snr[RotationContexts] == pytest.approx(256 / 32, rel=0.3)
-    # A Gaussian input has κ = M Σx⁴ / (Σx²)² = 3 as a subspace of its own.
+    # The span of one Gaussian input has κ = M Σx⁴ / (Σx²)² = 3.
     assert snr[BinaryContexts] == pytest.approx(256 / 32 / 3, rel=0.3)
 
 
@@ -341,14 +341,14 @@ def test_numbers_of_models_that_cannot_be_measured_are_refused():
     for counts in ([], [1, 2], [3, 2], [2, 2]):
         with pytest.raises(ValueError, match="must increase from 2 or more"):
             measure_retrieval(contexts, models, counts)
-    with pytest.raises(IndexError, match="build the family with num_contexts=5 or more"):
+    with pytest.raises(IndexError, match="build the contexts with num_contexts=5 or more"):
         measure_retrieval(contexts, models, [5])
     for reads in (0, -1):
         with pytest.raises(ValueError, match=f"reads={reads} must be at least 1"):
             measure_retrieval(contexts, models, [2], reads=reads)
 
 
-def test_models_of_other_numbers_and_shapes_are_refused():
+def test_models_of_the_wrong_count_or_shape_are_refused():
     contexts = BinaryContexts(4, 3, seed=0)
     weights, inputs = aligned_models(3, 2, 4, seed=0)
     for pair in ((weights[:2], inputs[:2]), (weights, inputs[:2]), (weights[:2], inputs)):

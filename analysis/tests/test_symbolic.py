@@ -219,7 +219,7 @@ def test_impossible_spheres_are_refused():
 
 
 @pytest.mark.reliability
-def test_text_for_a_dimension_is_not_run(tmp_path):
+def test_a_string_as_dimension_is_not_evaluated(tmp_path):
     proof = tmp_path / "code was run"
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
         symbolic.sphere_moment(2, f"__import__('pathlib').Path({str(proof)!r}).touch()")

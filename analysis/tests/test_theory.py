@@ -282,7 +282,7 @@ def test_moments_broadcast():
         torch.testing.assert_close(whole[4, 1], one)
 
 
-def test_options_of_contexts_count():
+def test_options_of_contexts_change_their_moments():
     w, x = torch.eye(6)[0], torch.eye(6)[1]
     for size, expected in ((1, 0.0), (2, 0.5), (3, 1 / 3), (6, 1 / 6)):
         contexts = BlockRotationContexts(6, 2, seed=0, block_size=size)

@@ -1,4 +1,4 @@
-"""All noise together, against every choice of contexts or an exact quadrature of their phases."""
+"""Total noise, compared with every choice of contexts or an exact quadrature of their phases."""
 
 import itertools
 

@@ -15,6 +15,8 @@ from analysis.theory._interference import real_second_moment as real_second_mome
 from analysis.theory._interference import second_moment as second_moment
 from analysis.theory._interference import tail_bound as tail_bound
 from analysis.theory._noise import expected_noise_power as expected_noise_power
+from analysis.theory._random_frames import LinearRetention as LinearRetention
+from analysis.theory._random_frames import linear_retention as linear_retention
 from analysis.theory._snr import largest_num_models as largest_num_models
 from analysis.theory._snr import snr as snr
 from analysis.theory._snr import squared_alignment as squared_alignment
@@ -27,6 +29,7 @@ from analysis.theory._two_sided import transmitted_moment as transmitted_moment
 
 __all__ = [
     "Family",
+    "LinearRetention",
     "ProfileCosts",
     "coherence_penalty",
     "expected_noise_power",
@@ -34,6 +37,7 @@ __all__ = [
     "fourth_moment",
     "largest_num_models",
     "leverage_scores",
+    "linear_retention",
     "mean",
     "profile_costs",
     "pseudo_moment",

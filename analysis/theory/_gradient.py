@@ -24,8 +24,8 @@ def step_on_other(
         contexts: Contexts whose inverse is their transpose: fixed, not learned.
         gradient: G_k = ∂J/∂Ŵ_k.
         learning_rate: η.
-        trained: k.
-        read: i; for i = k the result is the model's own step −η G_k.
+        trained: Index k of the trained model.
+        read: Index i of the model that is read; for i = k the result is its own step −η G_k.
 
     Raises:
         ValueError: If the contexts are learned, so that C⁻¹ is not Cᵀ.

@@ -44,7 +44,7 @@ class Accuracies:
     Attributes:
         log: `curve` (with `every`, `images`, `steps`, `correct` and `loss`), `rows` (with `images`
             of each task and `correct`, row i about tasks 0..i) and, at the end, `final`, whose
-            `images` are one number for all tasks or, if they differ, a list.
+            `images` is one number for all tasks, or a list if they differ.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class Accuracies:
         return self._describe(task)
 
     def count(self, task: int, images: int) -> int:
-        """Count the correct ones of `images` test images of a task."""
+        """Count how many of `images` test images of a task are classified correctly."""
         return self.count_of(*self._tests(task, images), task, self._test_batch)
 
     def count_of(self, images: Tensor, labels: Tensor, task: int, test_batch: int) -> int:
-        """Count the correct ones of these images, in batches of nearly equal size.
+        """Count how many of these images are classified correctly, in batches of nearly equal size.
 
         Args:
             images: Shape (n, …).

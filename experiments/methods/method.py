@@ -183,7 +183,7 @@ METHODS = {
     for method in (
         Method(),
         *(Method(family) for family in _FAMILIES),
-        *(Method(each, learned=True) for each in _FAMILIES if issubclass(each, DiagonalContexts)),
+        *(Method(f, learned=True) for f in _FAMILIES if issubclass(f, DiagonalContexts)),
         *(Method(penalty=penalty) for penalty in _PENALTIES),
         Method(separate=True),
         Method(heads=True),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.methods.penalised import EWC, SI
-from experiments.runner.learner import Learner, real_numbers
+from experiments.runner.learner import Learner, count_parameters
 
 
 class Heads(nn.ModuleList):
@@ -70,9 +70,9 @@ class MultiHead(Learner):
 
     def num_parameters(self, tasks: int) -> dict[str, int]:
         """Count a head for each added model, with all its copies."""
-        numbers = super().num_parameters(tasks)
-        head = sum(real_numbers(value) for value in self._heads()[0].parameters())
-        return numbers | {"per_added_model": numbers["per_added_model"] + self.copies * head}
+        counts = super().num_parameters(tasks)
+        head = sum(count_parameters(value) for value in self._heads()[0].parameters())
+        return counts | {"per_added_model": counts["per_added_model"] + self.copies * head}
 
     @contextmanager
     def _using(self, context: int | Tensor) -> Iterator[None]:

@@ -106,5 +106,5 @@ class SI(PenalisedLearner):
         return loss
 
     def end_task(self, stream: Stream, done: int) -> None:
-        """Turn the recorded path of the task into importance."""
+        """Convert the recorded path of the task to importance."""
         self._penalty.consolidate()

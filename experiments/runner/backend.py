@@ -1,4 +1,4 @@
-"""Where joblib sends the runs of a grid: processes of this machine, or a Dask cluster."""
+"""Backends of joblib for the runs of a grid: processes of this machine, or a Dask cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,9 @@ def check_backend(backend: Backend, address: str) -> None:
     """
     if backend == "loky":
         if address:
-            raise ValueError(f"address={address!r} needs backend=dask, not loky.")
+            raise ValueError(
+                f"address={address!r} is for backend=dask, not loky; leave it out, or use dask."
+            )
         return
     if not address:
         raise ValueError(

@@ -22,11 +22,11 @@ class Checkpoint:
 
     Args:
         path: The file.
-        of: Description of the run with all its settings; a checkpoint of another run is refused.
-            By default any checkpoint is read.
-        every_seconds: Least time between two writes.
-        share: Fraction of the time that writing may take: after a write of t seconds the next
-            one is due after t / share.
+        description: The run with all its settings; a checkpoint of another run is refused. By
+            default any checkpoint is read.
+        every_seconds: Shortest time between two writes.
+        share: Largest fraction of the time for writing: after a write of t seconds the next one is
+            due after t / share.
 
     Example:
         >>> import tempfile
@@ -43,10 +43,15 @@ class Checkpoint:
     """
 
     def __init__(
-        self, path: Path, *, of: str | None = None, every_seconds: float = 10.0, share: float = 0.01
+        self,
+        path: Path,
+        *,
+        description: str | None = None,
+        every_seconds: float = 10.0,
+        share: float = 0.01,
     ) -> None:
         self.path = path
-        self.of = of
+        self.description = description
         self.every_seconds = every_seconds
         self.share = share
         self._due = time.perf_counter() + every_seconds
@@ -59,7 +64,7 @@ class Checkpoint:
         """Write a state to the disk, then remove the previous one."""
         start = time.perf_counter()
         buffer = io.BytesIO()
-        torch.save({"of": self.of, "state": state}, buffer)
+        torch.save({"of": self.description, "state": state}, buffer)
         payload = buffer.getvalue()
         atomic_write(self.path, _HEAD + digest_of(payload).encode() + payload)
         now = time.perf_counter()
@@ -86,10 +91,10 @@ class Checkpoint:
             content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
         except pickle.UnpicklingError:
             raise DamagedFile(
-                f"{self.path} holds more than tensors and plain values; it is not a checkpoint of "
-                "a run."
+                f"{self.path} holds more than tensors and plain values and is no checkpoint; "
+                "delete it to start the run again."
             ) from None
-        if self.of not in (None, content["of"]):
+        if self.description not in (None, content["of"]):
             raise DamagedFile(
                 f"{self.path} is the checkpoint of a run with other settings, {content['of']}; "
                 "delete it or use another folder."

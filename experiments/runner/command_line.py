@@ -74,12 +74,12 @@ def parse_runs(
         description = _help(description, presets)
         options: Any = tyro.cli(_options_of(runs), args=words, description=description)
         values = {}
-        for each in fields(run):
-            given = getattr(options, each.name)
-            if isinstance(given, bool):
-                given = () if given == getattr(runs[0], each.name) else (given,)
-            if given:
-                values[each.name] = tuple(map(_converter(run, each.name), given))
+        for name in (option.name for option in fields(run)):
+            parsed = getattr(options, name)
+            if isinstance(parsed, bool):
+                parsed = () if parsed == getattr(runs[0], name) else (parsed,)
+            if parsed:
+                values[name] = tuple(map(_converter(run, name), parsed))
         settings = RunSettings(**{f.name: getattr(options, f.name) for f in fields(RunSettings)})
         return sweep(run, **values) if preset is None else select(preset, values), settings
 
@@ -89,15 +89,15 @@ def _options_of(runs: Sequence[AnyRun]) -> type:
     run = type(runs[0])
     hints, documents = get_type_hints(run), _documents(run)
     options: list[Any] = []
-    for each in fields(run):
-        kind = _without_none(hints[each.name])
-        values = list(dict.fromkeys(str(getattr(run, each.name)) for run in runs))
-        default: Any = getattr(runs[0], each.name)
+    for name in (option.name for option in fields(run)):
+        kind = _without_none(hints[name])
+        values = list(dict.fromkeys(str(getattr(run, name)) for run in runs))
+        default: Any = getattr(runs[0], name)
         if kind is not bool:  # an empty tuple means: not given
             kind, default = tuple[str if hasattr(kind, "parse") else kind, ...], ()  # type: ignore[misc]
         hint = f"(default: {' '.join(values)})"
-        argument = tyro.conf.arg(help=documents[each.name], help_behavior_hint=hint)
-        options.append((each.name, Annotated[kind, argument], field(default=default)))
+        argument = tyro.conf.arg(help=documents[name], help_behavior_hint=hint)
+        options.append((name, Annotated[kind, argument], field(default=default)))
     unchecked = {"__post_init__": lambda self: None}  # parse_runs builds the settings themselves
     return make_dataclass(
         "Options", options, bases=(RunSettings,), namespace=unchecked, frozen=True, kw_only=True
@@ -106,12 +106,12 @@ def _options_of(runs: Sequence[AnyRun]) -> type:
 
 def _without_none(kind: Any) -> Any:
     """Return T of `T | None`: an optional field is left out instead of given as None."""
-    members = [each for each in get_args(kind) if each is not type(None)]
+    members = [member for member in get_args(kind) if member is not type(None)]
     return members[0] if type(None) in get_args(kind) else kind
 
 
 def _converter(run: type[AnyRun], name: str) -> Any:
-    """Return the function that makes a field's value of a parsed one."""
+    """Return the function that converts a parsed value to the field's."""
     return getattr(get_type_hints(run)[name], "parse", lambda value: value)
 
 
@@ -163,7 +163,7 @@ def check_images(name: str, batch: int) -> None:
 
     Raises:
         OSError: If the set is missing.
-        DamagedFile: If its file does not hold it.
+        DamagedFile: If its file is damaged.
     """
     images = len(load_images(name).train_labels)
     if batch > images:
@@ -172,10 +172,10 @@ def check_images(name: str, batch: int) -> None:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """End the process with a message instead of a traceback if the user can fix the error.
+    """End the process with a message instead of a traceback for errors that a user can fix.
 
-    These are: a request to stop, a file that is missing, damaged or not writable, a loss that is
-    not finite.
+    They are a request to stop, a file that is missing, damaged or not writable, and a loss that
+    is not finite.
 
     Example:
         >>> from experiments.runner.command_line import exit_on_user_error

@@ -45,7 +45,7 @@ def synchronised_time(device: torch.device) -> float:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread inside this context: the processes are the parallelism."""
+    """Let torch compute with one thread inside this context, for grids of parallel processes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

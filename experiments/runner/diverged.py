@@ -58,7 +58,7 @@ def find_fault(net: nn.Module, loss: Tensor) -> str | None:
 
 @contextmanager
 def locate_nonfinite(net: nn.Module) -> Iterator[list[str]]:
-    """Note, inside this context, the first layer whose input or output is not finite."""
+    """Record, inside this context, the first layer whose input or output is not finite."""
     faults: list[str] = []
 
     def note(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

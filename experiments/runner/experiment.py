@@ -1,57 +1,21 @@
 """Experiments: runs that train one learner on one stream each, and leave one record each."""
 
-import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol
+from typing import Generic
 
-from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.command_line import check_images, exit_on_user_error, parse_runs
-from experiments.runner.device import Device, resolve_device
-from experiments.runner.diverged import Diverged
 from experiments.runner.files import DamagedFile
 from experiments.runner.grid import run_grid
-from experiments.runner.learner import Learner
-from experiments.runner.progress import Progress
-from experiments.runner.record import (
-    Record,
-    Status,
-    complete_record,
-    config_of,
-    read_record,
-    start_record,
-)
+from experiments.runner.record import Record, config_of, read_record
 from experiments.runner.run import AnyRun
 from experiments.runner.settings import RunSettings
-from experiments.runner.trainer import Log, train
-from psp_data import Stream
-
-
-class Measurement(Protocol):
-    """Measurements of a run; see `train`.
-
-    Attributes:
-        log: The measurements, which become parts of the record.
-        num_steps: Number of steps of the run.
-        every: Number of steps between two measurements.
-    """
-
-    log: Log
-    num_steps: int
-    every: int
-
-    def __call__(self, done: int, loss: float) -> str:
-        """Measure what is due after `done` steps; return the current result in words."""
-
+from experiments.runner.training import Prepare, run_to_record
 
 NAMED = 3
 """Number of missing runs that `Experiment.draw` names."""
-
-Prepare = Callable[[AnyRun, Any], tuple[Learner, Stream, Measurement]]
-"""Builds the learner, the stream and the measurement of a run on a torch device."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +32,7 @@ class Experiment(Generic[AnyRun]):
         figures: By preset, functions that draw its complete records to a path without suffix, and
             return the files.
         tables_without_records: Names of the tables that exist even if no run has a record.
-        announce: Text to print before the first run; it may raise what ends the command.
+        announce: Returns the text to print before the first run. Its errors end the command.
     """
 
     name: str
@@ -110,7 +74,7 @@ class Experiment(Generic[AnyRun]):
             The records of all runs.
 
         Raises:
-            DamagedFile: If a file holds the record of another run than its name says.
+            DamagedFile: If a record is not that of the run in its file's name.
         """
         folder = (settings.out / self.name).absolute()
         for run in runs:
@@ -136,10 +100,12 @@ class Experiment(Generic[AnyRun]):
             The records in the order of the runs, and the names of the runs without a record.
 
         Raises:
-            DamagedFile: If a file holds the record of another run than its name says.
+            DamagedFile: If a record is not that of the run in its file's name.
         """
         records = {run.name: self.read(run, results) for run in self.presets[preset]}
-        complete = [each for each in records.values() if each and each["status"] == "complete"]
+        complete = [
+            record for record in records.values() if record and record["status"] == "complete"
+        ]
         return complete, [name for name, record in records.items() if record is None]
 
     def table(self, name: str, preset: str, results: Path) -> str:
@@ -184,78 +150,3 @@ class Experiment(Generic[AnyRun]):
                 "another folder."
             )
         return record
-
-
-def run_to_record(
-    run: AnyRun,
-    *,
-    experiment: str,
-    prepare: Prepare[AnyRun],
-    folder: Path,
-    device: Device,
-    checkpoint_seconds: float,
-) -> Record:
-    """Train and measure a run, from the beginning or from its latest checkpoint.
-
-    Args:
-        run: The run: the config of the record.
-        experiment: Name of the experiment.
-        prepare: See `Experiment`.
-        folder: Folder of the checkpoint and the progress.
-        device: Device to compute on.
-        checkpoint_seconds: See `Checkpoint.every_seconds`.
-
-    Returns:
-        The record: config, environment, seconds, `numbers` (the count of stored parameters) and
-        everything measured. Its status is `diverged` if a loss or a parameter was not finite; then
-        `diverged` holds the step and the fault.
-    """
-    learner, stream, measurement = prepare(run, resolve_device(device))
-    record = start_record(experiment, run)
-    log = measurement.log
-    status: Status = "complete"
-
-    def observe(done: int, loss: float) -> None:
-        note = f"{run.name}, {measurement(done, loss)}"
-        Progress(done / measurement.num_steps, note).write(folder / f"{run.name}.progress")
-
-    try:
-        train(
-            learner,
-            stream,
-            log,
-            num_steps=measurement.num_steps,
-            every=measurement.every,
-            observe=observe,
-            checkpoint=Checkpoint(
-                folder / f"{run.name}.checkpoint",
-                # The name leaves out fields at their defaults, and a default may change.
-                of=json.dumps({"experiment": experiment, **record["config"]}),
-                every_seconds=checkpoint_seconds,
-            ),
-        )
-    except Diverged as diverged:
-        status = "diverged"
-        record |= {"diverged": {"step": diverged.step, "fault": diverged.fault}}
-    parts = {part: round(seconds, 2) for part, seconds in log["seconds"].items()}
-    record["environment"] |= {
-        "device": learner.device.type,
-        # One thread on a CPU adds in a fixed order; torch promises that of no other device.
-        "deterministic": learner.device.type == "cpu",
-        "peak_memory_mb": _peak_memory_mb(),
-    }
-    record |= {name: part for name, part in log.items() if name not in ("step", "seconds")}
-    # Of the whole run, including the time before the latest checkpoint.
-    seconds = {"seconds": round(sum(parts.values()), 1), "seconds_of": parts}
-    numbers = {"numbers": learner.num_parameters(stream.num_contexts)}
-    return complete_record(record, status) | seconds | numbers
-
-
-def _peak_memory_mb() -> int | None:
-    """Return the peak of this process, earlier runs included; None if the system does not say."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (2**20 if sys.platform == "darwin" else 2**10)

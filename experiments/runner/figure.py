@@ -98,7 +98,7 @@ def legend_below(axes: Axes, place: float, *handles_and_labels: Sequence[Any]) -
 
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Set the ticks of a logarithmic axis, in plain numbers, without changing its limits."""
+    """Set ticks of a logarithmic axis, labelled without exponents, and keep its limits."""
     low, high = axis.get_view_interval()
     shown = [value for value in values if low <= value <= high]
     axis.set_ticks(shown, [f"{value:g}" for value in shown])

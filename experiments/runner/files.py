@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 class DamagedFile(ValueError):
-    """A file does not hold what was written into it; the message names it."""
+    """Error for a file with other content than was written; the message names the file."""
 
 
 def atomic_write(path: Path, content: str | bytes, *, durable: bool = True) -> None:
-    """Write a file beside its destination and move it there when it is complete.
+    """Write a file under a temporary name, and rename it when it is complete.
 
     Args:
-        path: The file; its folder is created. An old file stays until the new one is complete.
+        path: The file; its folder is created. An existing file stays until the new one is complete.
         content: The whole content.
-        durable: Flush to the disk before the move, so that a power cut loses nothing.
+        durable: Flush to the disk before the renaming, so that a power cut loses nothing.
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def atomic_write(path: Path, content: str | bytes, *, durable: bool = True) -> N
 
 
 def remove_partial(path: Path) -> None:
-    """Remove what a killed writer of `path` left behind; no other process may write it now."""
+    """Remove the temporary files of killed writers of `path`; no process may be writing it."""
     for partial in path.parent.glob(f".{path.name}.*.part"):
         partial.unlink(missing_ok=True)
 

@@ -193,7 +193,7 @@ def _run(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from the cell inside this context; a killed process frees its lock."""
+    """Lock the cell for this process inside this context; a killed process frees its lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_suffix(".lock"))
     while True:
@@ -207,7 +207,7 @@ def _locked(path: Path) -> Iterator[None]:
         for suffix in (".json", ".checkpoint", ".progress"):
             remove_partial(path.with_suffix(suffix))
         yield
-        # After the result is written: whoever waits for a removed lock must find the result.
+        # Only now, since a process that waits for this lock looks for the result when it is gone.
         path.with_suffix(".lock").unlink(missing_ok=True)
     finally:
         lock.release()

@@ -27,17 +27,17 @@ class Group:
 
 def groups_of(records: Iterable[Record]) -> list[Group]:
     """Group complete records by everything but the seed, in the order of each group's first one."""
-    found: dict[tuple[Any, ...], list[Record]] = {}
+    by_config: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         if record.get("status", "complete") == "complete":
             shared = tuple(sorted((k, str(v)) for k, v in record["config"].items() if k != "seed"))
-            found.setdefault(shared, []).append(record)
+            by_config.setdefault(shared, []).append(record)
     return [
         Group(
             {name: value for name, value in members[0]["config"].items() if name != "seed"},
             tuple(sorted(members, key=lambda record: int(record["config"]["seed"]))),
         )
-        for members in found.values()
+        for members in by_config.values()
     ]
 
 
@@ -60,8 +60,8 @@ def fractions_of(record: Record) -> tuple[list[list[float]], list[float]]:
 
 def parameter_cells(group: Group) -> list[str]:
     """Format the last cells of a row: parameters stored, per added model, and number of seeds."""
-    numbers = group.records[0]["numbers"]
-    return [f"{numbers['total']:,}", f"{numbers['per_added_model']:,}", str(len(group.records))]
+    counts = group.records[0]["numbers"]
+    return [f"{counts['total']:,}", f"{counts['per_added_model']:,}", str(len(group.records))]
 
 
 PARAMETER_HEADS = ["parameters stored", "per added model", "n"]
@@ -97,6 +97,11 @@ def percent(correct: float, images: float) -> float:
     return 100 * correct / images
 
 
+def percent_of(fraction: float) -> float:
+    """Convert a fraction to percent, without the rounding error of the product."""
+    return round(100 * fraction, 6)
+
+
 def spread(values: Sequence[float | None], digits: int = 2) -> str:
     """Format mean ± standard deviation; the mean alone of one value, – if a value is missing.
 
@@ -105,11 +110,11 @@ def spread(values: Sequence[float | None], digits: int = 2) -> str:
         >>> spread([96.0, 97.0]), spread([96.0]), spread([96.0, None])
         ('96.50 ± 0.71', '96.00', '–')
     """
-    numbers = [value for value in values if value is not None]
-    if not numbers or len(numbers) < len(values):
+    present = [value for value in values if value is not None]
+    if not present or len(present) < len(values):
         return "–"
-    deviation = f" ± {stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
-    return f"{mean(numbers):.{digits}f}{deviation}"
+    deviation = f" ± {stdev(present):.{digits}f}" if len(present) > 1 else ""
+    return f"{mean(present):.{digits}f}{deviation}"
 
 
 def markdown_table(

@@ -15,7 +15,7 @@ def load_images(name: str) -> Images:
 
     Raises:
         OSError: If the set is missing and could not be downloaded.
-        DamagedFile: If its file does not hold it.
+        DamagedFile: If its file is damaged.
 
     Example:
         >>> from experiments.runner.images import load_images

@@ -1,4 +1,4 @@
-"""Learners: a network, its optimiser, and how both take a step."""
+"""Learners: a network with its optimiser and its training step."""
 
 import math
 from collections.abc import Callable
@@ -122,12 +122,13 @@ class Learner:
             self.net.train(training)
 
     def num_parameters(self, tasks: int) -> dict[str, int]:
-        """Count the real numbers that are stored for all tasks, and for each added one.
+        """Count the parameters that are stored for all tasks, and for each added one.
 
         Contexts count as if they were stored, as in the paper's Table 1, though fixed ones are
         drawn from their seed. So do each model's heads and the affine and statistics of its norm
-        layers. What a penalty stores counts too, since training needs it: EWC the importance and
-        the old value of every weight, SI also its path.
+        layers. The tensors of a penalty count too, since training needs them: EWC stores the
+        importance and the old value of every weight, SI also its path. A complex weight counts
+        twice.
 
         Args:
             tasks: Number of tasks.
@@ -136,25 +137,29 @@ class Learner:
             `total` and `per_added_model`.
         """
         layers = [module for module in self.net.modules() if isinstance(module, Superposed)]
-        families = [
+        all_contexts = [
             layer.contexts_for(name) for layer in layers for name in layer.superposition.superposed
         ]
         of_contexts = {
-            id(value) for family in families for value in [*family.parameters(), *family.buffers()]
+            id(value)
+            for contexts in all_contexts
+            for value in [*contexts.parameters(), *contexts.buffers()]
         }
         weights = sum(
-            real_numbers(value) for value in self.net.parameters() if id(value) not in of_contexts
+            count_parameters(value)
+            for value in self.net.parameters()
+            if id(value) not in of_contexts
         )
         statistics = sum(
-            real_numbers(value)
+            count_parameters(value)
             for value in self.net.buffers()
             if id(value) not in of_contexts and _is_needed(value)
         )
-        contexts = sum(family.num_parameters(tasks) for family in families)
-        per_context = sum(family.parameters_per_context for family in families)
+        stored = sum(contexts.num_parameters(tasks) for contexts in all_contexts)
+        per_context = sum(contexts.parameters_per_context for contexts in all_contexts)
         tables = sum(_table_parameters(layer, self.copies) for layer in layers)
         return {
-            "total": self.copies * weights + statistics + contexts,
+            "total": self.copies * weights + statistics + stored,
             "per_added_model": per_context + tables,
         }
 
@@ -197,14 +202,14 @@ def _table_parameters(layer: Superposed, copies: int) -> int:
     """Count one model's rows in a layer's tables: a norm's affine and statistics, biases."""
     learned = dict(layer.named_parameters(recurse=False))
     return sum(
-        real_numbers(getattr(layer, name)) * (copies if name in learned else 1)
+        count_parameters(getattr(layer, name)) * (copies if name in learned else 1)
         for name in layer.superposition.per_context
         if _is_needed(getattr(layer, name))
     )
 
 
-def real_numbers(value: Tensor) -> int:
-    """Count the real numbers of a tensor; a complex one has two for each element."""
+def count_parameters(value: Tensor) -> int:
+    """Count the elements of a tensor; complex ones count twice."""
     return value.numel() * (2 if value.is_complex() else 1)
 
 

@@ -1,4 +1,4 @@
-"""A file that says how far a run is."""
+"""The progress of a run, in a file."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -101,8 +101,8 @@ def read_checksummed(path: Path) -> Record:
         ) from None
     if checksum != _checksum(record):
         raise DamagedFile(
-            f"{path} is not as it was written: its checksum does not match; delete it and run the "
-            "experiment again."
+            f"{path} has changed since it was written: its checksum does not match; delete it and "
+            "run the experiment again."
         )
     return record
 
@@ -128,14 +128,14 @@ def read_record(path: Path) -> Record:
     record = read_checksummed(path)
     if record.get("format") != FORMAT:
         raise DamagedFile(
-            f"{path} is a record of format {record.get('format')!r}, not {FORMAT}; run the "
-            "experiment again."
+            f"{path} is a record of format {record.get('format')!r}, not {FORMAT}; move it away "
+            "and run the experiment again."
         )
     return record
 
 
 def environment() -> Record:
-    """Return versions, machine and commit: influences on a result besides the config."""
+    """Return versions, machine and commit, which may influence a result like the config."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -56,12 +56,12 @@ class Run(Checked, ABC):
         object.__setattr__(self, field, value)
 
     def spell(self, parts: Iterable[str], spelled: Iterable[str]) -> str:
-        """Return a file name with every field that is not at its default.
+        """Return a file name with every field that differs from its default.
 
         Args:
-            parts: Words with which the name begins.
-            spelled: Fields that those words contain; of the others, only those not at their
-                default are added.
+            parts: First words of the name.
+            spelled: Fields that those words contain. Other fields are added unless they have
+                their default.
         """
         words, skipped = list(parts), set(spelled)
         for field in fields(self):

@@ -1,4 +1,4 @@
-"""Settings of every study: where it computes and where it writes."""
+"""Settings of every study: device, processes and folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class RunSettings(GridSettings):
     """Settings of an experiment, whose runs keep checkpoints."""
 
     checkpoint_seconds: float = 10.0
-    """Least time between two checkpoints of a run; they never take more than 1 % of its time."""
+    """Shortest time between two checkpoints of a run; they take at most 1 % of its time."""
 
     def __post_init__(self) -> None:
         """Check the time between checkpoints."""

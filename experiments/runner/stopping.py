@@ -23,7 +23,7 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class _State:
-    """The knowledge of this process about requests to stop."""
+    """Requests to stop, as far as this process knows them."""
 
     signal: int | None = None
     """The signal that requested the stop."""
@@ -32,14 +32,16 @@ class _State:
     parent: int | None = None
     """The process that sent the work, if it is the parent."""
     next_poll: float = 0.0
+    """Time of the next check for the file."""
     was_requested: bool = False
+    """True if the file exists, or the parent is gone."""
 
 
 _state = _State()
 
 
 class Stopped(Exception):
-    """A run stopped because it was asked to.
+    """Error that ends a run on request, with its state saved.
 
     Args:
         done: Number of finished runs of the grid.
@@ -88,7 +90,7 @@ def join_grid(parent: int, request: Path) -> None:
         return
     if _state.request != request:
         _state = _State(request=request, parent=parent if os.getppid() == parent else None)
-    # Never undone: a worker that waits for more work must survive a signal, too.
+    # The handlers stay: a worker that waits for more work must survive a signal, too.
     _listen()
 
 

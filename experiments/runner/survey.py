@@ -1,6 +1,7 @@
 """Surveys: studies that measure many things and leave one record."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,14 @@ class Survey:
     Attributes:
         name: Name of the command.
         config: Class of its configs: `Settings` with `dataset`, `batch`, and `name`, the stem of
-            the files, another one for every other survey.
+            the files, which identifies the config.
         presets: Configs by name.
         measure: Measures everything and returns the record, to be written. It may keep partial
             results in the folder `<name>.parts`.
         report: Text for the terminal about a record.
         tables: Markdown tables of a record by name.
         figures: Draws a record to a path without suffix, and returns the files.
+        commands: Other surveys, each run instead if its name is the first argument.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Survey:
     report: Callable[[Record], str]
     tables: Mapping[str, Callable[[Record], str]] = field(default_factory=dict)
     figures: Callable[[Record, Path], list[Path]] = lambda record, path: []
+    commands: Mapping[str, "Survey"] = field(default_factory=dict)
 
     def main(self, description: str | None = None, arguments: Sequence[str] | None = None) -> None:
         """Run the command.
@@ -41,6 +44,9 @@ class Survey:
             description: First paragraphs of `--help`.
             arguments: Arguments of the command line; by default those of the process.
         """
+        arguments = sys.argv[1:] if arguments is None else arguments
+        if arguments and arguments[0] in self.commands:
+            return self.commands[arguments[0]].main(description, arguments[1:])
         config = parse(self.config, self.presets, description, arguments)
         with exit_on_user_error():
             check_images(config.dataset, config.batch)  # before any work

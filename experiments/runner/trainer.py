@@ -29,14 +29,14 @@ def train(
 ) -> None:
     """Train to step `num_steps`, from the beginning or from the latest checkpoint.
 
-    A run that continues from a checkpoint takes the same steps as an uninterrupted one.
+    A resumed run takes the same steps as an uninterrupted one.
 
     Args:
         learner: The learner to train.
         stream: Its training batches and contexts.
         log: The measurements, {} at first, to which `observe` adds; a checkpoint restores them.
             `train` itself keeps `step`; `seconds` (time spent in training, observing and writing
-            checkpoints); `resumed_at` (steps at which the run continued from a checkpoint); and
+            checkpoints); `resumed_at` (steps at which the run was resumed); and
             `commits` (every commit whose code took part).
         num_steps: Number of steps, counted from the stream's first.
         every: Number of steps between two calls of `observe`, which is also called at the end of
@@ -83,7 +83,7 @@ def train(
             learner.use(context)
         done = step + 1
         try:
-            # Without a name for the batch, the next one reuses its memory, still in the cache.
+            # The batch has no name, so that the next one reuses its memory, still in the cache.
             loss = learner.step(*stream.train_batch(step))
         except Diverged as diverged:
             raise diverged.at(done) from None

@@ -1,4 +1,4 @@
-"""Commands of some tenths of a second for every study, with all kinds of state, and helpers."""
+"""The smallest command of every study, with all kinds of state, and helpers."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from experiments.runner.checkpoint import Checkpoint
-from experiments.runner.experiment import run_to_record
 from experiments.runner.progress import Progress
 from experiments.runner.settings import RunSettings
+from experiments.runner.training import run_to_record
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ def run_all(study, runs, out, **settings):
 
 
 def stop_and_resume(study, run, folder, monkeypatch, fraction):
-    """Run a run, kill it after its last checkpoint before a fraction, and return its record."""
+    """Stop a run after a fraction of it, resume it from its checkpoint, and return its record."""
 
     class Killed(Exception):
         pass

@@ -11,6 +11,7 @@ import pytest
 from experiments.runner.record import read_record
 from experiments.studies.capacity.config import PRESETS, SMOKE, CapacityConfig
 from experiments.studies.capacity.measure import measure
+from experiments.studies.capacity.predict import PredictConfig
 from experiments.studies.capacity.retrieval import (
     AlignedCell,
     TrainedCell,
@@ -25,6 +26,7 @@ from experiments.studies.capacity.summary import (
     growth,
     network_capacities,
     network_table,
+    predicted_curve,
     report,
 )
 from experiments.tests.small import ROOT
@@ -49,7 +51,7 @@ def test_the_same_config_gives_the_same_results_in_any_number_of_processes(tmp_p
     one, two = (
         measure(dataclasses.replace(config, jobs=jobs, out=tmp_path / str(jobs))) for jobs in (1, 2)
     )
-    for part in ("aligned", "trained", "networks"):
+    for part in ("aligned", "trained", "networks", "predicted"):
         assert one[part] == two[part]
 
 
@@ -61,6 +63,8 @@ def test_the_same_config_gives_the_same_results_in_any_number_of_processes(tmp_p
         ({"widths": (64, 64)}, "widths must be different values"),
         ({"seeds": (2, 2)}, "seeds must be one number or one for each of the 3 widths"),
         ({"models": 1}, "models must be at least 2, not 1"),
+        ({"observed": 2}, "observed=2 must be 3 to tasks=50, or 0 for no prediction"),
+        ({"observed": 51}, "observed=51 must be 3 to tasks=50"),
         ({"tolerance": (float("nan"),)}, "tolerance must be points between 0 and 100"),
         ({"untrained": ("None",)}, "unknown untrained 'None'; choose from"),
         ({"families": ("KroneckerRotation",), "widths": (31,)}, "dim=31 is prime"),
@@ -179,6 +183,57 @@ def test_the_largest_number_of_networks_is_read_off_the_curves():
     assert all(each.at_limit for each in capacities[128])
     assert growth(capacities).exponent is None  # the wider net was never filled
     assert "| Binary | 4 ± 0.0 | ≥ 8" in network_table(record, 5.0).replace("  ", " ")
+
+
+def test_the_prediction_stands_in_brackets_behind_the_measured_number():
+    record = a_record()
+    record["predicted"] = [
+        {
+            "family": "Binary",
+            "width": width,
+            "capacity": {"5": {"models": models, "at_limit": limit}},
+        }
+        for width, models, limit in [(64, 3, False), (64, 6, False), (128, 8, True)]
+    ]
+    row = network_table(record, 5.0).splitlines()[-1].replace("  ", " ")
+    assert row.startswith("| Binary | 4 ± 0.0 (4.5) | ≥ 8 (≥ 8)")
+
+
+def test_the_predicted_mean_is_interpolated_between_the_tested_numbers():
+    run = {"models": [1, 2, 4], "accuracy": [0.9, 0.8, 0.6], "spread": [0.0, 0.1, 0.1]}
+    accuracy, spread = predicted_curve(run)
+    assert accuracy == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    assert spread == pytest.approx([0.0, 0.1, 0.1, 0.1])
+
+
+def test_five_networks_predict_a_hundred(tmp_path, capsys):
+    arguments = ["predict", "--width", "32", "--models", "100", "--steps", "40", "--batch", "64"]
+    STUDY.main(arguments=[*arguments, "--learning-rate", "1e-3", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    (path,) = tmp_path.glob("predict-digits-*.json")
+    record = read_record(path)
+    (run,) = record["predicted"]
+    assert "| Binary, 32 units |" in printed
+    assert path.with_suffix(".png").stat().st_size > 5000
+    assert run["models"][-1] == 100
+    assert len(run["measured"]) == 5
+    # A hundred networks of 32 units: far from all fit, and none is worse than chance.
+    assert run["capacity"]["5"]["models"] < 50
+    assert 0.05 < run["retained"][-1] < run["retained"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": ("Identity",)}, "unknown family 'Identity'; choose from"),
+        ({"models": 4}, "models=4 must be at least observed=5"),
+        ({"observed": 2}, "observed must be at least 3, not 2"),
+        ({"tolerance": (0.0,)}, "tolerance must be"),
+    ],
+)
+def test_bad_values_of_a_prediction_are_refused_before_any_work(change, message):
+    with pytest.raises(ValueError, match=message):
+        PredictConfig(**change)
 
 
 def test_the_largest_number_of_aligned_models_is_read_off_the_curves():

@@ -45,7 +45,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("study", "field", "value"), NUMBERS)
-def test_a_number_that_cannot_be_is_named(study, field, value, capsys):
+def test_an_impossible_number_is_named(study, field, value, capsys):
     flag = f"--{field.replace('_', '-')}"
     method = ["--method", "SI"] if field == "strength" else []
     message = refuse(study, [*method, flag, value], capsys)
@@ -69,13 +69,13 @@ def test_a_file_is_not_a_folder(study, capsys, tmp_path):
 @pytest.mark.parametrize("study", STUDIES)
 def test_missing_images_end_the_command_before_any_work(study, capsys, tmp_path, monkeypatch):
     def load(name):
-        raise FileNotFoundError(f"{name} is not there")
+        raise FileNotFoundError(f"{name} is missing")
 
     monkeypatch.setattr("experiments.runner.images.load", load)
     with pytest.raises(SystemExit) as caught:
         load_study(study).main(arguments=["smoke", "--out", str(tmp_path)])
     assert caught.value.code == 1
-    assert capsys.readouterr().err.strip() == "error: digits is not there"
+    assert capsys.readouterr().err.strip() == "error: digits is missing"
     assert not list(tmp_path.iterdir())
 
 

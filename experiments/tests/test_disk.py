@@ -1,4 +1,4 @@
-"""Full disks, folders that are read-only or vanish: nothing that was written is lost."""
+"""Full disks, and folders that are read-only or removed: no complete file is lost."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def undisturbed(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs")
 def test_a_full_disk_is_named_and_the_last_checkpoint_stays(tmp_path, undisturbed, command):
     with mounted(tmp_path / "disk", "size=2m") as disk:
-        (name,) = (Path(each).name for each in undisturbed)
+        (name,) = (Path(path).name for path in undisturbed)
         filler = disk / "filler"
         # Room for one checkpoint (0.7 MB) but not for the next beside it.
         filler.write_bytes(bytes(900_000))

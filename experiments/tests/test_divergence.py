@@ -1,4 +1,4 @@
-"""A loss that is not finite ends its run, not the grid, and says where it came from."""
+"""A loss that is not finite ends its run, not the grid, and the error names its source."""
 
 import math
 from dataclasses import replace
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.reliability
 
 
 class Spoils(nn.Module):
-    """Its output is not finite from the n-th call on."""
+    """A layer whose output is not finite from the n-th call on."""
 
     def __init__(self, calls, value):
         super().__init__()
@@ -110,6 +110,6 @@ def test_a_diverged_run_leaves_a_record_and_the_grid_continues(method, tmp_path)
     assert groups_of([record]) == []
     assert not list(path.parent.glob("*.checkpoint"))
     records = run_all(STUDY, sweep(PermutingRun, method=named("standard"), **recipe), tmp_path)
-    assert [each["status"] for each in records] == ["complete"]
+    assert [record["status"] for record in records] == ["complete"]
     text = STUDY.report([record, *records])
     assert f"{method} 16, seed 0, diverged in step {record['diverged']['step']}: layer" in text

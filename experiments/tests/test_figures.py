@@ -1,4 +1,4 @@
-"""Figures from records that no run has left."""
+"""Figures from made-up records."""
 
 import shutil
 
@@ -17,7 +17,7 @@ SI = STRENGTHS["SI"]
 
 
 def a_record(run, task_0):
-    """Task 0 falls from 1 to `task_0`, the other tasks stay whole."""
+    """Return a record in which task 0 falls from 1 to `task_0`, and the other tasks stay at 1."""
     tasks = run.tasks
     steps = list(range(1000, 1000 * tasks + 1, 1000))
     rows = [[200] * (i + 1) for i in range(tasks)]
@@ -30,16 +30,16 @@ def a_record(run, task_0):
     }
 
 
-def test_what_there_is_is_drawn_and_what_is_missing_is_named(tmp_path, capsys):
+def test_existing_records_are_drawn_and_missing_runs_are_named(tmp_path, capsys):
     folder = tmp_path / "permuting"
     chosen = ("mnist-Binary-2x256-seed0", "mnist-Binary-2x256-seed1", f"mnist-SI-strength{SI:g}")
     for run in PRESETS["table"]:
         if run.name.startswith(chosen):
             write_record(folder / f"{run.name}.json", a_record(run, 0.5))
     figures.main(tmp_path, tmp_path / "out")
-    said = capsys.readouterr().out
-    assert "permuting-figure-2: 20 of 22 runs are missing: mnist-standard-2x128-seed0" in said
-    assert "mnist-standard-2x128-seed2 and 17 more\n" in said
+    output = capsys.readouterr().out
+    assert "permuting-figure-2: 20 of 22 runs are missing: mnist-standard-2x128-seed0" in output
+    assert "mnist-standard-2x128-seed2 and 17 more\n" in output
     names = {path.name for path in (tmp_path / "out").iterdir()}
     drawn = {f"permuting-{name}" for name in ("figure-2", "figure-3", "table")}
     assert names == {f"{n}.{e}" for n in drawn for e in ("png", "svg")}
@@ -59,7 +59,7 @@ def test_two_strengths_of_a_method_are_two_places_in_the_figure_of_the_table(tmp
     plt.close(drawn[0])
 
 
-def test_the_figures_of_capacity_are_drawn_anew(tmp_path, capsys):
+def test_the_figures_of_capacity_are_drawn_from_the_record(tmp_path, capsys):
     shutil.copy(figures.RESULTS / "capacity-digits.json", tmp_path)
     figures.main(tmp_path, tmp_path / "out")
     parts = ("networks", "retrieval")

@@ -1,4 +1,4 @@
-"""A damaged checkpoint or record is refused by name, unless it still says what was written."""
+"""A damaged checkpoint or record is refused by name, unless its values are unchanged."""
 
 import json
 
@@ -14,7 +14,7 @@ from experiments.tests.test_runner import Config
 
 pytestmark = pytest.mark.reliability
 
-# As many examples as the profile says.
+# The profile sets the number of examples.
 MANY = settings(
     deadline=None,
     derandomize=True,
@@ -65,7 +65,7 @@ def test_a_damaged_checkpoint_is_refused(damage, checkpoint, record_property):
     other = Checkpoint(checkpoint.path.with_name("damaged.checkpoint"))
     other.path.write_bytes(damaged(data, damage))
     if other.path.read_bytes() == data:
-        return  # zeros in the place of zeros
+        return  # zeros replaced by zeros
     with pytest.raises(DamagedFile, match=r"damaged\.checkpoint is not a complete checkpoint"):
         other.load()
 
@@ -80,9 +80,9 @@ def test_a_damaged_record_is_refused_or_says_the_same(damage, record, record_pro
     try:
         content = read_record(other)
     except DamagedFile as error:
-        assert "damaged.json is not" in str(error)  # noqa: PT017 — either way is right
+        assert "damaged.json" in str(error)  # noqa: PT017 — either outcome is right
     else:
-        assert content == read_record(record)  # only the layout was hit
+        assert content == read_record(record)  # only white space was damaged
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_a_damaged_record_is_refused_or_says_the_same(damage, record, record_pro
     [b"", b"[]", b"null", b"{", b"[" * 100_000, b'{"checksum": 1}', b"\xff\xfe", b"1" * 10_000],
     ids=repr,
 )
-def test_what_is_no_record_is_refused(content, tmp_path):
+def test_a_file_that_is_no_record_is_refused(content, tmp_path):
     path = tmp_path / "run.json"
     path.write_bytes(content)
-    with pytest.raises(DamagedFile, match=r"run\.json is not"):
+    with pytest.raises(DamagedFile, match=r"run\.json (is not|has changed)"):
         read_record(path)
 
 
@@ -122,10 +122,11 @@ def test_a_record_of_another_format_is_refused(record, tmp_path):
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "run.checkpoint"
-    Checkpoint(path, of='{"lr": 0.1}').save({"step": 1})
-    assert Checkpoint(path, of='{"lr": 0.1}').load() == Checkpoint(path).load() == {"step": 1}
+    Checkpoint(path, description='{"lr": 0.1}').save({"step": 1})
+    for description in ('{"lr": 0.1}', None):
+        assert Checkpoint(path, description=description).load() == {"step": 1}
     with pytest.raises(DamagedFile, match=r'run\.checkpoint is .* other settings, {"lr": 0\.1}'):
-        Checkpoint(path, of='{"lr": 0.2}').load()
+        Checkpoint(path, description='{"lr": 0.2}').load()
 
 
 class Harmful:

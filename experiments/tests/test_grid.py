@@ -1,4 +1,4 @@
-"""Grids: their order, and how they stop, continue and share the work."""
+"""Grids: their order, stopping, resuming, and sharing the work."""
 
 import multiprocessing
 import os
@@ -127,7 +127,7 @@ def test_a_killed_process_frees_the_lock_of_its_cell(tmp_path):
         time.sleep(0.01)
     other.kill()
     other.join()
-    (parts / ".cell1.json.123.part").touch()  # as if it had been writing
+    (parts / ".cell1.json.123.part").touch()  # the remains of a killed write
     assert grid(ten_times, [1], parts) == [10]
     assert [path.name for path in parts.iterdir()] == ["cell1.json"]
 
@@ -149,6 +149,6 @@ def test_a_damaged_result_is_named_and_kept(tmp_path):
     grid(ten_times, [1, 2], tmp_path)
     path = tmp_path / "cell2.json"
     path.write_text(path.read_text().replace("20", "21"))
-    with pytest.raises(DamagedFile, match=r"cell2\.json is not as it was written"):
+    with pytest.raises(DamagedFile, match=r"cell2\.json has changed since it was written"):
         grid(ten_times, [1, 2], tmp_path)
     assert "21" in path.read_text()

@@ -139,7 +139,7 @@ def test_contexts_keep_an_old_task_where_the_standard_net_loses_it(two_tasks, tm
     assert task_0("Binary") > 80 > 50 > task_0("standard")
 
 
-def test_the_network_is_torchvisions_and_what_is_superposed_is_the_papers():
+def test_the_network_is_torchvisions_and_the_superposed_layers_are_the_papers():
     learner, _ = learner_and_stream("Binary", "batch", width=4)
     layers = {layer.name: layer for layer in report(learner.net).layers}
     convolutions = {
@@ -276,7 +276,7 @@ def test_the_presets_are_complete():
         assert run.name.startswith("icifar-cpu-")
     assert not variants("search") & variants("cpu")
     searched = {(str(run.method), run.norms) for run in PRESETS["search"]}
-    assert searched == {each for each in VARIANTS if each[0].endswith(("EWC", "SI"))}
+    assert searched == {variant for variant in VARIANTS if variant[0].endswith(("EWC", "SI"))}
     assert {run.tasks for run in PRESETS["smoke"]} == {"split-digits"}
 
 
@@ -326,7 +326,7 @@ def test_bad_values_are_refused_before_any_work(change, message):
         IncrementalRun(**change)
 
 
-def test_what_needs_a_gpu_says_so_until_it_is_run(tmp_path):
+def test_missing_runs_of_the_papers_size_are_marked_in_their_table(tmp_path):
     text = fill_tables("<!-- table: incremental/paper run-or-not -->\n<!-- end -->", tmp_path)
     for method in ("standard", "multi-head", "Binary"):
         assert f"| {method} | batch | not run: needs a GPU |" in text
@@ -358,7 +358,7 @@ def test_the_figure_shows_every_kind_of_batch_norm(two_tasks, tmp_path):
 
 
 def blank(name, classes, train=20, test=10):
-    """Return a set of black images, so many of each class."""
+    """Return a set of black images, some of each class."""
     labels = torch.arange(classes)
     pixels = [torch.zeros(classes * n, 3, 32, 32, dtype=torch.uint8) for n in (train, test)]
     return Images(name, pixels[0], labels.repeat(train), pixels[1], labels.repeat(test))
@@ -391,31 +391,31 @@ def test_few_test_images_are_evenly_spaced():
 
 
 def assert_all_on(learner, device):
-    """Weights, gradients, the optimiser's state, and what the contexts have looked up."""
+    """Return weights, gradients, the optimiser's state, and cached operators of the contexts."""
     values = [*learner.net.parameters(), *learner.net.buffers()]
     values += [value.grad for value in learner.net.parameters() if value.grad is not None]
     for state in learner.optimiser.state.values():
-        values += [each for name, each in state.items() if name != "step"]  # anywhere, a count
+        values += [value for name, value in state.items() if name != "step"]  # a count
     for layer in learner.net.modules():
         if isinstance(layer, Superposed):
             values += [
-                each
+                tensor
                 for cached in layer.superposition.operators.values()
-                for each in cached.operator.tensors
+                for tensor in cached.operator.tensors
             ]
     assert {value.device.type for value in values} == {device}
 
 
 @pytest.mark.parametrize("run", PRESETS["paper"], ids=lambda run: str(run.method))
 def test_the_papers_size_trains_on_a_gpu_of_16_gb(run, monkeypatch, capsys):
-    """On fake tensors, which know their device and hold no data, at full size."""
+    """Use fake tensors of full size, which have a device and no data."""
     images = blank("blank", 10)
     stream = IncrementalStream([(images, range(10))] * 5, batch_size=8, steps_per_task=1)
-    # Fake parameters cannot be moved (torch swaps tensors for that, and does not swap those), so
-    # layers are made where they shall be; that a real one follows `.to()` is a test of psp-nn.
+    # `Module.to` swaps the tensors of parameters, and torch does not swap fake ones. So layers are
+    # created on their device; psp-nn tests that real ones follow `.to()`.
     monkeypatch.setattr(nn.Module, "to", lambda net, *args, **options: net)
 
-    # The network is begun on the meta device, whose tensors are not fake.
+    # build_resnet18 starts on the meta device, whose tensors are not fake.
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.device("cuda"):
             learner = learner_of(run, stream, "cuda")
@@ -427,7 +427,7 @@ def test_the_papers_size_trains_on_a_gpu_of_16_gb(run, monkeypatch, capsys):
         put_into_shells(learner.net)
         learner.optimiser = rmsprop(learner.net.parameters(), lr=run.learning_rate)
         for state in learner.optimiser.state.values():
-            state["step"] = Shell(state["step"])  # so that all lie on one device for torch's groups
+            state["step"] = Shell(state["step"])  # torch groups tensors by device
         loss = learner.step(Shell(samples), Shell(labels))
         assert (loss.shape, loss.device.type, loss.dtype) == ((), "cuda", torch.float32)
         assert_all_on(learner, "cuda")

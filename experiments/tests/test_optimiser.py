@@ -23,7 +23,7 @@ def test_the_fused_pass_is_rmsprop(dtype):
 def test_a_step_leaves_the_gradient_and_weights_without_one_as_they_were(dtype):
     used, unused = (torch.nn.Parameter(torch.ones(3, dtype=dtype)) for _ in range(2))
     optimiser = rmsprop([used, unused], lr=0.1)
-    optimiser.step()  # nobody has a gradient yet
+    optimiser.step()  # no weight has a gradient yet
     used.grad = torch.tensor([1.0, -2.0, 0.0], dtype=dtype)
     before = used.grad.clone()
     optimiser.step()
@@ -48,7 +48,7 @@ def test_a_closure_is_called_and_its_loss_returned():
     torch.testing.assert_close(weight.detach(), torch.tensor([1.0]))
 
 
-def test_complex_and_real_weights_go_on_from_a_state_together():
+def test_complex_and_real_weights_resume_from_one_state():
     def make():
         weights = [torch.nn.Parameter(torch.ones(3, dtype=dtype)) for dtype in DTYPES]
         return weights, rmsprop(weights, lr=0.1)

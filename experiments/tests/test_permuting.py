@@ -1,4 +1,4 @@
-"""The study on permuted images: its command line, its records, and how runs are resumed."""
+"""The study on permuted images: its command line, its records, and resumed runs."""
 
 import dataclasses
 import json
@@ -66,7 +66,7 @@ def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
     for part in ("steps", "correct", "loss"):
         assert len(record["curve"][part]) == 9
     assert [len(row) for row in record["rows"]["correct"]] == [1, 2, 3]
-    assert record["rows"]["images"] == 360  # 10,000 for 3 tasks are more than there are
+    assert record["rows"]["images"] == 360  # the whole test set, less than 10,000 for 3 tasks
     assert record["final"] == {"images": 360, "correct": record["rows"]["correct"][-1]}
     assert set(record["seconds_of"]) == {"training", "observing", "checkpoints"}
     assert {"torch", "commit", "device", "peak_memory_mb"} <= set(record["environment"])
@@ -75,7 +75,7 @@ def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
     assert record["commits"] == [record["environment"]["commit"]]
 
 
-def test_what_is_learned_is_what_the_methods_are_known_for(tmp_path):
+def test_contexts_and_separate_nets_forget_less_than_the_standard_net(tmp_path):
     def final(method):
         record = record_of(STUDY, small(method, steps=120), tmp_path)
         return [right / record["final"]["images"] for right in record["final"]["correct"]]
@@ -108,7 +108,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
 def test_a_run_does_not_continue_from_the_checkpoint_of_another_one(tmp_path):
     run = small("Binary")
     path = tmp_path / f"{run.name}.checkpoint"
-    Checkpoint(path, of="other steps").save({"step": 1})
+    Checkpoint(path, description="other steps").save({"step": 1})
     with pytest.raises(DamagedFile, match="checkpoint of a run with other settings, other steps"):
         record_of(STUDY, run, tmp_path)
 
@@ -145,15 +145,15 @@ def test_the_presets_are_complete():
     assert set(PRESETS) == figures | others
     for name, preset in PRESETS.items():
         if name != "smoke":
-            for each in preset:
-                recipe = (each.dataset, each.tasks, each.steps, each.batch, each.hidden_layers)
+            for run in preset:
+                recipe = (run.dataset, run.tasks, run.steps, run.batch, run.hidden_layers)
                 tasks = 10 if name == "ten-tasks" else 50
                 layers = 3 if name == "three-layers" else 2
                 assert recipe == ("mnist", tasks, 1000, 128, layers)
-                assert each.learning_rate == (1e-3 if name == "learning-rate" else 1e-4)
-                if each.precision == "bfloat16":  # the widest, and what shows that it is no matter
-                    precise = dataclasses.replace(each, precision="float32")
-                    assert each.width > 512 or precise in preset
+                assert run.learning_rate == (1e-3 if name == "learning-rate" else 1e-4)
+                if run.precision == "bfloat16":  # the widest, and those that show its effect
+                    precise = dataclasses.replace(run, precision="float32")
+                    assert run.width > 512 or precise in preset
 
     def cells(name):
         return {(run.method, run.width, run.seed) for run in PRESETS[name]}
@@ -180,9 +180,9 @@ def test_the_wide_penalties_of_the_table_have_the_strengths_best_after_ten_tasks
     shown = {(str(run.method), run.strength, run.seed) for run in wide_runs}
     for method in STRENGTHS:
         wide = {"method": method, "width": 2000}
-        searched = [each for each in records if wide.items() <= each["config"].items()]
+        searched = [record for record in records if wide.items() <= record["config"].items()]
         best = max(searched, key=lambda record: result_of(record).last)["config"]
-        # Nothing is both chosen by and reported on.
+        # No seed both chooses and is reported.
         assert best["seed"] == 0
         assert {(method, STRENGTHS[method], 0), (method, best["strength"], 1)} <= shown
 
@@ -199,7 +199,7 @@ def test_a_preset_shares_its_runs_with_others_and_can_be_run_in_part():
 def test_the_strengths_are_those_that_the_search_found_best():
     records, _ = STUDY.records_of("search", ROOT / "experiments" / "results")
     for method, strength in STRENGTHS.items():
-        searched = [each for each in records if each["config"]["method"] == method]
+        searched = [record for record in records if record["config"]["method"] == method]
         best = max(searched, key=lambda record: result_of(record).last)
         assert best["config"]["strength"] == strength
 
@@ -230,7 +230,7 @@ def test_without_a_preset_every_combination_is_run():
         ("--method multi-head", "unknown method 'multi-head'; choose from standard, Binary"),
         ("--checkpoint-seconds -1", "checkpoint_seconds must not be negative, but is -1"),
         ("--method KroneckerRotation --width 31", "dim=31 is prime"),
-        ("--address tcp://127.0.0.1:1", "needs backend=dask, not loky"),
+        ("--address tcp://127.0.0.1:1", "is for backend=dask, not loky"),
         ("--backend dask", "needs the address of a cluster"),
         ("figure-2 --width 9", "the preset has no run with width=9; leave the preset out"),
     ],
@@ -260,8 +260,8 @@ def test_bfloat16_learns_as_well(method, tmp_path):
     assert rough["curve"]["loss"] != precise["curve"]["loss"]
 
 
-def test_compiled_it_learns_the_same(tmp_path, monkeypatch):
-    # The compiler's front end; what it makes of the graph is torch's affair and takes a minute.
+def test_a_compiled_run_gives_the_same_result(tmp_path, monkeypatch):
+    # The compiler's front end alone: compiling the graph would take a minute and test torch.
     compile_ = torch.compile
     monkeypatch.setattr("torch.compile", lambda net: compile_(net, backend="aot_eager"))
     plain, compiled = (
@@ -272,7 +272,7 @@ def test_compiled_it_learns_the_same(tmp_path, monkeypatch):
     assert compiled["curve"]["loss"] == pytest.approx(plain["curve"]["loss"], rel=0.02)
 
 
-def test_the_record_of_another_run_is_neither_taken_for_this_one_nor_overwritten(tmp_path):
+def test_the_record_of_another_run_is_neither_used_nor_overwritten(tmp_path):
     run = SMOKE[0]
     path = tmp_path / "permuting" / f"{run.name}.json"
     write_record(path, start_record("permuting", dataclasses.replace(run, learning_rate=1e-3)))
@@ -282,14 +282,14 @@ def test_the_record_of_another_run_is_neither_taken_for_this_one_nor_overwritten
     assert path.read_bytes() == before
 
 
-def test_runs_that_differ_at_all_have_other_names():
+def test_different_runs_have_different_names():
     run = PermutingRun(method=Method(penalty="SI"), strength=0.1)
     near = dataclasses.replace(run, strength=0.1000000001)
     also = dataclasses.replace(run, learning_rate=1.00000001e-4)
     assert len({run.name, near.name, also.name}) == 3
 
 
-def test_the_papers_numbers_stand_beside_runs_like_its_own_alone(tmp_path):
+def test_the_papers_results_stand_only_beside_runs_with_its_recipe(tmp_path):
     record = record_of(STUDY, small("Binary"), tmp_path)
 
     def like_the_paper(**changed):
@@ -306,7 +306,7 @@ def test_the_papers_numbers_stand_beside_runs_like_its_own_alone(tmp_path):
 
 
 def test_parameters_stored_are_those_of_table_1():
-    def numbers(method, tasks=50):
+    def counts(method, tasks=50):
         learner = METHODS[method].learner(
             lambda seed: build_mlp(784, 256, 10, seed),
             num_contexts=tasks,
@@ -318,13 +318,13 @@ def test_parameters_stored_are_those_of_table_1():
 
     weights, units = 784 * 256 + 256 * 256 + 256 * 10, 784 + 256 + 256
     net = weights + 256 + 256 + 10
-    assert numbers("standard") == {"total": net, "per_added_model": 0}
-    assert numbers("single") == {"total": 50 * net, "per_added_model": net}
+    assert counts("standard") == {"total": net, "per_added_model": 0}
+    assert counts("single") == {"total": 50 * net, "per_added_model": net}
     for method in ("Binary", "LearnedBinary"):
-        assert numbers(method) == {"total": net + 50 * units, "per_added_model": units}
-    assert numbers("Complex") == {"total": 2 * net + 50 * units, "per_added_model": units}
-    assert numbers("OnePower")["per_added_model"] == 3
-    assert numbers("EWC") == {"total": 3 * net, "per_added_model": 0}
+        assert counts(method) == {"total": net + 50 * units, "per_added_model": units}
+    assert counts("Complex") == {"total": 2 * net + 50 * units, "per_added_model": units}
+    assert counts("OnePower")["per_added_model"] == 3
+    assert counts("EWC") == {"total": 3 * net, "per_added_model": 0}
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="two workers want two cores")
@@ -336,8 +336,8 @@ def test_the_grid_runs_on_a_dask_cluster_of_two_workers(tmp_path):
         n_workers=2, threads_per_worker=1, dashboard_address=None
     ) as cluster:
         address = cluster.scheduler_address
-        on_cluster = run_all(STUDY, runs, tmp_path / "there", backend="dask", address=address)
-    locally = run_all(STUDY, runs, tmp_path / "here")
+        on_cluster = run_all(STUDY, runs, tmp_path / "cluster", backend="dask", address=address)
+    locally = run_all(STUDY, runs, tmp_path / "local")
     for ours, theirs in zip(locally, on_cluster, strict=True):
         for part in MEASURED:
             assert ours[part] == theirs[part]

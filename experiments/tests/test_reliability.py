@@ -17,6 +17,6 @@ def test_a_report_becomes_a_record_and_a_table(tmp_path, capsys):
     record = read_record(tmp_path / "reliability.json")
     assert record["tried"] == {"moments killed": {"permuting": 7}, "damaged files": {"records": 1}}
     assert (record["tests"], record["failed"], record["skipped"]) == (3, 1, 2)
-    said = capsys.readouterr().out
-    assert "| moments killed | permuting | 7 |" in said
-    assert "| tests | all | 3, of which 1 failed and 2 were skipped |" in said
+    output = capsys.readouterr().out
+    assert "| moments killed | permuting | 7 |" in output
+    assert "| tests | all | 3, of which 1 failed and 2 were skipped |" in output

@@ -81,15 +81,15 @@ def test_a_record_holds_every_measurement_as_counts(kind, tmp_path):
     assert record["curve"]["steps"] == list(range(25, 201, 25))
     assert [len(record["curve"][part]) for part in ("correct", "loss")] == [8, 8]
     assert record["final"]["images"] == 360
-    readings = ["clock"] * (not chooses) + ["batches", "samples"] * infers
-    assert list(record["final"]) == ["images", *readings]
+    sources = ["clock"] * (not chooses) + ["batches", "samples"] * infers
+    assert list(record["final"]) == ["images", *sources]
     assert record["circle"]["degrees"] == [10.0 * place for place in range(36)]
     assert len(record["circle"]["correct"]) == 36
     assert ("inferred_circle" in record) == ("inferred_curve" in record) == infers
     if infers:
         assert record["inferred_curve"]["steps"] == [100, 200]
-        for reading in ("batches", "samples"):
-            chosen = record["inferred_circle"][reading]["chosen"]
+        for source in ("batches", "samples"):
+            chosen = record["inferred_circle"][source]["chosen"]
             assert [sum(row) for row in chosen] == [20] * 36
     num_contexts = record["choices"]["used"] if chooses else run.contexts
     assert len(record["reach"]["contexts"]) == min(10, num_contexts)
@@ -99,7 +99,7 @@ def test_a_record_holds_every_measurement_as_counts(kind, tmp_path):
         assert len(record["choices"]["contexts"]) == 8
     else:
         assert "choices" not in record
-        assert record["edge"]["degrees"] == [36.0 + each for each in range(-10, 11)]
+        assert record["edge"]["degrees"] == [36.0 + offset for offset in range(-10, 11)]
         edge = {1: [0], 10: [0, 1], 200: [19, 20]}[run.contexts]
         assert record["edge"]["contexts"] == edge
 
@@ -200,10 +200,10 @@ def test_contexts_are_inferred_as_psp_nn_infers_them():
 def test_the_presets_are_complete():
     assert set(PRESETS) == {"figure-4", "figure-5", "smoke"}
     for name in ("figure-4", "figure-5"):
-        for each in PRESETS[name]:
-            recipe = (each.turns, each.period, each.batch, each.width, each.learning_rate)
+        for run in PRESETS[name]:
+            recipe = (run.turns, run.period, run.batch, run.width, run.learning_rate)
             assert recipe == (50, 1000, 128, 256, 1e-4)
-            assert (each.precision, each.curve_every) == ("float32", 125)
+            assert (run.precision, run.curve_every) == ("float32", 125)
 
     def kinds(name):
         runs = PRESETS[name]
@@ -304,8 +304,8 @@ def test_figures_tables_and_claims_come_from_records_alone(tmp_path, capsys):
         if run.seed < 2:
             write_record(tmp_path / "rotating" / f"{run.name}.json", a_record(run))
     figures.main(tmp_path, tmp_path / "out")
-    said = capsys.readouterr().out
-    assert "rotating-figure-4: 14 of 42 runs are missing: mnist-standard-2x256-seed2" in said
+    text = capsys.readouterr().out
+    assert "rotating-figure-4: 14 of 42 runs are missing: mnist-standard-2x256-seed2" in text
     drawn = {"figure-4", "figure-4-circle", "figure-5", "figure-5-circle", "figure-5-edge"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         f"rotating-{name}.{ending}" for name in drawn for ending in ("png", "svg")
@@ -318,19 +318,19 @@ def test_figures_tables_and_claims_come_from_records_alone(tmp_path, capsys):
     assert row in table("figure-4", "accuracy")
     row = "| Complex | 10 by appearance | – | 70.00 ± 0.00 | 60.00 ± 0.00 | – | 80.00"
     assert row in table("figure-5", "inferred")
-    said = table("figure-4", "forgetting")
+    text = table("figure-4", "forgetting")
     swing = "swing within a turn 60.0 ± 0.0 points; in the last turn from 20.0"
-    assert f"| MNIST: the standard net oscillates with the turn. | {swing}" in said
+    assert f"| MNIST: the standard net oscillates with the turn. | {swing}" in text
     assert f"| Fashion-MNIST, 10 layers: the standard net oscillates with the turn. | {swing}" in (
-        said
+        text
     )
     swing = "swing within a turn 0.0 ± 0.0 points | 2 of 2 seeds"
-    assert f"| Fashion-MNIST: with Binary contexts it does not. | {swing}" in said
-    said = table("figure-5", "contexts")
+    assert f"| Fashion-MNIST: with Binary contexts it does not. | {swing}" in text
+    text = table("figure-5", "contexts")
     assert "| *Local mix* improves on *fast*. | 0° over the last turn 70.0 ± 0.0 against 70.0" in (
-        said
+        text
     )
-    assert "context right in 11.1 ± 0.0 %" in said  # context 0 at 4 of 36 angles
+    assert "context right in 11.1 ± 0.0 %" in text  # context 0 at 4 of 36 angles
 
 
 def test_claims_are_counted_seed_by_seed():
@@ -356,7 +356,7 @@ def test_a_result_by_another_source_has_no_curve():
 
 
 def test_the_clock_beside_inferred_contexts_is_of_the_same_images():
-    # Two contexts of half a turn each, four angles, ten images: the circle's own are others.
+    # Two contexts of half a turn each, four angles, ten images: `circle` has other images.
     reach = {"images": 10, "degrees": [0.0, 90.0, 180.0, 270.0], "contexts": [0, 1]}
     reach |= {"correct": [[9, 1], [8, 2], [3, 7], [4, 6]]}
     record = {"config": {"period": 100, "contexts": 2}, "reach": reach}

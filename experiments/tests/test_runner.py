@@ -36,7 +36,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     assert written["status"] == "complete"
     assert written["config"] == {"size": 3, "names": ["a", "b"]}
     assert {"torch", "commit", "cores", "threads_per_process"} <= set(written["environment"])
-    assert [each.name for each in path.parent.iterdir()] == ["test.json"]
+    assert [file.name for file in path.parent.iterdir()] == ["test.json"]
 
 
 def test_a_record_that_cannot_be_written_leaves_the_last_one(tmp_path):
@@ -45,7 +45,7 @@ def test_a_record_that_cannot_be_written_leaves_the_last_one(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_record(path, {**start_record("test", Config()), "loss": float("nan")})
     assert read_record(path) == first
-    assert [each.name for each in tmp_path.iterdir()] == ["test.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["test.json"]
 
 
 def test_a_record_is_laid_out_for_comparison_by_line():
@@ -54,7 +54,7 @@ def test_a_record_is_laid_out_for_comparison_by_line():
     assert text.count("\n") == 4 + 20
 
 
-def test_a_device_that_is_not_there_is_refused(monkeypatch):
+def test_a_device_that_the_machine_lacks_is_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert resolve_device("auto").type == "cpu"
     with pytest.raises(ValueError, match=r"device='cuda' is not on this machine.*use auto"):

@@ -22,5 +22,5 @@ def test_everything_is_timed_and_nothing_is_left_behind(tmp_path):
 
 
 def test_a_width_is_needed():
-    with pytest.raises(ValueError, match="widths must be at least one number"):
+    with pytest.raises(ValueError, match="widths is empty; give at least one"):
         SpeedConfig(widths=())

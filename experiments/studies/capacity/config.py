@@ -29,6 +29,9 @@ class CapacityConfig(GridSettings):
     tasks: int = 50
     """Number of networks to train one after the other: the largest K that can be found."""
 
+    observed: int = 5
+    """Number of networks from which the others are predicted; 0 for no prediction."""
+
     steps: int = 64
     """Training steps per task."""
 
@@ -77,6 +80,11 @@ class CapacityConfig(GridSettings):
         self.check_counts("widths", "dims", "tasks", "steps", "batch", "test_images", "draws")
         self.check_counts("seeds")
         self.check_counts("models", "trained_models", least=2)
+        self.check_counts("observed", least=0)
+        if 0 < self.observed < 3 or self.observed > self.tasks:
+            raise ValueError(
+                f"observed={self.observed} must be 3 to tasks={self.tasks}, or 0 for no prediction."
+            )
         self.check_positive("learning_rate", "target_snr")
         if not all(0 < points < 100 for points in self.tolerance):
             raise ValueError(f"tolerance must be points between 0 and 100, not {self.tolerance}.")
@@ -93,6 +101,11 @@ class CapacityConfig(GridSettings):
     def trained(self) -> tuple[str, ...]:
         """Families with which networks are trained."""
         return tuple(name for name in self.families if name not in self.untrained)
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """Families for which the number that fits is predicted; not the standard network."""
+        return tuple(name for name in self.trained if self.observed and name != "Identity")
 
     @property
     def name(self) -> str:
@@ -130,7 +143,15 @@ class CapacityConfig(GridSettings):
 
 
 SMOKE = CapacityConfig(
-    widths=(8, 16), tasks=3, steps=5, seeds=(1,), dims=(16, 32), models=8, trained_models=4, jobs=1
+    widths=(8, 16),
+    tasks=4,
+    observed=3,
+    steps=5,
+    seeds=(1,),
+    dims=(16, 32),
+    models=8,
+    trained_models=4,
+    jobs=1,
 )
 """Every family and every part in seconds, without meaningful results."""
 

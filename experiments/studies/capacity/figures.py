@@ -4,6 +4,7 @@ from pathlib import Path
 from statistics import mean
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 
 from analysis.capacity import Capacity
@@ -13,6 +14,7 @@ from experiments.studies.capacity.retrieval import mean_curve
 from experiments.studies.capacity.summary import (
     accuracy_curves,
     network_capacities,
+    predicted_curve,
     trained_families,
 )
 
@@ -40,6 +42,7 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
         shown = [accuracy_curves(run)[1] for run in runs if run["width"] == width]
         curve = [100 * mean(points) for points in zip(*shown, strict=True)]
         left.plot(range(1, len(curve) + 1), curve, color=colour_of(family), label=family)
+        _plot_prediction(left, record, family, width)
         _plot_capacities(right, network_capacities(record, family, tolerance), family)
     left.set(
         xlabel="networks stored, K",
@@ -47,6 +50,9 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
         title=f"Accuracy at {width} units",
         ylim=(0, 100),
     )
+    if record.get("predicted"):
+        label = f"predicted from the first {config['observed']}"
+        left.plot([], [], "--", color="black", linewidth=1, label=label)
     left.legend(fontsize=8, loc="lower left")
     right.set(
         xscale="log",
@@ -67,6 +73,22 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
     )
     figure.suptitle(f"Networks in one set of weights: permuted {config['dataset']}")
     return save_figure(figure, path.with_name(f"{path.name}-networks"))
+
+
+def _plot_prediction(axes: Axes, record: Record, family: str, width: int) -> None:
+    """Plot the predicted curve, dashed, with a band of ± a standard deviation between curves."""
+    curves = [
+        predicted_curve(run)
+        for run in record.get("predicted", [])
+        if (run["family"], run["width"]) == (family, width)
+    ]
+    if not curves:
+        return
+    centre, spread = (100 * np.mean(part, axis=0) for part in zip(*curves, strict=True))
+    counts = range(1, len(centre) + 1)
+    colour = colour_of(family)
+    axes.plot(counts, centre, "--", color=colour, linewidth=1)
+    axes.fill_between(counts, centre - spread, centre + spread, color=colour, alpha=0.1, lw=0)
 
 
 def _informative_tolerance(record: Record) -> float:

@@ -5,10 +5,11 @@ from typing import Any
 
 from experiments.runner.device import resolve_device
 from experiments.runner.diverged import Diverged
-from experiments.runner.experiment import run_to_record
 from experiments.runner.grid import run_grid
 from experiments.runner.record import Record, start_record
+from experiments.runner.training import run_to_record
 from experiments.studies.capacity.config import CapacityConfig
+from experiments.studies.capacity.prediction import PredictionCell, predict
 from experiments.studies.capacity.retrieval import (
     AlignedCell,
     TrainedCell,
@@ -25,7 +26,7 @@ def measure(config: CapacityConfig) -> Record:
         config: The study.
 
     Returns:
-        The record, to be written: `aligned`, `trained` and `networks`.
+        The record, to be written: `aligned`, `trained`, `networks` and `predicted`.
 
     Raises:
         Diverged: If a network diverged.
@@ -76,6 +77,18 @@ def measure(config: CapacityConfig) -> Record:
     record["networks"] = [
         {"family": family, "width": run.width, "seed": run.seed, **_rows_of(result)}
         for (family, run), result in zip(networks, results, strict=True)
+    ]
+
+    first = [
+        (family, PredictionCell(run, config.tasks, config.test_images, config.tolerance, device))
+        for family in config.predicted
+        for width in config.widths
+        for run in config.runs(family, width, config.observed)
+    ]
+    predictions = grid(predict, [cell for _, cell in first], title="prediction")
+    record["predicted"] = [
+        {"family": family, "width": cell.run.width, "seed": cell.run.seed, **prediction}
+        for (family, cell), prediction in zip(first, predictions, strict=True)
     ]
     return record
 

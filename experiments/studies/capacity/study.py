@@ -4,6 +4,7 @@ from experiments.runner.survey import Survey
 from experiments.studies.capacity.config import PRESETS, CapacityConfig
 from experiments.studies.capacity.figures import draw
 from experiments.studies.capacity.measure import measure
+from experiments.studies.capacity.predict import PREDICT
 from experiments.studies.capacity.summary import (
     accuracy_table,
     aligned_table,
@@ -28,4 +29,5 @@ STUDY = Survey(
         "trained-layers-that-fit": layer_table,
     },
     figures=draw,
+    commands={"predict": PREDICT},
 )

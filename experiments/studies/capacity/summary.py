@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import geometric_mean, mean, stdev
 
+import numpy as np
+
 from analysis.capacity import (
     Capacity,
     Growth,
@@ -80,13 +82,36 @@ def growth(capacities: dict[int, list[Capacity]], offset: float = 0.0) -> Growth
     return fit_growth(sizes, points, offset=offset)
 
 
+def predicted_capacities(record: Record, family: str, points: float) -> dict[int, list[Capacity]]:
+    """Return the predicted K of networks that lose at most `points`, by width and seed."""
+    capacities: dict[int, list[Capacity]] = {width: [] for width in record["config"]["widths"]}
+    for run in record.get("predicted", []):  # records of an earlier format hold none
+        if run["family"] == family:
+            count = run["capacity"][f"{points:g}"]["models"]
+            fails_at = None if run["capacity"][f"{points:g}"]["at_limit"] else count + 1
+            capacities[run["width"]].append(Capacity(count, fails_at, float(count)))
+    return capacities
+
+
+def predicted_curve(run: Record) -> tuple[list[float], list[float]]:
+    """Return the predicted mean accuracy of K models, K = 1, 2, …, and its standard deviation."""
+    counts = np.arange(1, run["models"][-1] + 1)
+    curves = (np.interp(counts, run["models"], run[part]) for part in ("accuracy", "spread"))
+    accuracy, spread = (curve.tolist() for curve in curves)
+    return accuracy, spread
+
+
 def network_table(record: Record, points: float) -> str:
-    """Format how many networks fit, by family and width, with the exponent."""
+    """Format how many networks fit, measured (predicted), by family and width."""
     widths = record["config"]["widths"]
     rows = []
     for family in trained_families(record):
         capacities = network_capacities(record, family, points)
-        counts = (_count(capacities[width]) for width in widths)
+        predicted = predicted_capacities(record, family, points)
+        counts = []
+        for width in widths:
+            of_prediction = f" ({_mean_count(predicted[width])})" if predicted[width] else ""
+            counts.append(_count(capacities[width]) + of_prediction)
         rows.append([family, *counts, _exponent(capacities)])
     return markdown_table(
         ["family", *(f"{width} units" for width in widths), "exponent"], rows, aligned=True
@@ -167,7 +192,8 @@ def report(record: Record) -> str:
     config = record["config"]
     sections = [
         f"Networks on {config['dataset']}: largest K with at most {points:g} points of mean "
-        f"accuracy lost (of {config['tasks']}; ± standard deviation over seeds)"
+        f"accuracy lost (of {config['tasks']}; ± standard deviation over seeds; in brackets the "
+        f"prediction from the first {config.get('observed', 0)})"
         f"\n\n{network_table(record, points)}"
         for points in config["tolerance"]
     ]
@@ -187,11 +213,15 @@ def report(record: Record) -> str:
 
 def _count(capacities: Sequence[Capacity]) -> str:
     """Format mean ± standard deviation over seeds; a bound if a curve ended before the target."""
+    limited = any(capacity.at_limit for capacity in capacities)
     counts = [capacity.num_models for capacity in capacities]
-    if any(capacity.at_limit for capacity in capacities):
-        return f"≥ {mean(counts):.3g}"
-    spread = f" ± {stdev(counts):.1f}" if len(counts) > 1 else ""
-    return f"{mean(counts):.3g}{spread}"
+    spread = f" ± {stdev(counts):.1f}" if len(counts) > 1 and not limited else ""
+    return f"{_mean_count(capacities)}{spread}"
+
+
+def _mean_count(capacities: Sequence[Capacity]) -> str:
+    bound = "≥ " if any(capacity.at_limit for capacity in capacities) else ""
+    return f"{bound}{mean(capacity.num_models for capacity in capacities):.3g}"
 
 
 def _crossing(capacities: Sequence[Capacity]) -> str:

@@ -85,8 +85,7 @@ class IncrementalRun(Run):
     """Keep the channels of an activation adjacent in memory, for faster convolutions."""
 
     row_images: int = 5000
-    """Test images for the test of all tasks after each task, all tasks together; the last one
-    takes all images."""
+    """Test images, of all tasks together, for a test after each task; the final one takes all."""
 
     test_batch: int = 1000
     """Largest test batch; batch statistics depend on it."""
@@ -95,7 +94,7 @@ class IncrementalRun(Run):
     """Images from which EWC estimates a task's Fisher information."""
 
     method: Method = METHODS["Binary"]
-    """Methods; see experiments/README.md."""
+    """Methods by name; an unknown name prints all."""
 
     norms: NormsName | None = None
     """Statistics and affine of BatchNorm: batch statistics without affine (the paper's), one set
@@ -105,7 +104,7 @@ class IncrementalRun(Run):
     """Seeds of the weights, the contexts and the order of the samples."""
 
     strength: float | None = None
-    """Strengths of the penalty of EWC or SI; by default the one that the search chose."""
+    """Strengths of the penalty of EWC or SI; by default the best one of the preset `search`."""
 
     def __post_init__(self) -> None:
         """Check the fields, and fill in the norms and the strength of a penalty."""

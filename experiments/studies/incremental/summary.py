@@ -13,6 +13,7 @@ from experiments.runner.groups import (
     method_of,
     parameter_cells,
     percent,
+    percent_of,
     spread,
 )
 from experiments.runner.record import Record, config_of
@@ -53,15 +54,11 @@ def result_of(record: Record) -> Result:
     """
     rows, final = fractions_of(record)
     return Result(
-        tasks=tuple(map(_rounded, final)),
-        all=_rounded(average_accuracy([*rows[:-1], final])),
-        forgetting=_rounded(forgetting(rows)),
-        learned=_rounded(sum(row[-1] for row in rows) / len(rows)),
+        tasks=tuple(map(percent_of, final)),
+        all=percent_of(average_accuracy([*rows[:-1], final])),
+        forgetting=percent_of(forgetting(rows)),
+        learned=percent_of(sum(row[-1] for row in rows) / len(rows)),
     )
-
-
-def _rounded(fraction: float) -> float:
-    return round(100 * fraction, 6)
 
 
 def size_of(config: Mapping[str, Any]) -> str:

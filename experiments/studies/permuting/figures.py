@@ -30,7 +30,7 @@ def draw_figure_2(records: Sequence[Record], path: Path) -> list[Path]:
     Returns:
         The files; none if there is nothing to draw.
     """
-    shown = [each for each in groups_of(records) if each["method"] in ("standard", "Binary")]
+    shown = [group for group in groups_of(records) if group["method"] in ("standard", "Binary")]
     widths = sorted({group["width"] for group in shown} & set(FIGURE_2))
     if not widths:
         return []
@@ -40,7 +40,7 @@ def draw_figure_2(records: Sequence[Record], path: Path) -> list[Path]:
         for group in shown:
             if group["width"] == width:
                 _plot_task_0(axes, group)
-        end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
+        end = max(group.records[0]["curve"]["steps"][-1] for group in shown)
         axes.plot(end, FIGURE_2[width], "x", color=colour_of("Binary"), label="paper, Binary")
         axes.set(title=f"{width} units", xlabel="steps", ylim=(0, 100))
     panels[0].set_ylabel("accuracy on task 0 (%)")
@@ -57,7 +57,7 @@ def draw_figure_3(records: Sequence[Record], path: Path) -> list[Path]:
     figure, axes = plt.subplots(figsize=(8.5, 4.4), layout="constrained")
     for group in shown:
         _plot_task_0(axes, group)
-    end = max(each.records[0]["curve"]["steps"][-1] for each in shown)
+    end = max(group.records[0]["curve"]["steps"][-1] for group in shown)
     axes.plot(end, FIGURE_2[256], "x", color=colour_of("Binary"), label="paper, Binary")
     axes.set(title="256 units", xlabel="steps", ylabel="accuracy on task 0 (%)", ylim=(0, 100))
     figure.legend(fontsize=7, loc="outside right upper")

@@ -20,7 +20,7 @@ TABLE_RECIPE = {
     "hidden_layers": 2,
     "width": 2000,
 }
-"""Recipe of the table: its results are shown beside runs that agree with all of it."""
+"""Recipe of the table: its results are shown beside runs with exactly this recipe."""
 
 FIGURE_2 = {128: 36.0, 256: 58.0, 512: 76.0, 1024: 88.0, 2048: 94.5}
 """Task 0 after 50 tasks with binary contexts, by width, in percent, read off figure 2."""

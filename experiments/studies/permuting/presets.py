@@ -81,8 +81,8 @@ PRESETS = {
         *_sweep(method=ONLINE_EWC, seed=100, strength=(0.1, 0.3, 1.0, 3.0, 10.0, 100.0)),
         *_sweep(method=SI, seed=100, strength=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
     ),
-    # EWC and SI after ten tasks, as in the papers from which their numbers are quoted, at the
-    # width of `search` and at that of those papers.
+    # EWC and SI after ten tasks, as in the papers that the table quotes, at the width of `search`
+    # and at that of those papers.
     "ten-tasks": (
         *_sweep(tasks=10, method=named("standard", "Binary", "Complex")),
         *_sweep(tasks=10, method=EWC, strength=(1.0, 3.0, 10.0, 30.0)),

@@ -51,14 +51,13 @@ class PermutingRun(Run):
     """Train through torch.compile."""
 
     row_images: int = 10_000
-    """Test images for the test of all tasks after each task, all tasks together; the last one
-    takes all images."""
+    """Test images, of all tasks together, for a test after each task; the final one takes all."""
 
     fisher_images: int = 1024
     """Images from which EWC estimates a task's Fisher information."""
 
     method: Method = METHODS["Binary"]
-    """Methods; see experiments/README.md."""
+    """Methods by name; an unknown name prints all."""
 
     width: int = 256
     """Units in each hidden layer."""
@@ -67,7 +66,7 @@ class PermutingRun(Run):
     """Seeds of the weights, the contexts, the permutations and the order of the samples."""
 
     strength: float | None = None
-    """Strengths of the penalty of EWC or SI; by default the one that the search chose."""
+    """Strengths of the penalty of EWC or SI; by default the best one of the preset `search`."""
 
     precision: Precision = "float32"
     """Precision of the products; bfloat16 keeps weights and optimiser in float32."""

@@ -5,6 +5,7 @@ from functools import partial
 from experiments.runner.experiment import Experiment
 from experiments.runner.groups import report
 from experiments.studies.permuting.figures import draw_figure_2, draw_figure_3, draw_table
+from experiments.studies.permuting.law import law_table
 from experiments.studies.permuting.presets import PRESETS
 from experiments.studies.permuting.run import PermutingRun, prepare
 from experiments.studies.permuting.summary import RECIPE, paper_table, table
@@ -15,6 +16,6 @@ STUDY = Experiment(
     presets=PRESETS,
     prepare=prepare,
     report=partial(report, table=table, recipe=RECIPE),
-    tables={"accuracy": table, "beside-the-paper": paper_table},
+    tables={"accuracy": table, "beside-the-paper": paper_table, "margin-law": law_table},
     figures={"figure-2": draw_figure_2, "figure-3": draw_figure_3, "table": draw_table},
 )

@@ -12,6 +12,7 @@ from experiments.runner.groups import (
     markdown_table,
     method_of,
     parameter_cells,
+    percent_of,
     spread,
 )
 from experiments.runner.record import Record
@@ -63,15 +64,11 @@ def result_of(record: Record) -> Result:
     rows, final = fractions_of(record)
     measured = [*rows[:-1], final]
     return Result(
-        last=_percent(last_average_accuracy(measured, min(LAST, len(final)))),
-        all=_percent(average_accuracy(measured)),
-        forgetting=_percent(forgetting(rows)) if len(rows) > 1 else None,
-        task_0=_percent(final[0]),
+        last=percent_of(last_average_accuracy(measured, min(LAST, len(final)))),
+        all=percent_of(average_accuracy(measured)),
+        forgetting=percent_of(forgetting(rows)) if len(rows) > 1 else None,
+        task_0=percent_of(final[0]),
     )
-
-
-def _percent(fraction: float) -> float:
-    return round(100 * fraction, 6)
 
 
 def net_of(group: Group) -> str:

@@ -1,4 +1,4 @@
-"""The paper's claims about rotating images, its open questions, and what the records show."""
+"""The paper's claims and open questions about rotating images, and the answers of records."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -111,7 +111,7 @@ class RotatingMeasurement:
             curve[source].append(counts[source])
 
     def _count(self, degrees: float, images: int) -> dict[str, int]:
-        """Return the counts by every source."""
+        """Return the number of correct images by every source."""
         samples, labels = self._test_images(degrees, images)
         return {
             source: self._learner.count_correct(samples, labels, context)

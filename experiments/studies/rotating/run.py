@@ -66,7 +66,7 @@ class RotatingRun(Run):
     """Number of contexts; the clock divides a turn evenly among them. One for standard."""
 
     choose: Choose = "clock"
-    """How the context of a batch is chosen."""
+    """Source of the context of a batch."""
 
     hidden_layers: int = 2
     """Number of hidden layers."""

@@ -14,10 +14,13 @@ from experiments.runner.groups import (
     spread,
 )
 from experiments.runner.record import Record
-from experiments.studies.rotating.contexts import SOURCES
+from experiments.studies.rotating.contexts import INFERRED, SOURCES
 
 SHARED = ("turns", "period", "batch", "learning_rate", "width", "precision")
 """Config fields that the runs of a table share."""
+
+ROW_NAMES = ("images", "layers", "method", "contexts")
+"""Heads of the first cells of a row, by which tables name a group."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,6 @@ def choice_of(group: Group) -> str:
 
 def table(records: Sequence[Record]) -> str:
     """Return a Markdown table of runs of one recipe, one row per group."""
-    head = "images | layers | method | contexts | 0°, end (%) | 0°, last turn (%) | "
-    head += "its lowest (%) | circle (%) | its lowest (%)"
     rows = []
     for group in groups_of(records):
         results = [result_of(record) for record in group.records]
@@ -161,13 +162,12 @@ def table(records: Sequence[Record]) -> str:
                 *parameter_cells(group),
             ]
         )
-    return markdown_table([*head.split(" | "), *PARAMETER_HEADS], rows)
+    heads = ["0°, end (%)", "0°, last turn (%)", "its lowest (%)", "circle (%)", "its lowest (%)"]
+    return markdown_table([*ROW_NAMES, *heads, *PARAMETER_HEADS], rows)
 
 
 def inferred_table(records: Sequence[Record]) -> str:
     """Return a Markdown table of accuracies without the clock, one row per group that infers."""
-    head = "images | layers | method | contexts | 0°: clock (%) | batches (%) | samples (%) | "
-    head += "circle: clock (%) | batches (%) | samples (%) | n"
     rows = []
     for group in groups_of(records):
         if "inferred_circle" in group.records[0]:
@@ -177,7 +177,8 @@ def inferred_table(records: Sequence[Record]) -> str:
                 for source in SOURCES
             ]
             rows.append([*_row_names(group), *accuracies, str(len(group.records))])
-    return markdown_table(head.split(" | "), rows)
+    heads = [f"{place} (%)" for place in ("0°: clock", *INFERRED, "circle: clock", *INFERRED)]
+    return markdown_table([*ROW_NAMES, *heads, "n"], rows)
 
 
 def _row_names(group: Group) -> list[str]:

@@ -1,1 +1,1 @@
-"""Speed: what the runner and superposition cost."""
+"""Speed: the cost of the runner and of superposition."""

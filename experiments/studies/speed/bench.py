@@ -105,7 +105,7 @@ class Bench:
         )
 
     def steps_of(self, arithmetic: float) -> int:
-        """Return the number of steps with about so many multiplications forward."""
+        """Return the number of steps with about `arithmetic` multiplications in forward passes."""
         weights = sum(weight.numel() for weight in self._net.parameters())
         return max(1, round(arithmetic / (weights * self._batch)))
 
@@ -171,7 +171,7 @@ class Bench:
                         torch.mm(outputs[index], weight)
 
     def tests(self, tasks: int) -> None:
-        """Classify all test images of so many tasks."""
+        """Classify all test images of some tasks."""
         for task in range(1, 1 + tasks):
             samples, labels = self._tests(task % 50, self._tests.counts[0])
             self._permuting.count_correct(samples, labels, context=task % 50)
@@ -202,7 +202,7 @@ class Bench:
         return times
 
     def _now(self) -> float:
-        """Return the time of this process on the CPU, so that others disturb less."""
+        """Return the time in seconds; on the CPU that of this process alone."""
         is_cpu = self._device.type == "cpu"
         return time.process_time() if is_cpu else synchronised_time(self._device)
 

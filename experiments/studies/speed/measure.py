@@ -18,7 +18,7 @@ class SpeedConfig(Settings):
     """Everything that the benchmark depends on."""
 
     dataset: Dataset = "mnist"
-    """The images."""
+    """Images for training and testing."""
 
     widths: tuple[int, ...] = (128, 256, 2048)
     """Units in each of the two hidden layers."""
@@ -27,10 +27,10 @@ class SpeedConfig(Settings):
     """Samples in a training batch."""
 
     arithmetic: float = 1e10
-    """Multiplications in a round, from which its number of steps follows."""
+    """Multiplications in a round, which determine its number of steps."""
 
     builds: int = 5
-    """Number of times that everything is built."""
+    """Number of times that the networks are built."""
 
     rounds: int = 5
     """Number of rounds after each build."""
@@ -39,7 +39,7 @@ class SpeedConfig(Settings):
         """Check the fields."""
         super().__post_init__()
         if not self.widths:
-            raise ValueError("widths must be at least one number.")
+            raise ValueError("widths is empty; give at least one.")
         self.check_counts("widths", "batch", "builds", "rounds")
         self.check_positive("arithmetic")
 

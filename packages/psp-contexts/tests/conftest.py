@@ -1,4 +1,4 @@
 from hypothesis import settings
 
-# `pytest --hypothesis-profile=thorough`: many more cases wherever a test does not say how many.
+# `pytest --hypothesis-profile=thorough` runs many more cases in tests that do not set a number.
 settings.register_profile("thorough", max_examples=2000, deadline=None)

@@ -14,37 +14,37 @@ from psp_contexts.testing import FIXED_FAMILIES, family_name
 
 
 def counting_cache(num_contexts, max_bytes):
-    made = []
+    drawn = []
 
     def make(index):
-        made.append(index)
+        drawn.append(index)
         return Diagonal(torch.full((1000,), float(index)))  # 4000 bytes and a tensor's overhead
 
-    return OperatorCache(make, num_contexts, max_bytes), made
+    return OperatorCache(make, num_contexts, max_bytes), drawn
 
 
 def test_a_context_that_fits_is_drawn_once():
-    cache, made = counting_cache(num_contexts=8, max_bytes=8 * 4000)
+    cache, drawn = counting_cache(num_contexts=8, max_bytes=8 * 4000)
     for index in (3, 5, 3):
         assert cache.one(index).tensors[0].tolist() == [index] * 1000
     (batch,) = cache.many(torch.tensor([[5, 3], [0, 3]])).tensors
     assert batch[..., 0].tolist() == [[5, 3], [0, 3]]
-    assert made == [3, 5, 0]
+    assert drawn == [3, 5, 0]
     assert not cache.complete
     cache.fill()
     assert cache.complete
-    assert sorted(made) == list(range(8))
+    assert sorted(drawn) == list(range(8))
 
 
 def test_a_larger_family_keeps_its_most_recent_contexts():
-    cache, made = counting_cache(num_contexts=100, max_bytes=8 * (4000 + OVERHEAD))
+    cache, drawn = counting_cache(num_contexts=100, max_bytes=8 * (4000 + OVERHEAD))
     for index in range(9):  # 8 fit
         cache.one(index)
     assert cache.many(torch.tensor([8, 1, 8])).tensors[0][:, 0].tolist() == [8, 1, 8]
     strided = torch.tensor([[8, 1], [2, 1]])[:, 1]
     assert cache.many(strided).tensors[0][:, 0].tolist() == [1, 1]
     cache.one(0)
-    assert made == [*range(9), 0]
+    assert drawn == [*range(9), 0]
     with pytest.raises(MemoryError, match="400,000 bytes, more than the 40,192 of cache_bytes"):
         cache.fill()
 

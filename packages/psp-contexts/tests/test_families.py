@@ -198,7 +198,7 @@ def test_a_dtype_that_rounds_contexts_is_refused(dtype):
     ],
 )
 def test_a_state_that_names_no_contexts_is_refused(state):
-    with pytest.raises(ValueError, match=r"state is not the state of contexts.*get_extra_state"):
+    with pytest.raises(ValueError, match=r"state is no spec of contexts.*get_extra_state"):
         BinaryContexts(4, 3, seed=0).set_extra_state(state)
 
 

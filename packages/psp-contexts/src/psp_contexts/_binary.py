@@ -8,8 +8,8 @@ from psp_contexts._diagonal import DiagonalContexts
 class BinaryContexts(DiagonalContexts):
     """C_k = diag(±1) with independent fair signs: one bit per unit and model.
 
-    Learned, the signs are the start of free real numbers. Those must stay away from zero for
-    `unbind` and `store` to make sense.
+    Learned contexts are real numbers that start as signs. They must stay away from zero, since
+    `unbind` and `store` divide by them.
 
     Source:
         Cheung et al. 2019, section 2.1, Binary Superposition.

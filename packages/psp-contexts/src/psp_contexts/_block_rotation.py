@@ -73,5 +73,5 @@ class BlockRotationContexts(Contexts):
         return Blocks(*parameters)
 
     def spec(self) -> dict[str, Any]:
-        """Return the arguments, with the size of a block."""
+        """Return the arguments, with `block_size`."""
         return {**super().spec(), "block_size": self.block_size}

@@ -10,20 +10,20 @@ from torch import Tensor
 from psp_contexts.operators import TensorOperator
 
 OVERHEAD = 1024
-"""Approximate bytes that a tensor takes beside its elements."""
+"""Approximate bytes of a tensor in addition to its elements."""
 
 
 class OperatorCache:
     """Operators by context index, for one dtype and one device.
 
-    While all contexts of a family fit into `max_bytes`, they live in one table, whose rows are
-    drawn when first used. A batch of contexts is then one gather. A larger family keeps its most
-    recently used contexts, and a batch stacks the contexts that it names.
+    If all contexts fit into `max_bytes`, they live in one table, whose rows are drawn when first
+    used. A batch of contexts is then one gather. Otherwise the most recently used contexts are
+    kept, and a batch stacks the contexts that it names.
 
     Args:
-        make: Returns the operator of one index. The shapes of its tensors do not vary.
+        make: Function that returns the operator of an index, of the same shapes for all.
         num_contexts: Number of indices.
-        max_bytes: Bytes to keep, at most.
+        max_bytes: Largest number of bytes to keep.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class OperatorCache:
         self._table: TensorOperator | None = None
         self._filled = bytearray()  # a flag per row of the table
         self._num_missing = num_contexts
-        self._lock = RLock()  # several threads may serve batches with one family
+        self._lock = RLock()  # several threads may use the same contexts
 
     @property
     def complete(self) -> bool:

@@ -15,7 +15,7 @@ REAL_DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.flo
 ALL_DTYPES = REAL_DTYPES | {torch.complex64, torch.complex128}
 
 
-class Family(Protocol):
+class AnyContexts(Protocol):
     """Attributes of contexts that the checks read."""
 
     dim: int
@@ -33,7 +33,7 @@ def checked_count(argument: str, value: int, most: int = LARGEST_COUNT, least: i
     return count
 
 
-def checked_context(family: Family, context: int | Tensor) -> int | Tensor:
+def checked_context(contexts: AnyContexts, context: int | Tensor) -> int | Tensor:
     """Return an index in 0..num_contexts-1 as an int, or a LongTensor of such indices.
 
     The values of a tensor are checked where they can be read.
@@ -51,25 +51,25 @@ def checked_context(family: Family, context: int | Tensor) -> int | Tensor:
         return context
     else:
         lowest, highest = (int(bound) for bound in context.aminmax())
-    if lowest < 0 or highest >= family.num_contexts:
+    if lowest < 0 or highest >= contexts.num_contexts:
         index = lowest if lowest < 0 else highest
         remedy = (
             "negative indices do not count from the end."
             if index < 0
-            else f"build the family with num_contexts={index + 1} or more to use it."
+            else f"build the contexts with num_contexts={index + 1} or more to use it."
         )
         raise IndexError(
-            f"context={index} is not one of the {family.num_contexts} contexts "
-            f"0..{family.num_contexts - 1}; {remedy}"
+            f"context={index} is not one of the {contexts.num_contexts} contexts "
+            f"0..{contexts.num_contexts - 1}; {remedy}"
         )
     return context
 
 
-def check_dtype(family: Family, argument: str, dtype: torch.dtype) -> None:
-    """Refuse integers, to which contexts would be rounded, and complex numbers in a real family."""
-    if dtype in (ALL_DTYPES if family.is_complex else REAL_DTYPES):
+def check_dtype(contexts: AnyContexts, argument: str, dtype: torch.dtype) -> None:
+    """Refuse integers, which would round contexts, and complex tensors for real families."""
+    if dtype in (ALL_DTYPES if contexts.is_complex else REAL_DTYPES):
         return
-    name = type(family).__name__
+    name = type(contexts).__name__
     if dtype in ALL_DTYPES:
         raise TypeError(
             f"{name} is real, but {argument} is {dtype}; use ComplexContexts or OnePowerContexts, "
@@ -82,19 +82,19 @@ def check_dtype(family: Family, argument: str, dtype: torch.dtype) -> None:
 
 
 def check_vectors(
-    family: Family, argument: str, x: Tensor, context: int | Tensor, trailing: int
+    contexts: AnyContexts, argument: str, x: Tensor, context: int | Tensor, trailing: int
 ) -> None:
     """Refuse vectors of another dtype or length, and an index that would broadcast them.
 
     Args:
         trailing: Number of dimensions of x that the index does not broadcast to.
     """
-    check_dtype(family, argument, x.dtype)
-    if x.dim() < trailing or x.shape[-1] != family.dim:
+    check_dtype(contexts, argument, x.dtype)
+    if x.dim() < trailing or x.shape[-1] != contexts.dim:
         shape = "(…, out, {})" if trailing == 2 else "(…, {})"
         raise ValueError(
-            f"{type(family).__name__} acts on vectors of length {family.dim}: {argument} must have "
-            f"shape {shape.format(family.dim)}, but has shape {tuple(x.shape)}."
+            f"{type(contexts).__name__} acts on vectors of length {contexts.dim}: {argument} must "
+            f"have shape {shape.format(contexts.dim)}, but has shape {tuple(x.shape)}."
         )
     leading = x.shape[: x.dim() - trailing]
     if isinstance(context, Tensor) and (

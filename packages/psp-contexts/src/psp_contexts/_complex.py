@@ -32,5 +32,5 @@ class ComplexContexts(DiagonalContexts):
         """Return the product with e^{iφ}, computed in the precision of the phases."""
         (phases,) = parameters
         if phases.dtype not in (torch.float32, torch.float64):
-            phases = phases.float()  # torch.polar has no form for lower precisions
+            phases = phases.float()  # torch.polar takes float32 or float64 alone
         return Diagonal(torch.polar(torch.ones_like(phases), phases))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class ContextOperator(Operator):
     """The operator of `contexts[k]`, looked up at each use for the dtype and device of the input.
 
-    It calls the short forms, whose checks it shares. An operator from `contexts.operator` looks
-    nothing up and is faster.
+    It calls the methods of the contexts and shares their checks. An operator from
+    `contexts.operator` looks nothing up and is faster.
 
     Args:
         contexts: The contexts.

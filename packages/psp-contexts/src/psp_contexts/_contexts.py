@@ -1,4 +1,4 @@
-"""The base class of all families: what names a context, and the operators it makes."""
+"""The base class of all families: arguments, parameters and operators of contexts."""
 
 import hashlib
 import json
@@ -24,31 +24,31 @@ from psp_contexts._spec import SpecModule
 from psp_contexts.operators import Grouped, Operator, TensorOperator
 
 LARGEST_DIM = 2**32
-"""Beyond memory; up to it the factors of a length are found at once."""
+"""Largest `dim`: beyond any memory, and small enough to be factored at once."""
 
 _COMPLEX = {torch.float64: torch.complex128, torch.complex128: torch.complex128}
 
 
 class Contexts(SpecModule):
-    """A family of invertible linear maps C_0 … C_{K-1} on vectors of length `dim`.
+    """Invertible linear maps C_0 … C_{K-1} on vectors of length `dim`; each subclass is a family.
 
     Contexts are a pure function of (seed, name, index): the same in every process and on every
     device, whatever `num_contexts` is and whichever were used before. So nothing of a fixed
-    family is saved. Contexts that were drawn are cached, up to `cache_bytes` per dtype and device.
+    family is saved. Drawn contexts are cached, up to `cache_bytes` per dtype and device.
 
     `contexts[k]` is the operator of context k, with `bind`, `unbind`, `store`, `retrieve` and
-    `matrix`. The methods of the same names here are short forms.
+    `matrix`. `contexts.bind(x, k)` and so on do the same.
 
     A new family defines the parameters of a context (`_draw`), their number
-    (`parameters_per_context`), and the operator that they make (`_operator`).
-    `psp_contexts.testing` then holds it to the laws.
+    (`parameters_per_context`), and the operator that they make (`_operator`). Test it with the
+    laws of `psp_contexts.testing`.
 
     Args:
         dim: Length of the vectors, 1 to 2³².
         num_contexts: Number of contexts K, 1 to 2⁶³ − 1. Millions cost nothing until used.
-        seed: Any int. Other seeds give independent contexts.
-        name: Name of the layer, for example. Families with other names are independent under one
-            seed.
+        seed: Any int. Different seeds give independent contexts.
+        name: For example the name of the layer. Under one seed, different names give independent
+            contexts.
 
     Raises:
         ValueError: If `dim` or `num_contexts` is out of range, or the family has no map for `dim`.
@@ -63,12 +63,12 @@ class Contexts(SpecModule):
     cache_bytes: int = 2**27
     """Bytes of drawn contexts to keep per dtype and device, at most.
 
-    A family that fits as a whole allocates its table at once. The CPU's allocator commits memory
+    Contexts that all fit allocate their table at once. The CPU's allocator commits memory
     only as contexts are drawn.
     """
 
     gathers: ClassVar[bool] = True
-    """True if a batch of contexts gathers a copy of each operator; else it is `Grouped`."""
+    """True if a batch of contexts gathers a copy of each operator; otherwise it is `Grouped`."""
 
     def __init__(self, dim: int, num_contexts: int, *, seed: int, name: str = "") -> None:
         super().__init__()
@@ -106,9 +106,9 @@ class Contexts(SpecModule):
     def operator(self, context: int | Tensor, like: Tensor) -> Operator:
         """Return the operator of a context in the dtype and on the device of a tensor.
 
-        It checks nothing and looks nothing up, which suits small layers and tracing. That of
-        learned contexts holds their present values and is differentiable. That of fixed contexts
-        shares its tensors with the cache: do not write to them.
+        The operator checks nothing and looks nothing up, which suits small layers and tracing. For
+        learned contexts it holds their current values and is differentiable. For fixed contexts
+        it shares its tensors with the cache: do not write to them.
 
         Args:
             context: An index, or a LongTensor of any shape.
@@ -142,7 +142,7 @@ class Contexts(SpecModule):
             multiply matrices give the dtype of a product.
 
         Raises:
-            IndexError: If an index is not in 0..num_contexts-1. Negative indices are not.
+            IndexError: If an index is not in 0..num_contexts-1; negative indices are refused.
             TypeError: If x has another dtype, or a tensor of indices is no LongTensor.
             ValueError: If the shapes do not fit.
         """
@@ -237,7 +237,7 @@ class Contexts(SpecModule):
         return checked_count("num_contexts", num_contexts) * self.parameters_per_context
 
     def spec(self) -> dict[str, Any]:
-        """Return the arguments that name this family, as plain JSON values."""
+        """Return the arguments that rebuild these contexts, as plain JSON values."""
         return {
             "family": type(self).__name__,
             "dim": self.dim,
@@ -249,9 +249,9 @@ class Contexts(SpecModule):
     def checksum(self) -> str:
         """Return a digest of the spec and of the first and last context drawn from it.
 
-        It tells whether another machine or release draws the same contexts. Real numbers enter
-        with 12 bits after the point, on which all linear algebra libraries agree. Learned
-        contexts enter with their start; what they have learned is in the state dict.
+        Compare it to find out whether another machine or release draws the same contexts. Real
+        numbers are rounded to 12 bits after the point, on which all linear algebra libraries
+        agree. Learned contexts enter with their initial values; the state dict has the others.
         """
         digest = hashlib.blake2b(json.dumps(self.spec(), sort_keys=True).encode(), digest_size=16)
         for part in (*self._shared(), *self.draw(0), *self.draw(self.num_contexts - 1)):

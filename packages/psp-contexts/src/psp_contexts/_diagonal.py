@@ -9,15 +9,15 @@ from psp_contexts._contexts import Contexts
 from psp_contexts.operators import Diagonal, Operator
 
 MOST_LEARNED = 2**31
-"""Parameters of all learned contexts of a family together, at most."""
+"""Largest number of parameters of all learned contexts together."""
 
 
 class DiagonalContexts(Contexts):
     """Contexts C_k = diag(c_k): y = W (c_k ⊙ x), the paper's equation 4.
 
     Any diagonal family can be learned. The parameters that a fixed family draws are then the
-    start of an `nn.Parameter`, `learned_numbers`, with one row per context. Gradients flow into
-    the rows in use.
+    initial values of an `nn.Parameter`, `learned_numbers`, with one row per context. Gradients
+    flow into the rows in use.
 
     Args:
         dim: See `Contexts`.
@@ -44,7 +44,7 @@ class DiagonalContexts(Contexts):
         self.learned_numbers = nn.Parameter(self._start().float()) if learned else None
 
     def _start(self) -> Tensor:
-        """Return the parameters where learning starts, shape (rows, dim)."""
+        """Return the initial values of learned parameters, shape (rows, dim)."""
         if self._num_rows * self.dim > MOST_LEARNED:
             raise ValueError(
                 f"num_contexts={self.num_contexts} learned contexts of dim={self.dim} have "
@@ -85,7 +85,7 @@ class DiagonalContexts(Contexts):
             super().fill(like)
 
     def spec(self) -> dict[str, Any]:
-        """Return the arguments, with whether the contexts are learned."""
+        """Return the arguments, with `learned`."""
         return {**super().spec(), "learned": self.learned}
 
 

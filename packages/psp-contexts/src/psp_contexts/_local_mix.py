@@ -20,9 +20,9 @@ contexts become: with a thousand, two that are far apart overlap by 0.998.
 class LocalMixContexts(ComplexContexts):
     """C_k = diag(e^{iθ}), θ(k) the mean of independent phases φ(k−n) … φ(k+n).
 
-    Contexts less than 2n+1 apart share phases, so that models of neighbouring moments help each
-    other. The price is that a mean of phases is not uniform on the circle. Even contexts far
-    apart keep an overlap, E[e^{iθ(s)−iθ(k)}] = sinc(1/(2n+1))^{2(2n+1)} = 0.32 for n = 1.
+    Contexts less than 2n+1 apart share phases, so that models of neighbouring steps help each
+    other. The price is that a mean of phases is not uniform on the circle. Even distant contexts
+    overlap, E[e^{iθ(s)−iθ(k)}] = sinc(1/(2n+1))^{2(2n+1)} = 0.32 for n = 1.
 
     Args:
         dim: See `Contexts`.
@@ -82,5 +82,5 @@ class LocalMixContexts(ComplexContexts):
         return torch.stack(window).mean(0)
 
     def spec(self) -> dict[str, Any]:
-        """Return the arguments, with the number of neighbours."""
+        """Return the arguments, with `neighbours`."""
         return {**super().spec(), "neighbours": self.neighbours}

@@ -8,10 +8,10 @@ from psp_contexts._identity import IdentityContexts
 def num_parameters(contexts: Contexts, out_features: int, num_models: int = 1) -> int:
     """Return the number of parameters of linear maps from `contexts.dim` to `out_features`.
 
-    One set of weights, and a context for each model; a complex weight counts twice. Identity
-    contexts keep no two models apart, so that their models count as separate weights: the
-    table's row *Standard*. Contexts count as if they were stored, as in the paper. A fixed family
-    draws them again from its seed, so that a file holds none of them.
+    The models share one set of weights and have one context each; a complex weight counts twice.
+    Identity contexts separate no models, so that each model counts as weights of its own: the
+    table's row *Standard*. Contexts count as if they were stored, as in the paper, although a
+    fixed family draws them from its seed.
 
     Args:
         contexts: The contexts of the layer's weight.

@@ -48,7 +48,7 @@ class Source:
         return torch.from_numpy(1 - 2 * bits.astype(np.int8))
 
     def phases(self, index: int, count: int) -> Tensor:
-        """Return numbers independent and uniform on [-π, π), shape (count,), float64."""
+        """Return independent numbers, uniform on [-π, π), shape (count,), float64."""
         return torch.from_numpy((self._units(index, count) - 0.5) * (2 * math.pi))
 
     def permutation(self, index: int, count: int) -> Tensor:
@@ -75,5 +75,5 @@ class Source:
     def _units(self, index: int, count: int) -> np.ndarray:
         """Return uniform numbers on (0, 1), each the middle of one of 2**53 cells, float64."""
         units = ((self.words(index, count) >> np.uint64(11)) + 0.5) * 2.0**-53
-        # The middle of the last one is rounded to 1.
+        # In float64 the middle of the last cell is rounded to 1.
         return np.asarray(np.minimum(units, 1 - 2.0**-53))

@@ -1,4 +1,4 @@
-"""Modules that a spec can build again, so that their state dict holds the spec alone."""
+"""Modules that are rebuilt from a spec, so that a state dict stores the spec alone."""
 
 import json
 from abc import ABC, abstractmethod
@@ -13,24 +13,24 @@ class SpecModule(nn.Module, ABC):
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
-        """Return the arguments that build this module again, as plain JSON values."""
+        """Return the arguments that rebuild this module, as plain JSON values."""
 
     def get_extra_state(self) -> Tensor:
-        """Return the spec as bytes: everything that a state dict holds of a fixed family."""
+        """Return the spec as bytes: all that a state dict stores of fixed contexts."""
         return torch.frombuffer(bytearray(json.dumps(self.spec()).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuse the state of another family.
+        """Refuse the state of other contexts.
 
         Raises:
-            ValueError: If `state` names other contexts than these, or is not the state of a family.
+            ValueError: If `state` has another spec, or is not the state of contexts.
         """
         try:
             saved = dict(json.loads(bytes(state.tolist())))
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(
-                f"state is not the state of contexts, but a tensor of {state.dtype} of shape "
-                f"{tuple(state.shape)} that names none; pass what get_extra_state returns."
+                f"state is no spec of contexts, but a tensor of {state.dtype} and shape "
+                f"{tuple(state.shape)}; pass the result of get_extra_state."
             ) from error
         spec = self.spec()
         if saved != spec:
@@ -40,12 +40,12 @@ class SpecModule(nn.Module, ABC):
             )
 
     def extra_repr(self) -> str:
-        """Return the arguments that name this family."""
+        """Return the arguments for `repr`."""
         spec = self.spec()
         return ", ".join(f"{key}={value!r}" for key, value in spec.items() if key != "family")
 
 
 def _differences(spec: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return the entries that are not those of another spec, as text."""
+    """Return the entries that differ from another spec, as text."""
     keys = [key for key in {**spec, **other} if spec.get(key) != other.get(key)]
     return ", ".join(f"{key}={spec.get(key)!r}" for key in keys)

@@ -69,12 +69,12 @@ def _select(labels: Tensor, classes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return rows, index[nearest[rows]]
 
 
-def _spans(numbers: Iterable[int]) -> str:
-    """Format numbers with runs abbreviated: 0–3, 7."""
+def _spans(labels: Iterable[int]) -> str:
+    """Format labels with runs abbreviated: 0–3, 7."""
     runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
+    for label in sorted(labels):
+        if runs and label == runs[-1][-1] + 1:
+            runs[-1].append(label)
         else:
-            runs.append([number])
+            runs.append([label])
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

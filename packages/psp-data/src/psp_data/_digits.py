@@ -10,9 +10,9 @@ def read_digits() -> dict[str, Tensor]:
     """Return the 1,797 digits of 8×8 pixels with a fixed, stratified split.
 
     The set has no official split. This one puts a fixed random order on the images, sorts it by
-    class and takes every fifth image for the test set, so that each class is split alike to
-    within one image. Both parts keep the original order of the images. The 17 grey levels 0..16
-    are stretched to 0..255.
+    class and takes every fifth image for the test set, which so holds a fifth of each class,
+    to within one image. Both parts keep the original order of the images. The 17 grey levels
+    0..16 are stretched to 0..255.
 
     Returns:
         `train_images` (1437, 1, 8, 8), `test_images` (360, 1, 8, 8), uint8, and their labels.

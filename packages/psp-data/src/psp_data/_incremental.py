@@ -70,11 +70,11 @@ class IncrementalStream(SequentialStream):
         moved = {images: images if device is None else images.to(device) for images in sets}
         self._tasks = [ClassTask.select(moved[images], classes) for images, classes in pairs]
         first = self._tasks[0].images
-        for number, task in enumerate(self._tasks):
+        for index, task in enumerate(self._tasks):
             form = (task.images.image_shape, task.images.device)
             if form != (first.image_shape, first.device):
                 raise ValueError(
-                    f"tasks[{number}]: {task.images!r} does not fit {first!r} of tasks[0]; use "
+                    f"tasks[{index}]: {task.images!r} does not fit {first!r} of tasks[0]; use "
                     "images of one shape (resized, padded) on one device (device=)."
                 )
         self.num_classes = max(len(task.classes) for task in self._tasks)
@@ -84,10 +84,12 @@ class IncrementalStream(SequentialStream):
             SampleOrder(
                 len(task.train_labels),
                 self.batch_size,
-                *("incremental samples", self.seed, number),
+                "incremental samples",
+                self.seed,
+                index,
                 device=self.device,
             )
-            for number, task in enumerate(self._tasks)
+            for index, task in enumerate(self._tasks)
         ]
 
     def classes(self, task: int) -> tuple[int, ...]:
@@ -96,10 +98,10 @@ class IncrementalStream(SequentialStream):
 
     def train_batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the images of `step`, (batch_size, C, H, W) float32, and labels (batch_size,)."""
-        number, step_in_task = divmod(self._checked_step(step), self.steps_per_task)
-        task, chosen = self._tasks[number], self._orders[number](step_in_task)
-        pixels = task.images.train_images.index_select(0, task.train_rows.index_select(0, chosen))
-        return task.images.scaled(pixels), task.train_labels.index_select(0, chosen)
+        index, step_in_task = divmod(self._checked_step(step), self.steps_per_task)
+        task, samples = self._tasks[index], self._orders[index](step_in_task)
+        pixels = task.images.train_images.index_select(0, task.train_rows.index_select(0, samples))
+        return task.images.scaled(pixels), task.train_labels.index_select(0, samples)
 
     def test_set(self, task: int) -> tuple[Tensor, Tensor]:
         """Return the test images of the classes of `task`, (N, C, H, W), and their labels (N,)."""

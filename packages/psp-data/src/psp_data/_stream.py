@@ -79,7 +79,7 @@ class Stream(ABC):
 
     @abstractmethod
     def _grey(self, samples: Tensor, task: int) -> Tensor:
-        """Implement `grey` for arguments that are checked already."""
+        """Implement `grey` for checked arguments."""
 
     def _checked_task(self, task: int) -> int:
         task = operator.index(task)

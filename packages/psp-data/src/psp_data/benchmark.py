@@ -1,8 +1,8 @@
 """Compare the speed of the streams with plain DataLoaders: `python -m psp_data.benchmark`.
 
 Each stream is compared with a `DataLoader` over torchvision's own data set, whose transforms do
-the same work. Both run in one process on one core without workers. They take turns, so that other
-load on the machine affects both alike. Each time is the best of several rounds.
+the same work. Both run in one process on one core without workers. They alternate, so that other
+load on the machine affects both. Each time is the best of several rounds.
 """
 
 import argparse

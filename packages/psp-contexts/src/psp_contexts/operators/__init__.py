@@ -1,4 +1,4 @@
-"""Operators: what one context, or a batch of contexts, does to vectors and weights."""
+"""Operators: the action of one context, or a batch of contexts, on vectors and weights."""
 
 from psp_contexts.operators.dense import Blocks as Blocks
 from psp_contexts.operators.dense import Dense as Dense

@@ -15,7 +15,7 @@ class Grouped(Operator):
     one gather back.
 
     Args:
-        one: Gives the operator of one context.
+        one: Function that returns the operator of one context.
         index: The context of every vector, any shape.
     """
 

@@ -74,7 +74,7 @@ class TensorOperator(Operator):
     """An operator given by tensors whose leading dimensions are its `batch_shape`.
 
     Args:
-        tensors: What the subclass says. Those of int64 are indices, which keep their dtype.
+        tensors: See the subclass. Tensors of int64 are indices, which keep their dtype.
     """
 
     trailing_dims: ClassVar[tuple[int, ...]]
@@ -130,7 +130,7 @@ class TensorOperator(Operator):
         return type(self)(*[function(tensor) for tensor in self.tensors])
 
     def __reduce__(self) -> tuple[type[Self], tuple[Tensor, ...]]:
-        """Copy and pickle the tensors alone; as views they would take their whole table along."""
+        """Copy and pickle the tensors alone; a view would take its whole table along."""
         return type(self), tuple(tensor.clone() for tensor in self.tensors)
 
     @classmethod

@@ -7,8 +7,8 @@ In a test file:
         check(law, MyContexts)
 
 A family is anything called as `family(dim, num_contexts, seed=…, name=…)`. Fix the options of a
-class with `functools.partial`. The dense matrix of a context is the oracle. What operators do is
-checked for `contexts[k]`, which calls the short forms, and for `contexts.operator(k, like)`.
+class with `functools.partial`. The dense matrix of a context is the oracle. Operators are tested
+as `contexts[k]`, which calls the methods of the contexts, and as `contexts.operator(k, like)`.
 """
 
 import copy
@@ -187,7 +187,7 @@ def a_mixed_batch_equals_one_at_a_time(family: Family, dim: int, seed: int) -> N
     assert unused.bind(x[:0], index[:0]).shape == (0, dim)
 
 
-def operators_act_as_the_short_forms(family: Family, dim: int, seed: int) -> None:
+def operators_agree_with_the_methods_of_contexts(family: Family, dim: int, seed: int) -> None:
     """Operators of one context, as an int or a tensor, and of a batch, and their copies."""
     contexts, x = _draw_inputs(family, dim, seed)
     with torch.inference_mode():
@@ -277,7 +277,7 @@ def contexts_depend_on_seed_name_and_index_alone(family: Family, dim: int, seed:
         assert not torch.equal(first.matrix(2), first.matrix(1))
 
 
-def a_fixed_family_saves_its_name_alone(family: Family, dim: int, seed: int) -> None:
+def a_fixed_family_saves_its_spec_alone(family: Family, dim: int, seed: int) -> None:
     """A state dict holds the spec and the learned parameters. Another family's is refused."""
     contexts, x = _draw_inputs(family, dim, seed)
     contexts.bind(x, torch.arange(len(x)) % NUM_CONTEXTS)
@@ -316,7 +316,7 @@ def contexts_follow_the_device_of_their_input(family: Family, dim: int, seed: in
 
 
 def bad_arguments_are_refused(family: Family, dim: int, seed: int) -> None:
-    """Every error says what arrived and what to do."""
+    """Indices, shapes, dtypes and counts that do not fit raise errors that say what to do."""
     contexts, x = _draw_inputs(family, dim, seed)
     verbs: tuple[Callable[[Tensor, int | Tensor], object], ...] = (
         contexts.bind,
@@ -366,11 +366,11 @@ LAWS: tuple[Law, ...] = (
     columns_are_bound_on_the_output_side,
     retrieving_equals_binding_the_input,
     a_mixed_batch_equals_one_at_a_time,
-    operators_act_as_the_short_forms,
+    operators_agree_with_the_methods_of_contexts,
     gradients_flow_through_bind_and_unbind,
     every_dtype_is_served,
     contexts_depend_on_seed_name_and_index_alone,
-    a_fixed_family_saves_its_name_alone,
+    a_fixed_family_saves_its_spec_alone,
     contexts_follow_the_device_of_their_input,
     bad_arguments_are_refused,
 )

@@ -1,0 +1,123 @@
+"""Accuracy that models keep while others are learned, as simulated from the first few."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+NORMAL_95 = 1.96
+"""Half width of a 95 % interval, in standard errors."""
+
+Curve = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PredictedCapacity:
+    """Largest number of models that stay within a tolerance.
+
+    Attributes:
+        num_models: The prediction.
+        interval: 95 % interval from the spread between the simulated curves, inclusive.
+        at_limit: True if the tolerance holds for all models that were simulated.
+        observed: True if it fails among the models that were trained, so that nothing had to be
+            predicted.
+    """
+
+    num_models: int
+    interval: tuple[int, int]
+    at_limit: bool
+    observed: bool
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Prediction of `predict_retention`.
+
+    Attributes:
+        further: Numbers n of further models at which the simulation was tested, from 0 up.
+        curves: Simulated accuracies, fractions, shape (curves, len(further)): one curve for each
+            trained model and draw.
+        matrix: Measured accuracies R[t, k] of model k after t + 1 models, shape (T, T); NaN for
+            k > t.
+        decline: γ of the fit ‖ΔW_k‖² ∝ k^−γ.
+    """
+
+    further: tuple[int, ...]
+    curves: Curve
+    matrix: Curve
+    decline: float
+
+    def accuracy(self) -> Curve:
+        """Return the mean accuracy after n further models, n = 0 … num_models − 1."""
+        mean: Curve = self._retained().mean(0)
+        return mean
+
+    def mean_accuracy(self) -> tuple[Curve, Curve]:
+        """Return the mean accuracy of K models, K = 1 … num_models, and its spread.
+
+        Model K − n was learned n models ago, so that it is the running mean of `accuracy`.
+
+        Returns:
+            Mean and standard deviation between the curves, fractions, shape (num_models,) each.
+        """
+        means = _running_mean(self._retained())
+        return means.mean(0), means.std(0, ddof=1)
+
+    def lost(self) -> Curve:
+        """Return the mean accuracy that K models have lost since each was learned, K = 1, 2, ….
+
+        It is measured up to the number of models that were trained, and simulated beyond.
+
+        Returns:
+            Fractions, shape (num_models,).
+        """
+        lost: Curve = self._lost().mean(0)
+        trained = min(len(self.matrix), len(lost))
+        fresh = np.diag(self.matrix)
+        for count in range(1, trained + 1):
+            lost[count - 1] = (fresh[:count] - self.matrix[count - 1, :count]).mean()
+        return lost
+
+    def capacity(self, tolerance: float) -> PredictedCapacity:
+        """Return the largest K whose models have lost at most `tolerance` on average.
+
+        Args:
+            tolerance: Accuracy that may be lost, a fraction; 0.01 for one point.
+
+        Raises:
+            ValueError: If the tolerance is negative.
+        """
+        if tolerance < 0:
+            raise ValueError(f"tolerance={tolerance:g} must be at least 0; pass 0.01 for a point.")
+        curves = self._lost()
+        error = NORMAL_95 * curves.std(0, ddof=1) / math.sqrt(len(curves))
+        middle = _last_within(self.lost(), tolerance)
+        if middle < len(self.matrix):
+            return PredictedCapacity(middle, (middle, middle), at_limit=False, observed=True)
+        mean = curves.mean(0)
+        low = max(_last_within(mean + error, tolerance), len(self.matrix))
+        high = max(_last_within(mean - error, tolerance), middle)
+        return PredictedCapacity(
+            middle, (min(low, middle), high), at_limit=middle == len(mean), observed=False
+        )
+
+    def _retained(self) -> Curve:
+        counts = np.arange(self.further[-1] + 1)
+        return np.stack([np.interp(counts, self.further, curve) for curve in self.curves])
+
+    def _lost(self) -> Curve:
+        """Shape (curves, num_models): K models were learned 0 … K − 1 models ago."""
+        retained = self._retained()
+        lost: Curve = retained[:, :1] - _running_mean(retained)
+        return lost
+
+
+def _running_mean(curves: Curve) -> Curve:
+    means: Curve = curves.cumsum(1) / np.arange(1, curves.shape[1] + 1)
+    return means
+
+
+def _last_within(lost: Curve, tolerance: float) -> int:
+    exceeds = lost > tolerance + 1e-9  # accuracies are sums of hundreds of fractions
+    return int(exceeds.argmax()) if exceeds.any() else len(lost)

@@ -1,0 +1,176 @@
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analysis.capacity import Retention, predict_retention
+from psp_contexts import (
+    BinaryContexts,
+    ComplexContexts,
+    IdentityContexts,
+    KroneckerRotationContexts,
+    OnePowerContexts,
+    PermutationContexts,
+    RotationContexts,
+    SignedPermutationContexts,
+)
+from psp_nn import superpose, use_context
+
+FIXED = [
+    BinaryContexts,
+    ComplexContexts,
+    KroneckerRotationContexts,
+    OnePowerContexts,
+    PermutationContexts,
+    RotationContexts,
+    SignedPermutationContexts,
+]
+DIM, CONSTRAINTS, OUT = 256, 2, 64
+
+
+class LinearTasks:
+    """A linear layer that learns tasks to the end, one after the other, each in its context."""
+
+    def __init__(self, family, tasks, num_contexts=None):
+        generator = torch.Generator().manual_seed(0)
+        layer = nn.Linear(DIM, OUT, bias=False, dtype=torch.float64)
+        nn.init.zeros_(layer.weight)
+        self.net = superpose(
+            layer, family=family, num_contexts=num_contexts or tasks, seed=0, base=False
+        )
+        draw = partial(torch.randn, generator=generator, dtype=torch.float64)
+        self.inputs = [torch.linalg.qr(draw(DIM, CONSTRAINTS)).Q.T for _ in range(tasks)]
+        self.targets = [nn.functional.normalize(draw(CONSTRAINTS, OUT)) for _ in range(tasks)]
+
+    def learn(self, task):
+        stored = self.net.stored()
+        with torch.no_grad(), use_context(self.net, task):
+            error = self.targets[task] - self.net(self.inputs[task])
+            update = error.T @ self.inputs[task]  # the inputs are orthonormal
+            stored += self.net.contexts_for().store(update, task)
+
+    def score(self, net, task):
+        """One minus the squared error, in units of the target's energy."""
+        target = self.targets[task]
+        error = (net(self.inputs[task]) - target).square().sum() / target.square().sum()
+        return 1 - error.item()
+
+    def states(self, count):
+        states = []
+        for task in range(count):
+            self.learn(task)
+            states.append(copy.deepcopy(self.net.state_dict()))
+        return states
+
+
+@pytest.mark.parametrize("family", [BinaryContexts, RotationContexts, SignedPermutationContexts])
+def test_the_first_five_tasks_predict_the_forgetting_of_the_next_fifteen(family):
+    tasks = LinearTasks(family, 20)
+    retention = predict_retention(
+        tasks.net, tasks.states(5), tasks.score, num_models=20, seed=0, draws=3
+    )
+    for task in range(5, 20):
+        tasks.learn(task)
+    measured = []
+    for task in range(20):
+        with use_context(tasks.net, task):
+            measured.append(1 - tasks.score(tasks.net, task))
+    lost = np.array(measured)[::-1]  # the last one was just learned
+    expected = 1 - retention.accuracy()
+    # Twenty tasks of two constraints in 256 dims: x = n d/p stays below 0.16, where a model's own
+    # signal hardly decays, so that nearly all of the error is noise. 64 outputs leave a standard
+    # error of about 7 % in the ratio.
+    slope = (lost @ np.arange(20)) / (expected @ np.arange(20))
+    assert slope == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("family", FIXED)
+def test_a_prediction_depends_on_its_seed_and_leaves_the_network_alone(family):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(4, 8, 1, groups=2), nn.Flatten(), nn.Linear(24, 3))
+    if family is ComplexContexts or family is OnePowerContexts:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
+    if family is KroneckerRotationContexts:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    net = superpose(net, family=family, num_contexts=4, seed=0, base=False)
+    x, states = torch.randn(9, 4, 3), []
+    for _ in range(4):
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+        states.append(copy.deepcopy(net.state_dict()))
+    before = copy.deepcopy(net.state_dict())
+
+    def evaluate(net, task):
+        return net(x).sum().item()
+
+    first, second, other = (
+        predict_retention(net, states, evaluate, num_models=30, seed=seed, draws=2)
+        for seed in (0, 0, 1)
+    )
+    assert first.curves.shape == (8, len(first.further))
+    assert np.isfinite(first.curves).all()
+    assert (first.curves == second.curves).all()
+    assert (first.curves != other.curves).any()
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_thousands_of_models_take_few_tests():
+    tasks = LinearTasks(BinaryContexts, 4)
+    retention = predict_retention(
+        tasks.net, tasks.states(4), tasks.score, num_models=5000, seed=0, draws=1
+    )
+    assert len(retention.accuracy()) == 5000
+    assert len(retention.further) < 50
+    assert 4 < retention.capacity(0.05).num_models < 5000
+
+
+def retention(curve, matrix):
+    curve = np.array(curve, dtype=float)
+    return Retention(tuple(range(len(curve))), np.stack([curve, curve]), np.array(matrix), 0.0)
+
+
+def test_lost_is_measured_as_far_as_models_were_trained():
+    measured = [[0.9, np.nan], [0.7, 0.9]]
+    prediction = retention([0.9, 0.8, 0.7, 0.6], measured)
+    assert prediction.lost() == pytest.approx([0, 0.1, 0.1, 0.15])
+
+
+def test_capacity_is_the_last_count_within_the_tolerance():
+    prediction = retention([0.9, 0.9, 0.75, 0.6], [[0.9]])
+    assert prediction.capacity(0.06).num_models == 3
+    assert prediction.capacity(0.0).num_models == 2
+    assert prediction.capacity(0.5).at_limit
+    observed = retention([0.9, 0.9, 0.9], [[0.9, np.nan], [0.1, 0.9]])
+    assert observed.capacity(0.1).observed
+    assert observed.capacity(0.1).num_models == 1
+
+
+def test_a_negative_tolerance_is_refused():
+    with pytest.raises(ValueError, match=r"tolerance=-1 must be at least 0; pass 0\.01"):
+        retention([0.9, 0.8], [[0.9]]).capacity(-1)
+
+
+def test_too_few_states_are_refused():
+    tasks = LinearTasks(BinaryContexts, 3)
+    states = tasks.states(3)
+    with pytest.raises(ValueError, match="after at least 3 models"):
+        predict_retention(tasks.net, states[:2], tasks.score, num_models=9, seed=0)
+    with pytest.raises(ValueError, match="at least as many models as states"):
+        predict_retention(tasks.net, states, tasks.score, num_models=2, seed=0)
+
+
+def test_networks_whose_updates_are_no_independent_noise_are_refused():
+    shared = LinearTasks(IdentityContexts, 3)
+    with pytest.raises(ValueError, match="another family than IdentityContexts"):
+        predict_retention(shared.net, shared.states(3), shared.score, num_models=9, seed=0)
+    learned = LinearTasks(partial(BinaryContexts, learned=True), 3)
+    with pytest.raises(ValueError, match="are learned, and go where training leads"):
+        predict_retention(learned.net, learned.states(3), learned.score, num_models=9, seed=0)
+    plain = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="nothing in net is superposed; call superpose first"):
+        predict_retention(plain, [plain.state_dict()] * 3, learned.score, num_models=9, seed=0)
