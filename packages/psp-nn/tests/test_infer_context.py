@@ -71,8 +71,8 @@ def test_confidence_is_that_of_each_model_alone(trained):
 
 
 def test_the_gradient_is_that_of_the_mixture_by_finite_differences(family, mlp):
+    from psp_nn._context_index import superposed_layers
     from psp_nn._infer_context import _entropy, _entropy_gradient
-    from psp_nn._use_context import superposed_layers
     from psp_nn.layers.selection import Mixture
 
     net = superpose(mlp, family=family, num_contexts=4, seed=0, base=False, bias_per_context=True)

@@ -1,9 +1,10 @@
 import pytest
+import torch
 import torchvision
 from torch import nn
 
 from psp_contexts import BinaryContexts, ComplexContexts
-from psp_nn import Norms, report, superpose
+from psp_nn import Norms, report, superpose, use_context
 
 
 def num_parameters(net):
@@ -66,3 +67,28 @@ def test_superpose_logs_the_report(caplog):
 def test_an_ordinary_network_has_no_report():
     with pytest.raises(ValueError, match="nothing in this Linear is superposed"):
         report(nn.Linear(2, 2))
+
+
+def test_a_report_ends_in_shares_and_the_model_in_use():
+    plain = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.PReLU())
+    options = {"family": BinaryContexts, "num_contexts": 5, "seed": 0}
+    net = superpose(plain, base=False, **options)
+    net[2].requires_grad_(False)
+    with use_context(net, torch.tensor([0, 2])):
+        assert str(report(net)).endswith(
+            "\n12 (26.1%) superposed, 30 (65.2%) kept per model, 4 (8.7%) shared; 45 trainable; "
+            "one model for each of 2 samples in use."
+        )
+    use_context(net, 3)
+    assert report(net).in_use == "model 3"
+    use_context(net[1], 2)
+    assert report(net).in_use == "several models"
+    over_base = report(superpose(plain, base=True, **options))
+    assert [layer.num_shared for layer in over_base.layers] == [12 + 3, 6, 1]
+
+
+def test_a_norm_without_parameters_is_not_listed():
+    plain = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3, elementwise_affine=False))
+    net = superpose(plain, family=BinaryContexts, num_contexts=5, seed=0, base=False)
+    assert [layer.name for layer in report(net).layers] == ["0"]
+    assert "1 of 1 layers hold 5 models" in str(report(net))

@@ -3,6 +3,7 @@ import errno
 import json
 import struct
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
-from psp_nn import load, save, superpose, use_context
+from psp_nn import load, name_context, save, superpose, use_context
+from psp_nn._save_format import compute_digest
 
 
 def built(family=BinaryContexts, width=6, weights=0, **options):
@@ -91,8 +93,54 @@ def with_metadata(path, **changes):
 
 def test_a_newer_format_is_refused(path):
     save(built(), path)
-    with_metadata(path, format_version="2")
-    refused(path, "format version 2, but this release reads up to 1")
+    with_metadata(path, format_version="3")
+    refused(path, "format version 3, but this release reads up to 2")
+
+
+def test_files_of_version_1_load_unless_they_have_grouped_layers():
+    folder = Path(__file__).parent / "data"
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0, base=False)
+    with pytest.raises(ValueError, match=r"another architecture: '1\.bias'"):
+        load(folder / "version_1.safetensors", into=net)  # it does not say how many models
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
+    name_context(net, 1, "ann")
+    load(folder / "version_1.safetensors", into=net)
+    assert net[0].stored().flatten().tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="the names are none yet"):
+        use_context(net, "ann")  # the file names no models
+    options = {"num_contexts": 3, "seed": 0, "bias_per_context": True, "two_sided": False}
+    net = superpose(nn.Linear(2, 2), family=BinaryContexts, base=True, **options)
+    load(folder / "version_1_base.safetensors", into=net)
+    assert net.base().flatten().tolist() == [2, 3, 4, 5]
+    net = nn.Sequential(nn.Conv2d(4, 2, 1, groups=2))
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
+    refused(
+        folder / "version_1_grouped.safetensors",
+        r"version 1, in which grouped layers \('0'\) have other contexts; retrieve its models",
+        into=net,
+    )
+
+
+@pytest.mark.parametrize(
+    "models", ["no JSON", '{"names": {"ann": 4}, "digests": {}, "refined": []}']
+)
+def test_a_record_that_does_not_fit_is_refused_even_with_a_digest(path, models):
+    save(built(), path)
+    with safe_open(path, "pt") as file:
+        metadata = {**file.metadata(), "models": models}
+    del metadata["digest"]
+    tensors = load_file(path)
+    save_file(tensors, path, metadata={**metadata, "digest": compute_digest(tensors, metadata)})
+    refused(path, "has been altered")
+
+
+@pytest.mark.parametrize("count", ["", "x", "9" * 30])
+def test_a_file_that_does_not_say_how_many_models_it_holds_is_refused(path, count):
+    save(built(), path)
+    with_metadata(path, num_contexts=count)
+    refused(path, "has been altered")
 
 
 def test_other_files_are_refused(path, tmp_path):
@@ -115,7 +163,7 @@ def test_a_file_that_cannot_be_read_is_named(path, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     save(built(), path)
-    monkeypatch.setattr("psp_nn._save.safe_open", fail)
+    monkeypatch.setattr("psp_nn._load.safe_open", fail)
     refused(path, r"load: path .* cannot be read: Input/output error", error=OSError)
 
 
@@ -132,7 +180,7 @@ def test_a_network_with_an_expanded_tensor_is_refused(path):
     [
         ({"width": 8}, r"another architecture: '0\..*' is \['torch\.float32', \[4, 6\]\]"),
         ({"bias_per_context": False}, r"another architecture: '0\.bias'"),
-        ({"num_contexts": 5}, "another architecture"),
+        ({"num_contexts": 3}, r"holds 4 models, but .* room for 3; call grow\(net, 4\) first"),
         ({"seed": 1}, r"another context: '0\.contexts' is .* in the file, but .* in the network"),
         ({"family": RotationContexts}, r"another context: '0\.contexts'"),
         ({"family": ComplexContexts}, "another architecture"),

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from psp_contexts import ComplexContexts
-from psp_nn import superpose
+from psp_nn import retrieve, superpose, use_context
 
 Z = torch.randn(3, 4, 6, 6, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
 
@@ -57,3 +57,17 @@ def test_a_softmax_has_no_complex_form():
 def test_gradients_flow_through_both_parts():
     x = Z[0, 0].clone().requires_grad_()
     assert torch.autograd.gradcheck(apart(nn.Tanh()), x)
+
+
+@pytest.mark.parametrize("left_out", ["0", "2"])
+def test_a_layer_that_is_left_out_gets_the_real_part(left_out):
+    plain = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    options = {"num_contexts": 3, "seed": 0, "base": False, "exclude": left_out}
+    net, x = superpose(plain, family=ComplexContexts, **options), Z[:, :, 0, 0].real
+    with use_context(net, 2):
+        expected = net[2](net[1](net[0](x)).real) if left_out == "2" else net[2](net[1](net[0](x)))
+        expected = expected.real
+        torch.testing.assert_close(net(x), expected)
+    model = retrieve(net, 2, example=x)
+    torch.testing.assert_close(model(x), expected)
+    assert not any(layer._forward_pre_hooks for layer in model)

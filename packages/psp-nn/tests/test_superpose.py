@@ -308,7 +308,7 @@ class Doubled(nn.Module):
 @pytest.mark.parametrize("layer", [nn.Linear(3, 2), nn.LayerNorm(3)], ids=repr)
 def test_a_tensor_with_an_entry_per_model_is_not_tied_to_another(layer):
     net = nn.Sequential(nn.Linear(3, 3), Doubled(layer))
-    with pytest.raises(ValueError, match=r"'1\.again' is tied to a norm or a bias"):
+    with pytest.raises(ValueError, match=r"'1\.again' is tied to a tensor with an entry for each"):
         superpose(
             net, family=BinaryContexts, num_contexts=4, seed=0, base=False, bias_per_context=True
         )

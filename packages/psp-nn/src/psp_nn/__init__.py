@@ -1,14 +1,17 @@
 """Any PyTorch network in superposition: many models in one set of weights."""
 
+from psp_nn._grow import grow as grow
 from psp_nn._infer_context import InferBy as InferBy
 from psp_nn._infer_context import InferredContext as InferredContext
 from psp_nn._infer_context import infer_context as infer_context
 from psp_nn._learn_contexts import learn_contexts as learn_contexts
+from psp_nn._load import load as load
+from psp_nn._name_context import name_context as name_context
+from psp_nn._remove import remove as remove
 from psp_nn._report import LayerReport as LayerReport
 from psp_nn._report import Report as Report
 from psp_nn._report import report as report
 from psp_nn._retrieve import retrieve as retrieve
-from psp_nn._save import load as load
 from psp_nn._save import save as save
 from psp_nn._store import store as store
 from psp_nn._superpose import superpose as superpose
@@ -32,9 +35,12 @@ __all__ = [
     "SuperposedModels",
     "SynapticIntelligence",
     "fisher_diagonal",
+    "grow",
     "infer_context",
     "learn_contexts",
     "load",
+    "name_context",
+    "remove",
     "report",
     "retrieve",
     "save",

@@ -13,6 +13,8 @@ from psp_contexts import Contexts
 from psp_nn._output_sides import OutputSides
 from psp_nn.layers.batch_norm import freeze_norm, use_batch_statistics
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import LinearPerContext
+from psp_nn.layers.model_record import ModelRecord
 from psp_nn.layers.norm import Norms
 from psp_nn.layers.recompute_guard import RecomputeCounter, RecomputeGuard
 from psp_nn.layers.registry import superposed_class
@@ -56,6 +58,7 @@ class Converter:
         self._output_sides = OutputSides(options.num_contexts, options.seed)
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
         self._counter = RecomputeCounter()
+        self.record = ModelRecord()
         self.is_complex = False
 
     def convert(self, layers: dict[str, nn.Module]) -> None:
@@ -118,6 +121,13 @@ class Converter:
             assert value is not None
             self._replace(layer, key, sizes, value.dtype)
 
+    def convert_own(self, module: nn.Module, name: str) -> None:
+        """Give each model a whole linear layer."""
+        tables = _present(module, LinearPerContext.tables)
+        layer = self._change_class(module, name, (), tables, kind=LinearPerContext)
+        for key in tables:
+            self._replace(layer, key, (self._options.num_contexts,), layer.stored(key).dtype)
+
     def check_ties(self, net: nn.Module) -> None:
         """Check that no module still holds a tensor that has been replaced.
 
@@ -128,7 +138,7 @@ class Converter:
             for key, value in [*module._parameters.items(), *module._buffers.items()]:
                 if id(value) in self._replaced and value is not None:
                     raise ValueError(
-                        f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to a norm or a bias "
+                        f"superpose: '{f'{path}.{key}'.lstrip('.')}' is tied to a tensor "
                         "with an entry for each model; untie them, or leave that layer out."
                     )
 
@@ -138,8 +148,10 @@ class Converter:
         name: str,
         superposed: tuple[str, ...],
         per_context: tuple[str, ...],
+        *,
+        kind: type[Layer] | None = None,
     ) -> Layer:
-        module.__class__ = _superposed_class(module)
+        module.__class__ = kind or _superposed_class(module)
         assert isinstance(module, Layer)
         module.superposition = LayerState(
             name=name,
@@ -148,6 +160,7 @@ class Converter:
             per_context=per_context,
             selection=One.of(0),
             guard=RecomputeGuard(self._counter),
+            models=self.record,
         )
         module.prepare()
         return module
@@ -179,7 +192,10 @@ class Converter:
 
     def _draw_contexts(self, rows: Tensor, parameter: str, label: str) -> Contexts:
         options, dim = self._options, rows.shape[-1]
-        num_contexts = options.num_contexts * (rows.shape[0] if rows.dim() == 3 else 1)
+        groups = rows.shape[0] if rows.dim() == 3 else 1
+        num_contexts = options.num_contexts * groups
+        if groups > 1:  # tells their order from that of older releases
+            label = f"{label}/groups={groups}"
         try:
             contexts = options.family(dim, num_contexts, seed=options.seed, name=label)
         except ValueError as error:
@@ -208,6 +224,8 @@ class Converter:
             layer._parameters[key] = new
         else:
             layer._buffers[key] = new
+        if self._options.base and key in layer.superposition.per_context:
+            layer.register_buffer(base_name(key), new.detach()[0].clone())
 
     def _complex_weight(self, weight: nn.Parameter, label: str) -> nn.Parameter:
         value = weight.detach().to(_complex_dtype(weight.dtype))

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn._checks import check_logits
+from psp_nn._context_index import checked_layers, superposed_layers
 from psp_nn._eval_mode import eval_mode
-from psp_nn._use_context import checked_layers, superposed_layers, use_context
+from psp_nn._use_context import use_context
 from psp_nn.layers.selection import Mixture
 
 

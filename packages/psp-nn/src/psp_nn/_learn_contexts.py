@@ -3,7 +3,7 @@
 from torch import nn
 
 from psp_contexts import Contexts, DiagonalContexts
-from psp_nn._use_context import checked_layers
+from psp_nn._context_index import checked_layers
 
 
 def learn_contexts(net: nn.Module) -> list[nn.Parameter]:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.registry import superposed_class
 
 Patterns = tuple[str, ...]
@@ -64,6 +65,25 @@ def matching_weights(names: list[str], patterns: Patterns) -> list[str]:
                 f"are {', '.join(map(repr, names)) or 'none'}."
             )
     return [name for name in names if _matches(name, patterns)]
+
+
+def matching_linear(net: nn.Module, patterns: Patterns) -> list[str]:
+    """Return the linear layers that match the patterns of `own`.
+
+    Raises:
+        ValueError: If a pattern matches none, or a layer with a parametrized weight.
+    """
+    names = [name for name, module in net.named_modules() if type(module) is nn.Linear]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(
+                f"superpose: own={pattern!r} matches no layer of the class Linear; those are "
+                f"{', '.join(map(repr, names)) or 'none'}."
+            )
+    owned = [name for name in names if _matches(name, patterns)]
+    for name in owned:
+        _check_parameters(name, net.get_submodule(name), LinearPerContext)
+    return owned
 
 
 def layers_before_output(net: nn.Module, names: list[str]) -> list[str]:

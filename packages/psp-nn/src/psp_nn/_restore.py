@@ -5,6 +5,7 @@ from torch import nn
 from psp_nn._split_complex import SplitComplex
 from psp_nn.layers.batch_norm import Frozen
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.model_record import RECORD_NAME
 from psp_nn.layers.registry import KINDS
 from psp_nn.layers.superposed import base_name, contexts_name, output_contexts_name
 
@@ -25,6 +26,9 @@ def strip_superposition(layer: Layer) -> None:
         del layer._modules[contexts_name(name)]
         layer._modules.pop(output_contexts_name(name), None)
         layer._buffers.pop(base_name(name), None)
+    for name in layer.superposition.per_context:
+        layer._buffers.pop(base_name(name), None)
+    layer._modules.pop(RECORD_NAME, None)
     del layer.superposition
     set_class(layer, plain_class(type(layer)))
     if isinstance(layer, nn.RNNBase):

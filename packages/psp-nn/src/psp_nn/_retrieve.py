@@ -6,18 +6,18 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from psp_nn._checks import check_one_context
+from psp_nn._context_index import checked_layers, one_context, superposed_layers
 from psp_nn._eval_mode import eval_mode
 from psp_nn._restore import plain_class, set_class, strip_superposition
 from psp_nn._to_real import make_real
-from psp_nn._use_context import checked_layers, superposed_layers, use_context
+from psp_nn._use_context import use_context
 from psp_nn.layers.batch_norm import Frozen
 from psp_nn.layers.layer import Layer
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
+def retrieve(net: Net, context: int | str | Tensor | None, *, example: Tensor | None = None) -> Net:
     """Return model `context` as a network of the original classes, without any superposition.
 
     Every weight is W C_k, and every other tensor the model's own or the shared one. The weights
@@ -27,7 +27,7 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
 
     Args:
         net: A superposed network. It does not change.
-        context: Index of the model.
+        context: Index or name of the model, or None for the base.
         example: An input, required for complex networks. It shows which layers take real input,
             and checks that the real network computes the same.
 
@@ -58,8 +58,9 @@ def retrieve(net: Net, context: int, *, example: Tensor | None = None) -> Net:
         >>> torch.allclose(model(x), net(x), atol=1e-6)
         True
     """
-    checked_layers("retrieve", "net", net)
-    check_one_context("retrieve", context)
+    layers = checked_layers("retrieve", "net", net)
+    if context is not None:
+        context = one_context("retrieve", layers, context)
     model = copy.deepcopy(net)
     use_context(model, context)
     layers = superposed_layers(model)

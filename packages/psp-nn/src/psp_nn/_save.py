@@ -1,37 +1,34 @@
-"""Superpositions on disk: weights as safetensors, and a spec from which contexts are redrawn."""
+"""Writing superpositions to files: weights as safetensors, and a spec of their contexts."""
 
 import os
 import time
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from psp_nn._save_format import (
-    FORMAT,
-    FORMAT_VERSION,
-    Description,
-    as_real,
-    compute_digest,
-    describe,
-    first_difference,
-    state_tensors,
-)
+from psp_nn._context_index import num_contexts_of, superposed_layers
+from psp_nn._file_tensors import as_real, model_tensors, state_tensors
+from psp_nn._save_format import compute_digest, describe, describe_model
 
 ABANDONED = 3600.0
 """Age in seconds after which an unfinished file is considered abandoned."""
 
 
-def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write a superposition to a file: its tensors, and a spec of its contexts.
+def save(
+    net: nn.Module, path: str | os.PathLike[str], *, context: int | str | Tensor | None = None
+) -> None:
+    """Write a superposition to a file, or what belongs to one of its models alone.
 
-    Fixed contexts take no space: `load` draws them again from family, seed and count, and
-    compares a checksum. Norms and biases per context are among the tensors.
+    The file holds the tensors, a spec of the contexts, and the names of the models. Fixed
+    contexts take no space: `load` draws them again from family, seed and count, and compares a
+    checksum. Norms and biases per context are among the tensors.
+
+    With `context`, the file holds the norms, biases and learned contexts of that model alone. The
+    superposed weights are those of all models: a whole model is what `retrieve` returns, and any
+    format for networks saves that.
 
     The file is written under a hidden name in the same folder. It replaces an older one only when
     it is complete. If the process is killed, the hidden file stays; a later `save` to the same
@@ -40,12 +37,14 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
     Args:
         net: The result of `superpose`.
         path: Name of the file, by convention ending in `.safetensors`.
+        context: Index or name of one model.
 
     Raises:
+        IndexError, TypeError: As in `use_context`.
         OSError: If the file cannot be written, for example because the folder does not exist or
             the disk is full; an older file stays unchanged.
-        ValueError: If nothing in `net` is superposed, or part of its state is not a tensor with
-            data.
+        ValueError: If nothing in `net` is superposed, part of its state is not a tensor with
+            data, no model has that name, or nothing belongs to that model alone.
 
     Example:
         >>> import tempfile
@@ -63,8 +62,12 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
         True
     """
     path = Path(path)
-    tensors = state_tensors("save", "net", net)
-    description = describe(net, tensors)
+    if context is None:
+        tensors = state_tensors("save", "net", net)
+        description = describe(net, tensors, num_contexts_of(superposed_layers(net)))
+    else:
+        tensors = model_tensors("save", "net", net, context)
+        description = describe_model(net, tensors)
     description["digest"] = compute_digest(tensors, description)
     content = to_bytes(
         {name: as_real(value).contiguous().clone() for name, value in tensors.items()},
@@ -73,51 +76,7 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
     try:
         _atomic_write(path, content)
     except OSError as error:
-        raise _with_path(error, f"save: path {path} cannot be written") from error
-
-
-def load(path: str | os.PathLike[str], *, into: nn.Module) -> None:
-    """Read a file into a network that was superposed in the same way as the saved one.
-
-    No more is read than the network itself takes, and all of it is compared with a checksum.
-
-    Args:
-        path: A file that `save` wrote.
-        into: The network. Nothing in it changes unless the whole file fits.
-
-    Raises:
-        FileNotFoundError: If there is no file.
-        OSError: If the file cannot be read.
-        ValueError: If the file is truncated, altered, of a newer version or of another format, or
-            was saved from another architecture or with other contexts; or `into` is not
-            superposed, or has a tensor that cannot be written to.
-    """
-    path = Path(path)
-    caller = f"load: path {path}"
-    tensors = state_tensors("load", "into", into)
-    for name, value in tensors.items():
-        sizes = zip(value.stride(), value.shape, strict=True)
-        if any(step == 0 and size > 1 for step, size in sizes):
-            raise ValueError(f"load: in into, '{name}' is an expanded view; clone it first.")
-    if not path.is_file():
-        raise FileNotFoundError(f"{caller} is not a file.")
-    expected = describe(into, tensors)
-    try:
-        with safe_open(os.fspath(path), framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            _check_format(caller, metadata)
-            _check_part(caller, "architecture", metadata, expected)
-            saved = _read(file, tensors)
-    except SafetensorError as error:
-        raise ValueError(f"{caller} is truncated or not a safetensors file: {error}") from error
-    except OSError as error:
-        raise _with_path(error, f"{caller} cannot be read") from error
-    if saved is None or metadata.pop("digest", "") != compute_digest(saved, metadata):
-        raise _altered(caller)
-    _check_part(caller, "contexts", metadata, expected)
-    with torch.no_grad():
-        for name, value in tensors.items():
-            value.copy_(saved[name])
+        raise with_path(error, f"save: path {path} cannot be written") from error
 
 
 def _atomic_write(path: Path, content: bytes) -> None:
@@ -138,50 +97,6 @@ def _atomic_write(path: Path, content: bytes) -> None:
             hidden.unlink()
 
 
-def _check_format(caller: str, metadata: Description) -> None:
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{caller} holds no superposition; it was not written by psp_nn.save.")
-    version = metadata.get("format_version", "")
-    if not (version.isascii() and version.isdigit() and len(version) < 9 and int(version)):
-        raise _altered(caller)
-    if int(version) > FORMAT_VERSION:
-        raise ValueError(
-            f"{caller} has format version {version}, but this release reads up to {FORMAT_VERSION}."
-        )
-
-
-def _check_part(caller: str, part: str, metadata: Description, expected: Description) -> None:
-    if metadata.get(part) == expected[part]:
-        return
-    difference = first_difference(metadata.get(part, ""), expected[part])
-    if difference is None:
-        raise _altered(caller)
-    raise ValueError(f"{caller} was saved with another {part.rstrip('s')}: {difference}.")
-
-
-def _read(file: Any, expected: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Read the tensors of a file, or return None if names, shapes or dtypes differ."""
-    if set(file.keys()) != set(expected):
-        return None
-    saved = {}
-    for name, value in expected.items():
-        # The shape is checked first, so that a forged one allocates nothing.
-        if file.get_slice(name).get_shape() != list(as_real(value).shape):
-            return None
-        tensor: Tensor = file.get_tensor(name)
-        if tensor.dtype != value.real.dtype:
-            return None
-        saved[name] = torch.view_as_complex(tensor) if value.is_complex() else tensor
-    return saved
-
-
-def _with_path(error: OSError, message: str) -> OSError:
+def with_path(error: OSError, message: str) -> OSError:
     """Return an error of the same kind with another message."""
     return OSError(error.errno, f"{message}: {error.strerror or error}")
-
-
-def _altered(caller: str) -> ValueError:
-    return ValueError(
-        f"{caller} has been altered: its contents do not match the saved digest; restore it from a "
-        "copy."
-    )

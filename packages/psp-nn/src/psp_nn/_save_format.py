@@ -8,62 +8,57 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn._context_index import superposed_layers
+from psp_nn._file_tensors import as_real, first_contexts
 from psp_nn._restore import plain_class
-from psp_nn._use_context import checked_layers
 from psp_nn.layers.layer import Layer
 
 FORMAT = "psp-nn"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 2 draws the contexts of grouped layers in another order, and has the record of models."""
+
+MODEL_PART = "model"
+"""Entry `part` of a file that holds what belongs to one model alone."""
 
 Description = dict[str, str]
 
 
-def state_tensors(caller: str, argument: str, net: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict of a superposition without the specs of its contexts.
-
-    Raises:
-        ValueError: If nothing in the network is superposed, or part of its state is not a tensor
-            with data.
-    """
-    checked_layers(caller, argument, net)
-    specs = {
-        f"{path}._extra_state"
-        for path, module in net.named_modules()
-        if isinstance(module, Contexts)
-    }
-    tensors = {name: value for name, value in net.state_dict().items() if name not in specs}
-    extra = {
-        f"{path}._extra_state".lstrip(".")
-        for path, module in net.named_modules()
-        if type(module).get_extra_state is not nn.Module.get_extra_state
-    }
-    for name, value in tensors.items():
-        if name in extra or not isinstance(value, Tensor) or value.is_meta:
-            raise ValueError(
-                f"{caller}: in {argument}, '{name}' is the extra state of a module or a tensor "
-                "without data, which the file format does not support."
-            )
-    return tensors
-
-
-def describe(net: nn.Module, tensors: dict[str, Tensor]) -> Description:
-    """Return the architecture and the contexts of a superposition, as JSON in strings."""
+def describe(net: nn.Module, tensors: dict[str, Tensor], num_contexts: int) -> Description:
+    """Return what a file says of the first models of a superposition, as JSON in strings."""
     layers = {
         name: plain_class(type(module)).__name__
         for name, module in net.named_modules()
         if isinstance(module, Layer)
     }
-    shapes = {f"{name} ": [str(v.dtype), list(v.shape)] for name, v in tensors.items()}
+    first = first_contexts(net, num_contexts)
     contexts = {
-        name: {**module.spec(), "checksum": module.checksum()}
+        name: {**first[name].spec(), "checksum": first[name].checksum()}
         for name, module in net.named_modules()
         if isinstance(module, Contexts)
     }
     return {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "architecture": _json({**layers, **shapes}),
+        "num_contexts": str(num_contexts),
+        "models": superposed_layers(net)[0].superposition.models.to_json(),
+        "architecture": _json({**layers, **_shapes(tensors)}),
         "contexts": _json(contexts),
+    }
+
+
+def describe_model(net: nn.Module, tensors: dict[str, Tensor]) -> Description:
+    """Return what a file says of the tensors of one model."""
+    families = {
+        name: type(module).__name__
+        for name, module in net.named_modules()
+        if isinstance(module, Contexts) and next(module.parameters(), None) is not None
+    }
+    return {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "part": MODEL_PART,
+        "architecture": _json(_shapes(tensors)),
+        "contexts": _json(families),
     }
 
 
@@ -84,6 +79,16 @@ def first_difference(saved: str, expected: str) -> str | None:
     return None
 
 
+def grouped_layers(net: nn.Module) -> list[str]:
+    """Return the names of the layers whose groups have contexts of their own."""
+    return [
+        layer.superposition.name
+        for layer in superposed_layers(net)
+        for key in layer.superposition.superposed
+        if layer.contexts_for(key).num_contexts > layer.superposition.num_contexts
+    ]
+
+
 def compute_digest(tensors: dict[str, Tensor], description: Description) -> str:
     """Return a checksum of the tensors and the description."""
     digest = hashlib.blake2b(_json(description).encode(), digest_size=16)
@@ -94,9 +99,8 @@ def compute_digest(tensors: dict[str, Tensor], description: Description) -> str:
     return digest.hexdigest()
 
 
-def as_real(value: Tensor) -> Tensor:
-    """View a complex tensor as a real one: safetensors has no complex dtype."""
-    return torch.view_as_real(value) if value.is_complex() else value
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, list[object]]:
+    return {f"{name} ": [str(v.dtype), list(v.shape)] for name, v in tensors.items()}
 
 
 def _json(value: Any) -> str:

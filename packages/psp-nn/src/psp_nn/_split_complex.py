@@ -100,6 +100,11 @@ def _mixed_in(mixin: type[SplitComplex], plain: type[nn.Module]) -> type[nn.Modu
     return _split_classes[plain]
 
 
+def real_input(module: nn.Module, inputs: Any) -> Any:
+    """Return the real part of complex inputs; a forward hook for layers that are left out."""
+    return tree_map(lambda x: x.real if isinstance(x, Tensor) and x.is_complex() else x, inputs)
+
+
 def real_part(module: nn.Module, inputs: Any, output: Any) -> Any:
     """Return the real part of complex outputs; a forward hook for whole networks."""
     if isinstance(output, Tensor):

@@ -1,37 +1,65 @@
 """Storing a trained model in a superposition."""
 
-from enum import Enum, auto
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
-from psp_contexts import Contexts
-from psp_nn._checks import check_one_context
-from psp_nn._use_context import checked_layers, use_context
+from psp_nn._context_index import checked_layers, one_context
+from psp_nn._model_values import (
+    checked_values,
+    compute_model_digest,
+    dotted,
+    superposed_parameters,
+    tensors_of,
+)
+from psp_nn._use_context import use_context
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.superposed import base_name
+from psp_nn.layers.model_record import ModelRecord
+
+LEAST_REMAINING = 0.5
+"""Share of a superposition that replacing what is read must leave."""
 
 
 @torch.no_grad()
-def store(net: nn.Module, context: int, model: nn.Module) -> None:
-    """Add a trained model to a superposition: W += W_k C_k⁻¹ in every superposed layer.
+def store(
+    net: nn.Module,
+    context: int | str | Tensor,
+    model: nn.Module,
+    *,
+    replace: bool | nn.Module = False,
+) -> None:
+    """Put a trained model into a context: W += W_k C_k⁻¹ in every superposed layer.
 
-    The previous contents of the superposition, its initial weights included, are noise to the new
-    model, and the new model is noise to the others. `superpose_models` starts from zero weights.
-    If the superposition has a base, the model's difference from it is added. Norms and biases per
-    context are replaced by those of the model.
+    With a base, the model's difference from the base is added. What the superposition held
+    before, its initial weights included, is noise to the new model, and the new model is noise to
+    the others. Norms and biases per context are replaced by those of the model.
+
+    A second model in the same context would read as the sum of both, so it is refused, unless
+    `replace` says what it takes the place of:
+
+    - The model that was stored there: W += (W_k − V_k) C_k⁻¹, V_k being its weights. The new
+      model has the same noise as the old one. The others change by (W_k − V_k) C_k⁻¹ C_j, which
+      is small for two versions of one model.
+    - True for what is read there now, Ŵ_k, the noise included: W += (W_k − Ŵ_k) C_k⁻¹. The new
+      model reads exactly. The others change by (W_k − Ŵ_k) C_k⁻¹ C_j, which is small only if
+      the model was fine-tuned from what is read: `retrieve` it, train it and put it back, before
+      another model is stored. Any other model would replace the whole superposition, W_k C_k⁻¹,
+      and is refused.
+
+    `store` does not know which contexts were trained in superposition. There, use `replace=True`.
 
     Args:
         net: The superposition, changed in place.
-        context: Index under which the model is retrieved.
+        context: Index or name under which the model is retrieved.
         model: An ordinary network with the parameters and buffers that `net` had before
             `superpose`, with the same ones tied.
+        replace: The model that is replaced, or True for what is read in the context.
 
     Raises:
         IndexError, TypeError: As in `use_context`.
         ValueError: If the model has other names or shapes, its weights are not finite, or it
-            differs from the network in a tensor that all models share; nothing changes then.
+            differs from the network in a tensor that all models share; the context holds a model
+            and nothing is to be replaced; or the model to be replaced is not the one that was
+            stored there. Nothing changes then.
 
     Source:
         Cheung et al. 2019, equation 1.
@@ -43,119 +71,115 @@ def store(net: nn.Module, context: int, model: nn.Module) -> None:
         >>> empty = torch.nn.Linear(4, 2, bias=False).requires_grad_(False)
         >>> _ = empty.weight.zero_()
         >>> net = superpose(empty, family=BinaryContexts, num_contexts=50, seed=0, base=False)
-        >>> model = torch.nn.Linear(4, 2, bias=False)
-        >>> store(net, 7, model)
-        >>> torch.equal(retrieve(net, 7).weight, model.weight)
+        >>> first, second = (torch.nn.Linear(4, 2, bias=False) for _ in range(2))
+        >>> store(net, 7, first)
+        >>> store(net, 7, second, replace=first)
+        >>> torch.allclose(retrieve(net, 7).weight, second.weight)
         True
     """
-    checked_layers("store", "net", net)
-    check_one_context("store", context)
-    with use_context(net, context):
-        values = _checked_values(net, model)
-        done: set[int] = set()
-        for path, layer in net.named_modules(remove_duplicate=False):
-            if not isinstance(layer, Layer):
-                continue
-            for name in layer.superposition.superposed:
-                stored = layer.stored(name)
-                if id(stored) not in done:  # a tied parameter gets the model's weight once
-                    done.add(id(stored))
-                    weight, base = values[dotted(path, name)], layer.base(name)
-                    layer.add_to_model(name, context, weight if base is None else weight - base)
+    layers = checked_layers("store", "net", net)
+    k = one_context("store", layers, context)
+    record = layers[0].superposition.models
+    values = checked_values("store", net, model)
+    if replace is True:
+        _check_remaining(net, k, values)
+        _fill(net, k, values)
+        record.refined.add(k)
+    else:
+        old = _values_to_replace(net, k, replace, record)
+        add_models(net, k, values, old)
+        record.digests[k] = compute_model_digest(net, model)
+    for path, layer in net.named_modules():
+        if isinstance(layer, Layer):
             for name in layer.superposition.per_context:
-                tensors_of(layer)[name][context].copy_(values[dotted(path, name)])
+                tensors_of(layer)[name][k].copy_(values[dotted(path, name)])
 
 
-def dotted(path: str, name: str) -> str:
-    """Return the full name of a tensor of the module at `path`."""
-    return f"{path}.{name}" if path else name
+def add_models(
+    net: nn.Module,
+    context: int,
+    plus: dict[str, Tensor] | None,
+    minus: dict[str, Tensor] | None,
+) -> None:
+    """Add the weights of one model to a context and subtract those of another; None is the base."""
+    for layer, key, name in superposed_parameters(net):
+        base = layer.base(key)
+        zero = torch.zeros_like(layer.stored(key)) if base is None else base
+        added = zero if plus is None else plus[name]
+        layer.add_to_model(key, context, added - (zero if minus is None else minus[name]))
 
 
-def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return the stored parameters and buffers of a module, without those of its children."""
-    return {
-        name: value
-        for name, value in [*module._parameters.items(), *module._buffers.items()]
-        if value is not None
-    }
+def _fill(net: nn.Module, context: int, values: dict[str, Tensor]) -> None:
+    """Make a model the whole superposition: W + (W_k − W C_k) C_k⁻¹ = W_k C_k⁻¹."""
+    for layer, key, _ in superposed_parameters(net):
+        layer.stored(key).zero_()
+    add_models(net, context, values, None)
 
 
-class _Role(Enum):
-    """Use of a tensor in a superposition."""
+def _values_to_replace(
+    net: nn.Module, context: int, replace: bool | nn.Module, record: ModelRecord
+) -> dict[str, Tensor] | None:
+    """Return the weights that a new model replaces, or None if there are none.
 
-    SUPERPOSED = auto()
-    PER_CONTEXT = auto()
-    SHARED = auto()
-
-
-class _Expected(NamedTuple):
-    """Tensor of a superposition, with the shape that a model's tensor must have."""
-
-    stored: Tensor
-    shape: torch.Size
-    role: _Role
-
-
-def _checked_values(net: nn.Module, model: nn.Module) -> dict[str, Tensor]:
-    """Return the model's tensors, in the network's dtypes and on its device, if they all fit."""
-    if any(isinstance(module, Layer) for module in model.modules()):
-        raise ValueError("store: the model is superposed itself; retrieve one from it first.")
-    values: dict[str, Tensor] = {
-        **dict(model.named_parameters(remove_duplicate=False)),
-        **dict(model.named_buffers(remove_duplicate=False)),
-    }
-    expected = _expected_tensors(net)
-    for name in {**expected, **values}:
-        if name not in expected or name not in values:
-            owner = "network" if name in expected else "model"
-            raise ValueError(f"store: only the {owner} has '{name}'; the classes must agree.")
-    first_names: dict[Tensor, str] = {}
-    for name, tensor in expected.items():
-        _check_value(name, values[name], tensor)
-        values[name] = values[name].to(tensor.stored)
-        first = first_names.setdefault(tensor.stored, name)
-        if first != name and not torch.equal(values[first], values[name]):
-            raise ValueError(f"store: '{first}' and '{name}' are tied, but differ in the model.")
-    return values
-
-
-def _expected_tensors(net: nn.Module) -> dict[str, _Expected]:
-    expected = {}
-    for path, module in net.named_modules(remove_duplicate=False):
-        if isinstance(module, Contexts):
-            continue
-        superposed: tuple[str, ...] = ()
-        per_context: tuple[str, ...] = ()
-        parts = 1
-        if isinstance(module, Layer):
-            state = module.superposition
-            superposed, per_context, parts = state.superposed, state.per_context, state.parts
-        for name, stored in tensors_of(module).items():
-            if name in map(base_name, superposed):
-                continue
-            role = _Role.SHARED
-            if name in superposed:
-                role = _Role.SUPERPOSED
-            elif name in per_context:
-                role = _Role.PER_CONTEXT
-            leading = (role is _Role.PER_CONTEXT) + (parts == 2)
-            expected[dotted(path, name)] = _Expected(stored, stored.shape[leading:], role)
-    return expected
-
-
-def _check_value(name: str, value: Tensor, expected: _Expected) -> None:
-    stored, shape, role = expected
-    if value.shape != shape or (value.is_complex() and not stored.is_complex()):
+    Raises:
+        ValueError: If the context holds another model.
+    """
+    if isinstance(replace, nn.Module):
+        old = checked_values("store", net, replace, check_shared=False)
+        check_stored("store", net, context, replace, record)
+        return old
+    if record.holds(context):
         raise ValueError(
-            f"store: '{name}' is {value.dtype} of shape {tuple(value.shape)} in the model, but "
-            f"{stored.dtype} of shape {tuple(shape)} in the network."
+            f"store: context {context} holds a model, and both would read as their sum; pass that "
+            "model as replace, or replace=True if the new one was fine-tuned from what is read "
+            "there, or remove it first."
         )
-    # Whatever is added to a superposition stays in all of its models.
-    if role is _Role.SUPERPOSED and not value.isfinite().all():
-        raise ValueError(f"store: '{name}' in the model is not finite; it would spoil all models.")
-    # The shared tables of a complex network have two equal parts.
-    if role is _Role.SHARED and not torch.equal(stored, value.to(stored).expand_as(stored)):
+    return None
+
+
+def check_stored(
+    caller: str, net: nn.Module, context: int, model: nn.Module, record: ModelRecord
+) -> None:
+    """Check that a context holds a model.
+
+    Raises:
+        ValueError: If no model was stored there, or another one.
+    """
+    if context not in record.digests:
+        all_names = [f"'{parameter.name}'" for parameter in superposed_parameters(net)]
+        names = ", ".join(all_names[:10]) + (", …" if len(all_names) > 10 else "")
         raise ValueError(
-            f"store: '{name}' is shared by all models, but differs in this one; superpose with "
-            "bias_per_context=True and norms per context."
+            f"{caller}: no model was stored in context {context}; what is trained in "
+            f"superposition is in {names} together with all other models, and cannot be taken out."
+        )
+    if record.digests[context] != compute_model_digest(net, model):
+        raise ValueError(
+            f"{caller}: another model than this one was stored in context {context}; pass the "
+            "same weights again."
+        )
+
+
+def _check_remaining(net: nn.Module, context: int, values: dict[str, Tensor]) -> None:
+    """Check that a model contains most of what is read, all other models included.
+
+    Replacing leaves W_k C_k⁻¹ of the superposition W. As C_k keeps inner products, ⟨W_k, W C_k⟩
+    is the part of ‖W‖² that stays.
+
+    Raises:
+        ValueError: If less than half of the superposition remains.
+    """
+    remaining = whole = 0.0
+    with use_context(net, context):
+        for layer, key, name in superposed_parameters(net):
+            base, read, value = layer.base(key), layer.retrieved(key), values[name]
+            if base is not None:
+                read, value = read - base, value - base
+            remaining += float(torch.sum(read.conj() * value).real)
+            whole += float(read.abs().square().sum())
+    share = max(remaining, 0) / whole if whole else 1
+    if share < LEAST_REMAINING:
+        raise ValueError(
+            f"store: replace=True would erase {1 - share:.0%} of the superposition, since the "
+            f"model was not fine-tuned from what context {context} reads; retrieve that and train "
+            "it, or pass the model that was stored there as replace."
         )

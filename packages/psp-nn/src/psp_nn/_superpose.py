@@ -14,12 +14,16 @@ from psp_nn._convert import Converter, Options, is_norm, parameter_like
 from psp_nn._patterns import (
     layers_before_output,
     matching_layers,
+    matching_linear,
     matching_weights,
     superposed_parameters,
 )
 from psp_nn._report import report
-from psp_nn._split_complex import real_part, split_complex_class
+from psp_nn._split_complex import real_input, real_part, split_complex_class
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.model_record import RECORD_NAME
 from psp_nn.layers.norm import Norms
+from psp_nn.layers.registry import superposed_class
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -38,6 +42,7 @@ def superpose(
     share_base: bool = False,
     include: str | Iterable[str] = "*",
     exclude: str | Iterable[str] = (),
+    own: str | Iterable[str] = (),
     norms: Norms = Norms.PER_CONTEXT,
     bias_per_context: bool = False,
     per_channel: bool = False,
@@ -60,9 +65,10 @@ def superpose(
 
     Complex families make a complex network: weights and activations are complex, activation
     layers act on the real and the imaginary part apart, and the output of the network is the real
-    part. Activations that a network calls as functions, not as layers, are not converted. torch
-    refuses complex input to most of them, such as `relu` and `gelu`. But `tanh`, `sigmoid` and
-    `silu` accept it, and do not act on the parts apart.
+    part. A layer that is left out gets the real part of its input. Activations that a network
+    calls as functions, not as layers, are not converted. torch refuses complex input to most of
+    them, such as `relu` and `gelu`. But `tanh`, `sigmoid` and `silu` accept it, and do not act on
+    the parts apart.
 
     Args:
         net: Any network; it is left unchanged.
@@ -85,6 +91,9 @@ def superpose(
             change both. `to` another dtype or device ends the sharing.
         include: Patterns of dotted layer names to convert, as for `fnmatch`; all by default.
         exclude: Patterns of dotted layer names to leave unchanged.
+        own: Patterns of `Linear` layers of which each model keeps a whole one, such as the heads
+            of tasks with different classes. They start as that of `net`, which therefore has the
+            largest number of outputs.
         norms: Treatment of norm layers. By default each model has its own affine and running
             statistics.
         bias_per_context: True to give each model its own biases; the paper shares them.
@@ -129,7 +138,9 @@ def superpose(
             "superpose: a base shared with net has the dtype of net; pass base_dtype or "
             "share_base=True, but not both."
         )
-    names = matching_layers(net, _patterns(include), _patterns(exclude))
+    owned = matching_linear(net, _patterns(own))
+    matching = matching_layers(net, _patterns(include), _patterns(exclude))
+    names = [name for name in matching if name not in owned]
     weighted = [name for name in names if not is_norm(net.get_submodule(name))]
     if two_sided is None or isinstance(two_sided, bool):
         permuted = layers_before_output(net, weighted) if base and two_sided is not False else []
@@ -154,12 +165,18 @@ def superpose(
     for name in names:
         if name not in weighted:
             converter.convert_norm(superposition.get_submodule(name), name)
+    for name in owned:
+        converter.convert_own(superposition.get_submodule(name), name)
     converter.check_ties(superposition)
+    first = next(m for m in superposition.modules() if isinstance(m, Layer))
+    first.add_module(RECORD_NAME, converter.record)
     if converter.is_complex:
         for module in superposition.modules():
             split = split_complex_class(type(module))
             if split is not None:
                 module.__class__ = split
+            if superposed_class(type(module)) is not None:  # it is left out
+                module.register_forward_pre_hook(real_input)
         superposition.register_forward_hook(real_part)
     _log.info("%s", report(superposition))
     return superposition

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from psp_contexts import Contexts
-from psp_nn._store import dotted, store
+from psp_nn._context_index import superposed_layers
+from psp_nn._model_values import dotted
+from psp_nn._store import store
 from psp_nn._superpose import superpose
-from psp_nn._use_context import superposed_layers, use_context
+from psp_nn._use_context import use_context
 from psp_nn.layers.layer import Layer
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -53,8 +55,9 @@ def superpose_models(
         seed: Seed of the contexts.
         base: The network that the models were fine-tuned from.
         num_contexts: Number of models to make room for; the number of models by default.
-        **options: `include`, `exclude`, `norms`, `per_channel` and, with a base, `two_sided`,
-            `base_dtype` and `share_base`, as in `superpose`. Each model keeps its own biases.
+        **options: `include`, `exclude`, `own`, `norms`, `per_channel` and, with a base,
+            `two_sided`, `base_dtype` and `share_base`, as in `superpose`. Each model keeps its
+            own biases.
 
     Returns:
         The superposition, and the SNR of each model.

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from psp_nn._context_index import superposed_layers
 from psp_nn._restore import plain_class, set_class, strip_superposition
-from psp_nn._split_complex import SplitComplex, real_part
-from psp_nn._use_context import superposed_layers
+from psp_nn._split_complex import SplitComplex, real_input, real_part
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.selection import One
 
 
@@ -42,19 +43,25 @@ def make_real(net: nn.Module, example: Tensor) -> None:
         expected = net(example)
     for hook in hooks:
         hook.remove()
-    last = [layer for layer in takes_complex if layer.superposition.superposed][-1]
+    # A layer of which each model has its own takes the real part.
+    last = [layer for layer in takes_complex if layer.superposition.parts == 1][-1]
     for layer in layers:
         state = layer.superposition
         if layer not in takes_complex:
             raise ValueError(f"retrieve: layer '{state.name}' did not run on the example.")
         if state.superposed:
             _double(layer, takes_complex[layer], layer is last)
+        elif isinstance(layer, LinearPerContext):
+            _widen_input(layer, takes_complex[layer])
         else:
             _double_norm(layer, takes_complex[layer])
         strip_superposition(layer)
     for module in net.modules():
         if isinstance(module, SplitComplex):
             set_class(module, plain_class(type(module)))
+        before = module._forward_pre_hooks
+        for key in [key for key, hook in before.items() if hook is real_input]:
+            del before[key]
     for key in [key for key, hook in net._forward_hooks.items() if hook is real_part]:
         del net._forward_hooks[key]
     _check_output(net, example, expected)
@@ -100,6 +107,18 @@ def _double(layer: Layer, takes_complex: bool, is_last: bool) -> None:
     for name in ("in_features", "in_channels"):
         if hasattr(layer, name):
             layer.__dict__[name] = matrix.shape[1 - out_dim]
+
+
+@torch.no_grad()
+def _widen_input(layer: LinearPerContext, takes_complex: bool) -> None:
+    """Ignore the imaginary half of the input of a layer that takes the real part."""
+    weight, bias = layer.weight, layer.bias
+    if takes_complex:
+        weight = torch.cat([weight, torch.zeros_like(weight)], 1)
+        layer.in_features *= 2
+    _set_parameter(layer, "weight", weight)
+    if bias is not None:
+        _set_parameter(layer, "bias", bias)
 
 
 @torch.no_grad()

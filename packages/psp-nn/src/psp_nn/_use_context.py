@@ -1,25 +1,34 @@
 """Select the stored model that a network uses."""
 
-from operator import index
 from types import TracebackType
 
 import torch
 from torch import Tensor, nn
 
+from psp_nn._context_index import (
+    check_range,
+    checked_layers,
+    context_named,
+    num_contexts_of,
+    one_context,
+)
 from psp_nn._trial_run import check_calls
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import One, PerSample, Selection
+from psp_nn.layers.selection import Base, One, PerSample, Selection
 
 
-def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) -> "ContextInUse":
+def use_context(
+    net: nn.Module, context: int | str | list[str] | Tensor | None, *, batch_dim: int = 0
+) -> "ContextInUse":
     """Select the model that a superposed network uses, or one model for each sample.
 
     It takes effect at once and lasts, or, in a `with` statement, until the end of the block.
 
     Args:
         net: A network that `superpose` made, or a part of one.
-        context: Index of the model for the whole batch, or a LongTensor of shape (batch,) with
-            one index per sample.
+        context: Index or name of the model for the whole batch, or a LongTensor of shape
+            (batch,) with one index per sample, or a list with one name per sample. None selects
+            the base, with its norms and biases if each model has its own.
         batch_dim: For one index per sample, the dimension along which the samples lie in the
             input of every layer, for example 1 for a Transformer that takes (length, batch,
             features). It is never guessed: a layer whose input has another length there, and an
@@ -34,8 +43,8 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
     Raises:
         IndexError: If an index is not in 0..num_contexts-1.
         TypeError: If a tensor of indices is no LongTensor.
-        ValueError: If nothing in `net` is superposed, a tensor has more than one dimension, or
-            `batch_dim` is negative.
+        ValueError: If nothing in `net` is superposed, no model has that name, there is no base, a
+            tensor has more than one dimension, or `batch_dim` is negative.
 
     Example:
         >>> import torch
@@ -63,26 +72,6 @@ def use_context(net: nn.Module, context: int | Tensor, *, batch_dim: int = 0) ->
         raise
     checked = check_calls(net, [net] if isinstance(selection, PerSample) else [])
     return ContextInUse(net, selection, previous, checked)
-
-
-def superposed_layers(net: nn.Module) -> list[Layer]:
-    """Return all superposed layers of a network, in its order."""
-    return [module for module in net.modules() if isinstance(module, Layer)]
-
-
-def checked_layers(caller: str, argument: str, net: nn.Module) -> list[Layer]:
-    """Return all superposed layers of an argument.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    layers = superposed_layers(net)
-    if not layers:
-        raise ValueError(
-            f"{caller}: nothing in this {type(net).__name__} is superposed; call superpose first "
-            f"and pass its result as {argument}."
-        )
-    return layers
 
 
 class ContextInUse:
@@ -134,12 +123,18 @@ def _restore(previous: list[tuple[Layer, Selection]]) -> None:
 
 
 def _selection(
-    context: int | Tensor, layers: list[Layer], batch_dim: int, device: torch.device
+    context: int | str | list[str] | Tensor | None,
+    layers: list[Layer],
+    batch_dim: int,
+    device: torch.device,
 ) -> Selection:
-    num_contexts = min(layer.superposition.num_contexts for layer in layers)
+    if context is None:
+        _check_base(layers)
+        return Base()
+    if isinstance(context, list):
+        context = torch.tensor([context_named(layers, name) for name in context])
     if not isinstance(context, Tensor):
-        _check_range(index(context), index(context), num_contexts)
-        return One.of(index(context))
+        return One.of(one_context("use_context", layers, context))
     if context.dtype != torch.int64:
         raise TypeError(
             f"context must be an int or a LongTensor, but is a tensor of {context.dtype}; "
@@ -153,7 +148,7 @@ def _selection(
     values = _unwrap(context)
     if values.numel() and _is_readable(values):
         low, high = (int(bound) for bound in values.aminmax())
-        _check_range(low, high, num_contexts)
+        check_range(low, high, num_contexts_of(layers))
     if context.dim():
         if batch_dim < 0:
             raise ValueError(f"batch_dim must be 0 or more, but is {batch_dim}.")
@@ -163,19 +158,15 @@ def _selection(
     return One.of(context)
 
 
-def _check_range(low: int, high: int, num_contexts: int) -> None:
-    if low >= 0 and high < num_contexts:
-        return
-    context = low if low < 0 else high
-    remedy = (
-        "negative indices do not count from the end."
-        if context < 0
-        else f"superpose the network with num_contexts={context + 1} or more to use it."
-    )
-    raise IndexError(
-        f"context={context} is not one of the {num_contexts} contexts 0..{num_contexts - 1}; "
-        f"{remedy}"
-    )
+def _check_base(layers: list[Layer]) -> None:
+    for layer in layers:
+        for name in layer.superposition.superposed:
+            if layer.base(name) is None:
+                raise ValueError(
+                    "use_context: context=None is the base, but layer "
+                    f"'{layer.superposition.name}' has none; superpose with base=True, or select "
+                    "a model."
+                )
 
 
 def _unwrap(context: Tensor) -> Tensor:

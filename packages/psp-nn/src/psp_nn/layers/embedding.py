@@ -10,7 +10,7 @@ from psp_contexts import Operator
 from psp_nn.layers.attributes import superposed_parameter
 from psp_nn.layers.inputs import check_device
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import Mixture, PerSample
+from psp_nn.layers.selection import Base, Mixture, PerSample
 
 
 class SuperposedEmbedding(Layer, nn.Embedding):
@@ -58,7 +58,7 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         renormed = self.max_norm is not None and (
             base is not None or next(self.contexts_for().parameters(), None) is not None
         )
-        if renormed or isinstance(selection, Mixture):
+        if renormed or isinstance(selection, Mixture | Base):
             return self._look_up_vectors(input, self.retrieved())
         rows = self._look_up_vectors(input, stored).unsqueeze(-2)
         operator, outputs = self.operator(), self.output_operator()

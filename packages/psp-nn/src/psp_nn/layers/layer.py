@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts, Operator
-from psp_nn.layers.selection import Mixture, One, PerSample, Selection
+from psp_nn.layers.resize import fit_smaller_state
+from psp_nn.layers.selection import Base, Mixture, One, PerSample, Selection
 from psp_nn.layers.state import CachedOperator
-from psp_nn.layers.superposed import Superposed, contexts_name
+from psp_nn.layers.superposed import Superposed, base_name, contexts_name
 
 
 class Layer(Superposed):
@@ -89,6 +90,10 @@ class Layer(Superposed):
             )
         if isinstance(state.selection, Mixture):
             return self._retrieved_mixture(name, state.selection)
+        if isinstance(state.selection, Base):
+            base = self.base(name)
+            assert base is not None
+            return base.to(self.stored(name).dtype, copy=True)
         rows = self.to_rows(name, self.stored(name))
         weight = self.from_rows(name, self.operator(name).retrieve(rows))
         outputs = self.output_operator(name)
@@ -159,7 +164,11 @@ class Layer(Superposed):
                     f"'{name}' of layer '{state.name}' is read as one tensor, but the batch mixes "
                     "contexts; call the network once per context."
                 )
-            table = state.selection.row(table)
+            if isinstance(state.selection, Base):
+                table = self._buffers[base_name(name)]
+                assert table is not None
+            else:
+                table = state.selection.row(table)
         return table if state.parts == 1 else table[part]
 
     def table(self, name: str) -> Tensor | None:
@@ -184,7 +193,7 @@ class Layer(Superposed):
         state = self.superposition
         state.selection = selection
         state.operators, state.output_operators, state.bound_bases = {}, {}, {}
-        if isinstance(selection, Mixture) or (
+        if isinstance(selection, Mixture | Base) or (
             isinstance(selection, PerSample) and not self.binds_samples
         ):
             return
@@ -245,10 +254,10 @@ class Layer(Superposed):
         """Return the operator of the contexts `index`, with a batch dimension for groups."""
         num_contexts = self.superposition.num_contexts
         groups = contexts.num_contexts // num_contexts
-        if groups > 1:  # the contexts of a group are consecutive
+        if groups > 1:  # those of a model are consecutive, so that more models can be added
             if isinstance(index, Tensor):
                 index = index.to(like.device).unsqueeze(-1)
-            index = index + torch.arange(groups, device=like.device) * num_contexts
+            index = index * groups + torch.arange(groups, device=like.device)
         # Unlike `Contexts.operator` this does not check an index that `use_context` has checked,
         # which would read its values from the device in every layer.
         return contexts._look_up(index, like)
@@ -277,10 +286,11 @@ class Layer(Superposed):
                 f"parameter; put a model in with store, or change stored('{name}') in place."
             )
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        fit_smaller_state(self, state_dict, prefix)
         self.superposition.loading = True
         try:
-            super()._load_from_state_dict(*args, **kwargs)
+            super()._load_from_state_dict(state_dict, prefix, *args)
         finally:
             self.superposition.loading = False
 

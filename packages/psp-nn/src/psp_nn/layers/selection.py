@@ -142,7 +142,14 @@ class Mixture:
         return total
 
 
-Selection: TypeAlias = One | PerSample | Mixture
+@dataclass(frozen=True)
+class Base:
+    """The base, from which all models differ."""
+
+    index: None = None
+
+
+Selection: TypeAlias = One | PerSample | Mixture | Base
 
 
 def same_selection(first: Selection, second: Selection) -> bool:
@@ -151,4 +158,4 @@ def same_selection(first: Selection, second: Selection) -> bool:
         return first.index is second.index or (
             isinstance(first.index, int) and first.index == second.index
         )
-    return first is second
+    return first is second or (isinstance(first, Base) and isinstance(second, Base))

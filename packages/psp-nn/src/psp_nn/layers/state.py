@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from psp_contexts import Operator
+from psp_nn.layers.model_record import ModelRecord
 from psp_nn.layers.recompute_guard import RecomputeGuard
 from psp_nn.layers.selection import Selection
 
@@ -72,6 +73,9 @@ class LayerState:
 
     read_cache: dict[str, Any] | None = None
     """Attributes read so far within `Layer.read_once`, or the values that replace them."""
+
+    models: ModelRecord = field(default_factory=ModelRecord)
+    """Names and record of the models, the same object in all layers of a network."""
 
     loading: bool = False
     """True while a state dict is loaded, which may replace parameters (`assign=True`)."""

@@ -1,0 +1,133 @@
+"""Linear layers of which each model has a whole one."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from psp_contexts import BinaryContexts, ComplexContexts
+from psp_nn import (
+    grow,
+    load,
+    remove,
+    report,
+    retrieve,
+    save,
+    store,
+    superpose,
+    use_context,
+)
+
+
+def plain():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def with_heads(family=BinaryContexts, base=False, **options):
+    net = superpose(plain(), family=family, num_contexts=4, seed=0, base=base, own="2", **options)
+    with torch.no_grad():
+        for value in net[2].parameters():
+            value.add_(torch.randn_like(value))
+    return net
+
+
+def test_each_model_has_a_whole_layer_without_noise():
+    net, x = with_heads(), torch.randn(5, 4)
+    for k in range(4):
+        with use_context(net, k):
+            hidden = net[1](net[0](x))
+            weight, bias = net[2].stored()[k], net[2].stored("bias")[k]
+            torch.testing.assert_close(net(x), hidden @ weight.T + bias)
+            torch.testing.assert_close(retrieve(net, k)(x), net(x))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch_dim", [0, 1])
+def test_a_mixed_batch_uses_the_layer_of_each_sample(bias, batch_dim):
+    net = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3, bias=bias))
+    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0, base=False, own="1")
+    nn.init.normal_(net[1].stored())
+    x, contexts = torch.randn(5, 7, 4), torch.tensor([3, 0, 3, 1, 2, 2, 0][: 5 + 2 * batch_dim])
+    with use_context(net, contexts, batch_dim=batch_dim):
+        mixed = net(x)
+    for i, k in enumerate(contexts.tolist()):
+        with use_context(net, k):
+            alone = net(x.select(batch_dim, i))
+        torch.testing.assert_close(mixed.select(batch_dim, i), alone)
+
+
+def test_training_one_model_leaves_the_layers_of_the_others():
+    net = with_heads()
+    before = net[2].stored().detach().clone()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    use_context(net, 2)
+    net(torch.randn(5, 4)).square().sum().backward()
+    optimiser.step()
+    assert (net[2].stored() != before).flatten(1).any(1).tolist() == [False, False, True, False]
+
+
+def test_models_with_their_own_layers_come_and_go(tmp_path):
+    base = plain()
+    net = superpose(
+        base,
+        family=BinaryContexts,
+        num_contexts=4,
+        seed=0,
+        base=True,
+        bias_per_context=True,
+        own="2",
+    )
+    model = copy.deepcopy(base)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(torch.randn_like(value))
+    store(net, 1, model)
+    x = torch.randn(5, 4)
+    with use_context(net, 1):
+        torch.testing.assert_close(net(x), model(x))
+    with use_context(net, None):
+        assert torch.equal(net(x), base(x))
+    save(net, tmp_path / "net")
+    save(net, tmp_path / "model", context=1)
+    grow(net, 5)
+    assert net[2].stored().shape == (5, 3, 6)
+    load(tmp_path / "model", into=net, context=4)
+    assert torch.equal(net[2].stored()[4], model[2].weight)
+    load(tmp_path / "net", into=net)
+    assert remove(net, 1, model) == ()
+    with use_context(net, 1):
+        torch.testing.assert_close(net(x), base(x))
+    assert report(net).layers[1].num_per_model == 5 * (6 * 3 + 3)
+
+
+def test_they_take_the_real_part_of_a_complex_body():
+    net, x = with_heads(ComplexContexts), torch.randn(5, 4)
+    with use_context(net, 2):
+        hidden = net[1](net[0](x)).real
+        expected = hidden @ net[2].stored()[2].T + net[2].stored("bias")[2]
+        torch.testing.assert_close(net(x), expected)
+        torch.testing.assert_close(retrieve(net, 2, example=x)(x), expected)
+    with use_context(net, torch.tensor([0, 2, 2, 1, 3])):
+        torch.testing.assert_close(net(x)[1], expected[1])
+
+
+def test_a_pattern_without_a_linear_layer_and_tied_layers_are_refused():
+    options = {"family": BinaryContexts, "num_contexts": 4, "seed": 0, "base": False}
+    with pytest.raises(
+        ValueError, match=r"own='1' matches no layer of the class Linear; .* '0', '2'"
+    ):
+        superpose(plain(), **options, own="1")
+    tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(ValueError, match="tied"):
+        superpose(tied, **options, own="1")
+    computed = torch.nn.utils.weight_norm
+    with pytest.warns(FutureWarning):
+        normed = nn.Sequential(nn.Linear(4, 4), computed(nn.Linear(4, 4)))
+    with pytest.raises(ValueError, match="'weight' of layer '1' is computed from other parameters"):
+        superpose(normed, **options, own="1", exclude="1")
+    net = superpose(plain(), **options, own=["0", "2"])
+    with pytest.raises(ValueError, match=r"layer '2' needs 6 features along dimension -1"):
+        net[2](torch.randn(5, 4))
