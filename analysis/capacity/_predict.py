@@ -54,7 +54,8 @@ def predict_retention(
     when model i was learned.
 
     Args:
-        net: What `superpose` returned, with fixed contexts. Its state is put back at the end.
+        net: What `superpose` returned, with fixed contexts on the inputs of its layers only. Its
+            state is put back at the end.
         states: Copies of `net.state_dict()` after models 0 … T−1 were learned one after the
             other, model k in context k. T is at least 3; 4 to 8 give a good prediction.
         evaluate: Called with the network, in model k, and k; returns its accuracy, a fraction.
@@ -67,7 +68,7 @@ def predict_retention(
 
     Raises:
         ValueError: If there are fewer than 3 states, `num_models` is less than T, nothing in `net`
-            is superposed, or its contexts are learned or `IdentityContexts`.
+            is superposed, or its contexts are learned, two-sided or `IdentityContexts`.
 
     Source:
         Ours; `experiments/README.md` holds it against measured curves.
@@ -177,6 +178,11 @@ def _weights(net: nn.Module) -> dict[str, _Weight]:
                 raise ValueError(
                     f"predict_retention: without contexts the updates of layer '{path}' are not "
                     "independent noise; superpose with another family than IdentityContexts."
+                )
+            if layer.output_contexts_for(key) is not None:
+                raise ValueError(
+                    f"predict_retention: the outputs of layer '{path}' are permuted for each model, "
+                    "which the simulation does not do; superpose with two_sided=False."
                 )
             if id(layer.stored(key)) not in seen:
                 seen.add(id(layer.stored(key)))
