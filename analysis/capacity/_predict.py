@@ -181,7 +181,7 @@ def _weights(net: nn.Module) -> dict[str, _Weight]:
                 )
             if layer.output_contexts_for(key) is not None:
                 raise ValueError(
-                    f"predict_retention: the outputs of layer '{path}' are permuted for each model, "
+                    f"predict_retention: the outputs of layer '{path}' are permuted per model, "
                     "which the simulation does not do; superpose with two_sided=False."
                 )
             if id(layer.stored(key)) not in seen:
