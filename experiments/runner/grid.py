@@ -79,6 +79,9 @@ def run_grid(
     order = sorted(range(len(cells)), key=lambda index: -cells[index].cost())
     paths = [folder / f"{cell.name}.json" for cell in cells]
     results = {index: read_checksummed(paths[index]) for index in order if paths[index].exists()}
+    for index in results:  # a process killed after it wrote its result leaves its other files
+        for suffix in (".checkpoint", ".progress", ".lock"):
+            paths[index].with_suffix(suffix).unlink(missing_ok=True)
     missing = [index for index in order if index not in results]
     request = folder / f".stop-{uuid.uuid4().hex}"
 

@@ -47,6 +47,14 @@ def test_results_come_in_the_order_of_the_cells(jobs, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {f"cell{c}.json" for c in (-3, 1, -2)}
 
 
+def test_files_of_a_process_killed_after_its_result_are_removed(tmp_path):
+    grid(ten_times, [1], tmp_path)
+    for suffix in (".checkpoint", ".progress", ".lock"):
+        (tmp_path / f"cell1{suffix}").touch()
+    assert grid(ten_times, [1], tmp_path) == [10]
+    assert [path.name for path in tmp_path.iterdir()] == ["cell1.json"]
+
+
 def test_an_interrupted_grid_continues(tmp_path):
     calls = []
 
