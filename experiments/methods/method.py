@@ -9,13 +9,21 @@ import torch
 from torch import nn
 
 import psp_contexts
+from experiments.methods.from_base import FromBase
 from experiments.methods.multi_head import MultiHead, MultiHeadEWC, MultiHeadSI, add_heads
 from experiments.methods.penalised import EWC, SI
 from experiments.methods.separate_nets import SeparateNets
 from experiments.runner.learner import Learner, Precision
 from experiments.runner.optimiser import rmsprop
-from psp_contexts import Contexts, DiagonalContexts, IdentityContexts
-from psp_nn import Norms, superpose
+from psp_contexts import (
+    BinaryContexts,
+    Contexts,
+    DiagonalContexts,
+    IdentityContexts,
+    KroneckerRotationContexts,
+    SignedPermutationContexts,
+)
+from psp_nn import Norms, retrieve, superpose
 
 Penalty = Literal["EWC", "OnlineEWC", "SI"]
 
@@ -41,6 +49,8 @@ class Method:
     Attributes:
         family: Family of the contexts, if the network is superposed.
         learned: Train the contexts, too.
+        base: The network of the first task is the base of all models; see `FromBase`.
+        two_sided: Permute the outputs of the differences from the base, too.
         penalty: Penalty on forgetting.
         heads: One output layer for each task.
         separate: One network for each task.
@@ -55,6 +65,8 @@ class Method:
 
     family: type[Contexts] | None = None
     learned: bool = False
+    base: bool = False
+    two_sided: bool = False
     penalty: Penalty | None = None
     heads: bool = False
     separate: bool = False
@@ -75,6 +87,8 @@ class Method:
         words = [
             "single" if self.separate else "",
             "multi-head" if self.heads else "",
+            "base" if self.base else "",
+            "two-sided" if self.two_sided else "",
             ("Learned" if self.learned else "") + (name_of(self.family) if self.family else ""),
             self.penalty or "",
         ]
@@ -97,6 +111,7 @@ class Method:
         num_contexts: int,
         seed: int,
         learning_rate: float,
+        later_learning_rate: float | None = None,
         strength: float | None = None,
         norms: Norms = Norms.SHARED,
         exclude: Iterable[str] = (),
@@ -116,6 +131,7 @@ class Method:
             num_contexts: Number of contexts, heads or networks.
             seed: Seed of the weights and the contexts.
             learning_rate: RMSprop learning rate.
+            later_learning_rate: The same from the second task on; by default `learning_rate`.
             strength: Strength of the penalty.
             norms: Treatment of norm layers, in plain networks, too.
             exclude: Layers that all models share; see `superpose`.
@@ -142,10 +158,19 @@ class Method:
             options = {"num_contexts": num_contexts, "seed": seed, "norms": norms}
             return self._superposed(net, exclude, **options).to(device)
 
+        def prepare_plain(net: nn.Module) -> nn.Module:
+            if norms is not Norms.BATCH:
+                return net
+            plain = Method()._superposed(net, (), num_contexts=1, seed=seed, norms=norms)
+            return retrieve(plain, 0) if plain is not net else net
+
         def optimise(net: nn.Module) -> torch.optim.Optimizer:
             return rmsprop(net.parameters(), lr=learning_rate)
 
         options: dict[str, Any] = {"precision": precision, "compiled": compiled}
+        options["later_learning_rate"] = later_learning_rate
+        if self.base:
+            return FromBase(prepare_plain(build_task(0)), optimise, prepare, **options)
         if self.separate:
             return SeparateNets(lambda task: prepare(build_task(task)), optimise, **options)
         net = prepare(add_heads(build_task, num_contexts) if self.heads else build_task(0))
@@ -165,10 +190,10 @@ class Method:
             family: Callable[..., Contexts] = self.family
             if self.learned:
                 family = partial(family, learned=True)
-            mixes = not issubclass(self.family, DiagonalContexts)
-            return superpose(
-                net, family=family, base=False, exclude=exclude, per_channel=mixes, **options
-            )
+            options["per_channel"] = not issubclass(self.family, DiagonalContexts)
+            if self.base:
+                options["two_sided"] = self.two_sided
+            return superpose(net, family=family, base=self.base, exclude=exclude, **options)
         layers = [name for name, layer in net.named_modules() if isinstance(layer, nn.BatchNorm2d)]
         if options["norms"] is Norms.SHARED or not layers:
             return net
@@ -176,6 +201,7 @@ class Method:
 
 
 _FAMILIES = [family for family in FAMILIES.values() if family is not IdentityContexts]
+_BASE_FAMILIES = (BinaryContexts, SignedPermutationContexts, KroneckerRotationContexts)
 _PENALTIES: tuple[Penalty, ...] = ("EWC", "OnlineEWC", "SI")
 
 METHODS = {
@@ -184,6 +210,7 @@ METHODS = {
         Method(),
         *(Method(family) for family in _FAMILIES),
         *(Method(f, learned=True) for f in _FAMILIES if issubclass(f, DiagonalContexts)),
+        *(Method(f, base=True, two_sided=both) for f in _BASE_FAMILIES for both in (False, True)),
         *(Method(penalty=penalty) for penalty in _PENALTIES),
         Method(separate=True),
         Method(heads=True),

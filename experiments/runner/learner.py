@@ -30,6 +30,7 @@ class Learner:
         precision: Precision of the products in the forward and backward pass; weights, gradients
             and the optimiser stay float32.
         compiled: Train through `torch.compile`.
+        later_learning_rate: Learning rate from the second task on; by default the optimiser's.
 
     Attributes:
         copies: Tensors that training keeps for each weight: the weight itself and what a penalty
@@ -58,12 +59,19 @@ class Learner:
         *,
         precision: Precision = "float32",
         compiled: bool = False,
+        later_learning_rate: float | None = None,
     ) -> None:
+        self.precision = precision
+        self._compiled = compiled
+        self._later_learning_rate = later_learning_rate
+        self.replace(net, optimiser)
+
+    def replace(self, net: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Continue with another network and its optimiser."""
         self.net = net
         self.optimiser = optimiser
-        self.precision = precision
         self.is_superposed = any(isinstance(module, Superposed) for module in net.modules())
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(net) if compiled else net
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(net) if self._compiled else net
 
     @property
     def device(self) -> torch.device:
@@ -77,6 +85,9 @@ class Learner:
 
     def begin_task(self, task: int) -> None:
         """Prepare for a task; called before its first step."""
+        if task and self._later_learning_rate is not None:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._later_learning_rate
 
     def end_task(self, stream: Stream, done: int) -> None:
         """Finish a task; called after its last step, the `done`-th of the stream."""
@@ -138,7 +149,11 @@ class Learner:
         """
         layers = [module for module in self.net.modules() if isinstance(module, Superposed)]
         all_contexts = [
-            layer.contexts_for(name) for layer in layers for name in layer.superposition.superposed
+            contexts
+            for layer in layers
+            for name in layer.superposition.superposed
+            for contexts in (layer.contexts_for(name), layer.output_contexts_for(name))
+            if contexts is not None
         ]
         of_contexts = {
             id(value)

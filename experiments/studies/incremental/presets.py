@@ -5,6 +5,7 @@ from typing import Any
 from experiments.methods.method import Method, named
 from experiments.runner.run import sweep
 from experiments.studies.incremental.run import CPU_SIZE, IncrementalRun
+from psp_contexts import KroneckerRotationContexts
 
 SEEDS = (0, 1, 2)
 
@@ -20,6 +21,20 @@ VARIANTS: tuple[tuple[str, tuple[Method, ...]], ...] = (
 )
 """All methods, by their norms: with the paper's BatchNorm, plain nets with the usual one, and norms
 for each task with contexts or heads. `single` needs no protection of its norms."""
+
+
+BASE_VARIANTS: tuple[tuple[str, tuple[Method, ...]], ...] = (
+    ("batch", named("base-Binary", "base-two-sided-Binary")),
+    ("batch", named("base-SignedPermutation", "base-two-sided-SignedPermutation")),
+    ("batch", named("base-KroneckerRotation", "base-two-sided-KroneckerRotation")),
+    ("batch", named("multi-head")),
+    ("shared", named("EWC", "SI")),
+    ("per-context", named("multi-head-EWC", "multi-head-SI")),
+)
+"""Methods that go on from the network of the first task, with a learning rate of their own."""
+
+
+BASE_METHODS = tuple(m for _, methods in BASE_VARIANTS for m in methods if m.base)
 
 
 def _every(*, seed: int | tuple[int, ...], **values: Any) -> tuple[IncrementalRun, ...]:
@@ -39,6 +54,16 @@ def _search(penalties: tuple[str, ...], *strengths: float) -> tuple[IncrementalR
         grid = {"method": penalised, "norms": norms, "seed": 100, "strength": strengths}
         runs += sweep(IncrementalRun, **CPU_SIZE, steps=500, **grid)
     return tuple(runs)
+
+
+def _base_search(*rates: float) -> tuple[IncrementalRun, ...]:
+    """Return runs with the seed of `_search`; rivals at 1e-3 are in `search`."""
+    runs: list[IncrementalRun] = []
+    for norms, methods in BASE_VARIANTS:
+        searched = tuple(m for m in methods if m.family is not KroneckerRotationContexts)
+        grid = {"method": searched, "norms": norms, "seed": 100, "later_learning_rate": rates}
+        runs += sweep(IncrementalRun, **CPU_SIZE, steps=500, **grid)
+    return tuple(run for run in runs if not run.method.penalty or run.later_learning_rate != 1e-3)
 
 
 _MEDIUM: dict[str, Any] = {
@@ -77,5 +102,10 @@ PRESETS = {
         *_search(("EWC", "OnlineEWC"), 10.0, 30.0, 100.0, 300.0, 1000.0),
         *_search(("SI",), 1.0, 3.0, 10.0, 30.0, 100.0),
     ),
-    "smoke": _every(**_SMOKE, seed=0),
+    # Learning rates of the tasks after the first.
+    "base-search": _base_search(1e-3, 3e-4, 1e-4),
+    "smoke": (
+        *_every(**_SMOKE, seed=0),
+        *sweep(IncrementalRun, **_SMOKE, norms="batch", method=BASE_METHODS, seed=0),
+    ),
 }

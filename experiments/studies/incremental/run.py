@@ -63,6 +63,9 @@ class IncrementalRun(Run):
     learning_rate: float = 1e-3
     """RMSprop learning rate."""
 
+    later_learning_rate: float | None = None
+    """RMSprop learning rate from the second task on; by default that of the first."""
+
     curve_every: int = 500
     """Steps between two tests on task 0."""
 
@@ -111,7 +114,7 @@ class IncrementalRun(Run):
         super().__post_init__()
         self.check_counts("width", "steps", "row_images", "test_batch", "fisher_images")
         self.check_counts("seed", least=0)
-        self.check_positive("strength")
+        self.check_positive("strength", "later_learning_rate")
         self.method.check_dim(self.width)
         if self.norms is None:
             self.fill("norms", "per-context" if self.method.family else "shared")
@@ -121,6 +124,10 @@ class IncrementalRun(Run):
             if str(self.method) not in STRENGTHS:
                 raise ValueError(f"{self.method} has no searched strength; give --strength.")
             self.fill("strength", STRENGTHS[str(self.method)])
+        if self.method.separate and self.later_learning_rate is not None:
+            raise ValueError(
+                "later_learning_rate has no effect on single, which has no later task."
+            )
         if self.method.penalty in ("EWC", "OnlineEWC") and self.norms == "batch":
             raise ValueError(
                 f"{self.method} differentiates single images, which have no batch statistics; "
@@ -189,6 +196,7 @@ def learner_of(
         num_contexts=stream.num_contexts,
         seed=run.seed,
         learning_rate=run.learning_rate,
+        later_learning_rate=run.later_learning_rate,
         strength=run.strength,
         norms=Norms(run.norms),
         exclude=(STEM,),

@@ -12,7 +12,10 @@ Dataset = Literal["mnist", "fashion_mnist", "digits"]
 
 Choose = Literal["clock", "appearance", "confidence"]
 
-METHOD_NAMES = ("standard", *(name for name, method in METHODS.items() if method.family))
+METHOD_NAMES = (
+    "standard",
+    *(name for name, method in METHODS.items() if method.family and not method.base),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
