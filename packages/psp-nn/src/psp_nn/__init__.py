@@ -19,6 +19,7 @@ from psp_nn._superpose_models import SuperposedModels as SuperposedModels
 from psp_nn._superpose_models import superpose_models as superpose_models
 from psp_nn._use_context import use_context as use_context
 from psp_nn.layers.norm import Norms as Norms
+from psp_nn.layers.registry import register as register
 from psp_nn.layers.superposed import Superposed as Superposed
 from psp_nn.penalties.ewc import ElasticWeightConsolidation as ElasticWeightConsolidation
 from psp_nn.penalties.fisher import fisher_diagonal as fisher_diagonal
@@ -40,6 +41,7 @@ __all__ = [
     "learn_contexts",
     "load",
     "name_context",
+    "register",
     "remove",
     "report",
     "retrieve",

@@ -241,7 +241,7 @@ class Converter:
 
 def is_norm(module: nn.Module) -> bool:
     """Return True if a layer has a superposed form without superposed weights."""
-    kind = superposed_class(type(module))
+    kind = superposed_class(module)
     return kind is not None and not kind.weights
 
 
@@ -251,7 +251,7 @@ def parameter_like(value: Tensor, like: Tensor) -> nn.Parameter:
 
 
 def _superposed_class(module: nn.Module) -> type[Layer]:
-    kind = superposed_class(type(module))
+    kind = superposed_class(module)
     assert kind is not None
     return kind
 
