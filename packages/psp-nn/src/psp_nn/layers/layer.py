@@ -356,10 +356,11 @@ class Layer(Superposed):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
         def convert(value: Tensor) -> Tensor:
-            # `Tensor.to(torch.float64)` discards the imaginary part of a complex weight.
+            # `Tensor.to(torch.float64)` discards the imaginary part of a complex weight. As a
+            # matrix it has no memory format: both parts of a number must stay together.
             if not value.is_complex():
                 return fn(value)
-            parts = fn(torch.view_as_real(value))
+            parts = fn(torch.view_as_real(value).reshape(-1, 2)).reshape(*value.shape, 2)
             if parts.dtype not in (torch.float32, torch.float64):
                 raise TypeError(
                     f"layer '{self.superposition.name}' is complex, and torch has no complex dtype "

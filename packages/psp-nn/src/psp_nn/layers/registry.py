@@ -111,17 +111,25 @@ def superposed_class(module: nn.Module) -> type[Layer] | None:
     plain = type(module)
     if issubclass(plain, Layer):
         return None
+    if not isinstance(module, tuple(base for base, _ in KINDS)):
+        form = _registered_class(plain)
+        registered = form is not None and any(name in module._parameters for name in form.weights)
+        if not registered and not is_vector_norm(module):
+            return None
+    return superposed_form(plain)
+
+
+def superposed_form(plain: type[nn.Module]) -> type[Layer]:
+    """Return the class that holds many models in place of a class that has a superposed form."""
     for base, superposed in KINDS:
         if plain is base:
             return superposed
         if issubclass(plain, base):
             return _mixed_in(superposed, plain, own_forward=plain.forward is not base.forward)
     registered = _registered_class(plain)
-    if registered is not None and any(name in module._parameters for name in registered.weights):
+    if registered is not None:
         return _mixed_in(registered, plain, own_forward=True)
-    if is_vector_norm(module):
-        return _mixed_in(RegisteredNorm, plain, own_forward=False)
-    return None
+    return _mixed_in(RegisteredNorm, plain, own_forward=False)
 
 
 def _registered_class(plain: type[nn.Module]) -> type[Layer] | None:
