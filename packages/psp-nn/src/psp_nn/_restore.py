@@ -50,10 +50,9 @@ def mixins_of(kind: type[nn.Module]) -> tuple[str, ...]:
 
 def make_again(plain: type[nn.Module], mixins: tuple[str, ...]) -> nn.Module:
     """Create a layer without attributes, of the class that `mixins_of` describes."""
-    kind: type[nn.Module] | None = frozen_class(plain) if "frozen" in mixins else plain
+    kind = frozen_class(plain) if "frozen" in mixins else plain
     if "superposed" in mixins:
         kind = superposed_form(kind)
     if "split" in mixins:
-        kind = split_complex_class(kind)
-    layer: nn.Module = kind.__new__(kind)
-    return layer
+        kind = split_complex_class(kind) or kind
+    return kind.__new__(kind)

@@ -29,7 +29,7 @@ class ReadOnly(Tensor):
     Methods are overridden in Python alone: kernels see a tensor like any other, at no cost.
     """
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     owner: str
 
     @staticmethod
@@ -49,7 +49,7 @@ class ReadOnly(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         """Return an ordinary tensor."""
-        return self.as_subclass(Tensor).__deepcopy__(memo)  # type: ignore[no-untyped-call,no-any-return]
+        return self.as_subclass(Tensor).__deepcopy__(memo)  # type: ignore[no-any-return]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as an ordinary tensor."""
@@ -71,7 +71,9 @@ class MixedWeights(Tensor):
         return mixed
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Refuse operations below torch functions."""
         return cls.__torch_function__(func, types, args, kwargs)
 

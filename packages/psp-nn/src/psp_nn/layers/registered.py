@@ -26,7 +26,8 @@ class RegisteredLayer(Layer):
     def from_rows(self, name: str, rows: Tensor) -> Tensor:
         """Reshape rows to a weight; the inverse of `to_rows`."""
         shape = self.stored(name).movedim(self.in_dim, -1).shape
-        return rows.unflatten(0, shape[:-1]).movedim(-1, self.in_dim).contiguous()
+        weight: Tensor = rows.unflatten(0, shape[:-1]).movedim(-1, self.in_dim)
+        return weight.contiguous()
 
     def to_outputs(self, name: str, weight: Tensor) -> Tensor:
         """Reshape a weight to (…, out, dim), with a leading dimension for experts."""
