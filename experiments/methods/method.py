@@ -10,7 +10,7 @@ from torch import nn
 
 import psp_contexts
 from experiments.methods.from_base import FromBase
-from experiments.methods.multi_head import MultiHead, MultiHeadEWC, MultiHeadSI, add_heads
+from experiments.methods.multi_head import draw_heads, name_of_head
 from experiments.methods.penalised import EWC, SI
 from experiments.methods.separate_nets import SeparateNets
 from experiments.runner.learner import Learner, Precision
@@ -173,19 +173,23 @@ class Method:
             return FromBase(prepare_plain(build_task(0)), optimise, prepare, **options)
         if self.separate:
             return SeparateNets(lambda task: prepare(build_task(task)), optimise, **options)
-        net = prepare(add_heads(build_task, num_contexts) if self.heads else build_task(0))
-        learner: type[Learner] = MultiHead if self.heads else Learner
+        net = prepare(build_task(0))
+        if self.heads:
+            draw_heads(net, build_task)
+        learner: type[Learner] = Learner
         if self.penalty:
             options["strength"] = strength
         if self.penalty == "SI":
-            learner = MultiHeadSI if self.heads else SI
+            learner = SI
         elif self.penalty:
-            learner = MultiHeadEWC if self.heads else EWC
+            learner = EWC
             options |= {"online": self.penalty == "OnlineEWC", "fisher_images": fisher_images}
         return learner(net, optimise(net), **options)
 
     def _superposed(self, net: nn.Module, exclude: Iterable[str], **options: Any) -> nn.Module:
-        """Superpose the network; without a family, its norm layers alone."""
+        """Superpose the network; without a family, its norm layers and its head alone."""
+        if self.heads:
+            options["own"] = name_of_head(net)
         if self.family:
             family: Callable[..., Contexts] = self.family
             if self.learned:
@@ -194,10 +198,12 @@ class Method:
             if self.base:
                 options["two_sided"] = self.two_sided
             return superpose(net, family=family, base=self.base, exclude=exclude, **options)
-        layers = [name for name, layer in net.named_modules() if isinstance(layer, nn.BatchNorm2d)]
-        if options["norms"] is Norms.SHARED or not layers:
+        norms = [name for name, layer in net.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+        if options["norms"] is Norms.SHARED:
+            norms = []
+        if not (norms or self.heads):
             return net
-        return superpose(net, family=IdentityContexts, base=False, include=layers, **options)
+        return superpose(net, family=IdentityContexts, base=False, include=norms, **options)
 
 
 _FAMILIES = [family for family in FAMILIES.values() if family is not IdentityContexts]

@@ -1,97 +1,49 @@
 """One output layer for every task: the usual remedy for output interference."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from experiments.methods.penalised import EWC, SI
-from experiments.runner.learner import Learner, count_parameters
+from psp_nn.layers.linear_per_context import LinearPerContext
 
 
-class Heads(nn.ModuleList):
-    """Output layers, of which one is in use for all samples, or one for each.
-
-    Attributes:
-        current: Index of the head in use, or a LongTensor with one per sample, shape (batch,).
+def name_of_head(net: nn.Module) -> str:
+    """Return the name of the last linear layer.
 
     Example:
         >>> import torch
-        >>> from experiments.methods.multi_head import Heads
-        >>> heads = Heads(torch.nn.Linear(4, 2) for _ in range(3))
-        >>> heads.current = torch.tensor([0, 2, 2, 1, 0])
-        >>> features = torch.ones(5, 4)
-        >>> torch.equal(heads(features)[1], heads[2](features)[1])
-        True
+        >>> from experiments.methods.multi_head import name_of_head
+        >>> name_of_head(torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.Linear(2, 2)))
+        '1'
     """
-
-    current: int | Tensor = 0
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Compute the logits of the heads in use, (batch, classes), from (batch, length)."""
-        if isinstance(self.current, int):
-            logits: Tensor = self[self.current](features)
-            return logits
-        all_logits = torch.stack([head(features) for head in self], 1)
-        return all_logits[torch.arange(len(features), device=features.device), self.current]
+    names: list[str] = [name for name, m in net.named_modules() if isinstance(m, nn.Linear)]
+    return names[-1]
 
 
-def add_heads(build: Callable[[int], nn.Module], tasks: int) -> nn.Module:
-    """Build a network with one output layer for each task instead of one for all.
+@torch.no_grad()
+def draw_heads(net: nn.Module, build: Callable[[int], nn.Module]) -> None:
+    """Start every head of a superposition as that of the network built for its task.
 
     Args:
-        build: Builds the network of a task, whose last linear layer is the head of that task. The
-            other layers are those of task 0.
-        tasks: Number of heads.
+        net: What `superpose(…, own=…)` returned, changed in place.
+        build: Builds the network of a task.
 
     Example:
         >>> import torch
-        >>> from experiments.methods.multi_head import add_heads
-        >>> net = add_heads(lambda task: torch.nn.Sequential(torch.nn.Linear(4, 2)), tasks=3)
-        >>> sum(value.numel() for value in net.parameters())
-        30
+        >>> from experiments.methods.multi_head import draw_heads
+        >>> from psp_contexts import IdentityContexts
+        >>> from psp_nn import superpose
+        >>> nets = [torch.nn.Sequential(torch.nn.Linear(4, 2)) for _ in range(3)]
+        >>> options = {"num_contexts": 3, "seed": 0, "base": False, "include": (), "own": "0"}
+        >>> net = superpose(nets[0], family=IdentityContexts, **options)
+        >>> draw_heads(net, nets.__getitem__)
+        >>> torch.equal(net[0].stored()[2], nets[2][0].weight)
+        True
     """
-    nets = [build(task) for task in range(tasks)]
-    name = [name for name, layer in nets[0].named_modules() if isinstance(layer, nn.Linear)][-1]
-    parent, _, last = name.rpartition(".")
-    heads = Heads(net.get_submodule(name) for net in nets)
-    nets[0].get_submodule(parent).register_module(last, heads)
-    return nets[0]
-
-
-class MultiHead(Learner):
-    """A learner whose context selects the head; its network has `Heads`."""
-
-    def use(self, context: int) -> None:
-        """Select the model of `context` and its head."""
-        super().use(context)
-        self._heads().current = context
-
-    def num_parameters(self, tasks: int) -> dict[str, int]:
-        """Count a head for each added model, with all its copies."""
-        counts = super().num_parameters(tasks)
-        head = sum(count_parameters(value) for value in self._heads()[0].parameters())
-        return counts | {"per_added_model": counts["per_added_model"] + self.copies * head}
-
-    @contextmanager
-    def _using(self, context: int | Tensor) -> Iterator[None]:
-        heads = self._heads()
-        previous = heads.current
-        heads.current = context
-        try:
-            with super()._using(context):
-                yield
-        finally:
-            heads.current = previous
-
-    def _heads(self) -> Heads:
-        return next(module for module in self.net.modules() if isinstance(module, Heads))
-
-
-class MultiHeadEWC(MultiHead, EWC):
-    """Elastic weight consolidation with one head for each task."""
-
-
-class MultiHeadSI(MultiHead, SI):
-    """Synaptic intelligence with one head for each task."""
+    name = name_of_head(net)
+    head = net.get_submodule(name)
+    assert isinstance(head, LinearPerContext)
+    for task in range(head.superposition.num_contexts):
+        for key, value in build(task).get_submodule(name).named_parameters():
+            head.set_entry(key, task, value)

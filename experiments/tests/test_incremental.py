@@ -11,7 +11,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from experiments.methods.method import METHODS
-from experiments.methods.multi_head import Heads
 from experiments.runner.files import DamagedFile
 from experiments.runner.networks import build_resnet18
 from experiments.runner.optimiser import rmsprop
@@ -231,26 +230,25 @@ def test_the_wide_network_is_torchvisions_resnet18_but_for_its_first_layer():
 @pytest.mark.parametrize("method", ["multi-head", "multi-head-EWC", "multi-head-SI"])
 def test_each_task_has_its_own_head(method):
     learner, stream = learner_and_stream(method, "per-context")
-    heads = next(module for module in learner.net.modules() if isinstance(module, Heads))
-    assert len(heads) == stream.num_tasks
-    weights = [head.weight.detach().clone() for head in heads]
-    assert len({tuple(weight.flatten().tolist()) for weight in weights}) == len(heads)
+    weight, bias = learner.net.fc.stored(), learner.net.fc.stored("bias")
+    before = weight.detach().clone()
+    assert len({tuple(head.flatten().tolist()) for head in before}) == stream.num_tasks
     learner.use(2)
     learner.step(*stream.train_batch(8))
-    moved = [not torch.equal(head.weight, old) for head, old in zip(heads, weights, strict=True)]
+    moved = (weight != before).flatten(1).any(1).tolist()
     assert moved == [False, False, True, False, False]
 
     images, labels = stream.test_set(0)
-    for task, head in enumerate(heads):
-        with torch.no_grad():
-            head.weight.zero_()
-            head.bias.copy_(torch.tensor([1.0, 0.0] if task % 2 else [0.0, 1.0]))
+    with torch.no_grad():
+        weight.zero_()
+        for task in range(len(bias)):
+            bias[task] = torch.tensor([1.0, 0.0] if task % 2 else [0.0, 1.0])
     counts = [learner.count_correct(images, labels, context=task) for task in range(4)]
     zeros, ones = int((labels == 0).sum()), int((labels == 1).sum())
     assert counts == [ones, zeros, ones, zeros]
     mixed = torch.arange(len(labels)) % 2
     assert learner.count_correct(images, labels, mixed) == int((labels != mixed).sum())
-    assert heads.current == 2
+    assert learner.net.fc.superposition.selection.index == 2
 
 
 def test_parameters_stored_include_norms_and_heads():

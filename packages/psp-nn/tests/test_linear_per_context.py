@@ -102,6 +102,94 @@ def test_models_with_their_own_layers_come_and_go(tmp_path):
     assert report(net).layers[1].num_per_model == 5 * (6 * 3 + 3)
 
 
+SIZES = [3, 1, 5, 2]
+
+
+def head_of(outputs):
+    model = plain()
+    model[2] = nn.Linear(6, outputs)
+    return model
+
+
+@pytest.mark.parametrize("family", [BinaryContexts, ComplexContexts])
+@pytest.mark.parametrize("base", [True, False])
+def test_models_have_different_numbers_of_outputs(family, base, tmp_path):
+    options = {"family": family, "num_contexts": 4, "seed": 0, "base": base}
+    options |= {"own": {"2": SIZES}, "bias_per_context": True}
+    net, x = superpose(plain(), **options), torch.randn(5, 4)
+    singles = []
+    for k, outputs in enumerate(SIZES):
+        with use_context(net, k):
+            singles.append(net(x))
+        assert singles[k].shape == (5, outputs)
+        model = retrieve(net, k, example=x)
+        assert (type(model[2]), model[2].out_features) == (nn.Linear, outputs)
+        torch.testing.assert_close(model(x), singles[k])
+    contexts = torch.tensor([1, 3, 0, 1, 3])
+    with use_context(net, contexts):
+        mixed = net(x)
+    assert mixed.shape == (5, 3)
+    for i, k in enumerate(contexts.tolist()):
+        torch.testing.assert_close(mixed[i, : SIZES[k]], singles[k][i])
+        assert (mixed[i, SIZES[k] :] == -torch.inf).all()
+    save(net, tmp_path / "net")
+    other = superpose(plain(), **options | {"own": {"2": [5, 4, 3, 2]}})
+    load(tmp_path / "net", into=other)
+    twin = superpose(plain(), **options | {"own": {"2": [5, 4, 3, 2]}})
+    twin.load_state_dict(net.state_dict())
+    for k in range(4):
+        with use_context(other, k), use_context(net, k), use_context(twin, k):
+            assert torch.equal(other(x), net(x))
+            assert torch.equal(twin(x), net(x))
+
+
+def test_a_stored_model_brings_a_head_of_its_size(tmp_path):
+    base, x = plain(), torch.randn(5, 4)
+    options = {"family": BinaryContexts, "seed": 0, "base": True, "bias_per_context": True}
+    net = superpose(base, num_contexts=3, **options, own={"2": [3, 3, 3]})
+    models = [head_of(2), head_of(7)]
+    for k, model in enumerate(models):
+        store(net, k, model)
+    grow(net, 4)
+    store(net, 3, head_of(4))
+    for k, model in enumerate(models):
+        with use_context(net, k):
+            torch.testing.assert_close(net(x), model(x))
+    for untouched in (2, None):
+        with use_context(net, untouched):
+            torch.testing.assert_close(net(x), base(x))
+    save(net, tmp_path / "model", context=1)
+    load(tmp_path / "model", into=net, context=2)
+    with use_context(net, 2):
+        torch.testing.assert_close(net(x), models[1](x))
+    remove(net, 1, models[1])
+    with use_context(net, 1):
+        torch.testing.assert_close(net(x), base(x))
+
+
+def test_heads_of_different_sizes_train_apart():
+    net = superpose(
+        plain(), family=BinaryContexts, num_contexts=4, seed=0, base=False, own={"2": SIZES}
+    )
+    x, contexts = torch.randn(8, 4), torch.tensor([0, 2, 2, 3, 0, 1, 3, 2])
+    with use_context(net, contexts):
+        logits = net(x)
+    logits.log_softmax(-1)[:, 0].sum().backward()
+    mixed = net[2].stored().grad.clone()
+    net.zero_grad()
+    for i, k in enumerate(contexts.tolist()):
+        with use_context(net, k):
+            net(x[i : i + 1]).log_softmax(-1)[:, 0].sum().backward()
+    torch.testing.assert_close(mixed, net[2].stored().grad)
+
+
+@pytest.mark.parametrize("sizes", [[3, 3], [3, 3, 0, 3]])
+def test_wrong_numbers_of_outputs_are_refused(sizes):
+    options = {"family": BinaryContexts, "num_contexts": 4, "seed": 0, "base": False}
+    with pytest.raises(ValueError, match="a positive number of outputs for each of the 4 models"):
+        superpose(plain(), **options, own={"2": sizes})
+
+
 def test_they_take_the_real_part_of_a_complex_body():
     net, x = with_heads(ComplexContexts), torch.randn(5, 4)
     with use_context(net, 2):

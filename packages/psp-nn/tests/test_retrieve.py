@@ -187,3 +187,13 @@ def test_a_retrieved_network_can_be_exported_with_a_dynamic_batch(mlp):
     use_context(net, 3)
     more = torch.randn(9, 12, dtype=torch.float64)
     torch.testing.assert_close(exported(more), net(more))
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6)])
+def test_a_complex_norm_before_a_layer_that_is_left_out_is_refused(norm):
+    net = nn.Sequential(nn.Linear(4, 6), norm, nn.Linear(6, 3))
+    net = superpose(
+        net, family=ComplexContexts, num_contexts=3, seed=0, base=False, exclude="2"
+    ).eval()
+    with pytest.raises(ValueError, match="no ordinary form of twice the width"):
+        retrieve(net, 1, example=torch.randn(1, 4))

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -121,12 +121,15 @@ class Converter:
             assert value is not None
             self._replace(layer, key, sizes, value.dtype)
 
-    def convert_own(self, module: nn.Module, name: str) -> None:
-        """Give each model a whole linear layer."""
+    def convert_own(self, module: nn.Module, name: str, sizes: Sequence[int] | None) -> None:
+        """Give each model a whole linear layer, with so many outputs if they differ."""
         tables = _present(module, LinearPerContext.tables)
         layer = self._change_class(module, name, (), tables, kind=LinearPerContext)
         for key in tables:
             self._replace(layer, key, (self._options.num_contexts,), layer.stored(key).dtype)
+        if sizes is not None:
+            assert isinstance(layer, LinearPerContext)
+            layer.allow_sizes(sizes)
 
     def check_ties(self, net: nn.Module) -> None:
         """Check that no module still holds a tensor that has been replaced.

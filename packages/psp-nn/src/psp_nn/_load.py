@@ -99,6 +99,8 @@ def load(
     with torch.no_grad():
         for name, value in tensors.items():
             value.copy_(saved[name])
+    for layer in superposed_layers(into):
+        layer.select(layer.superposition.selection)
 
 
 def _check_format(caller: str, metadata: Description) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import NUM_OUTPUTS
 from psp_nn.layers.superposed import base_name
 
 
@@ -27,6 +28,8 @@ class _Expected(NamedTuple):
     stored: Tensor
     shape: torch.Size
     role: _Role
+    any_length: bool
+    """True if the first dimension may have any length, as in heads of different sizes."""
 
 
 class SuperposedParameter(NamedTuple):
@@ -116,7 +119,7 @@ def _expected_tensors(net: nn.Module) -> dict[str, _Expected]:
             state = module.superposition
             superposed, per_context, parts = state.superposed, state.per_context, state.parts
         for name, stored in tensors_of(module).items():
-            if name in map(base_name, (*superposed, *per_context)):
+            if name in map(base_name, (*superposed, *per_context)) or name == NUM_OUTPUTS:
                 continue
             role = _Role.SHARED
             if name in superposed:
@@ -124,7 +127,9 @@ def _expected_tensors(net: nn.Module) -> dict[str, _Expected]:
             elif name in per_context:
                 role = _Role.PER_CONTEXT
             leading = (role is _Role.PER_CONTEXT) + (parts == 2)
-            expected[dotted(path, name)] = _Expected(stored, stored.shape[leading:], role)
+            any_length = role is _Role.PER_CONTEXT and NUM_OUTPUTS in per_context
+            shape = stored.shape[leading:]
+            expected[dotted(path, name)] = _Expected(stored, shape, role, any_length)
     return expected
 
 
@@ -135,7 +140,9 @@ _SHARED_REMEDY = (
 
 
 def _check_value(caller: str, name: str, value: Tensor, expected: _Expected) -> None:
-    stored, shape, role = expected
+    stored, shape, role, any_length = expected
+    if any_length and value.dim():
+        shape = torch.Size([len(value), *shape[1:]])
     if value.shape != shape or (value.is_complex() and not stored.is_complex()):
         raise ValueError(
             f"{caller}: '{name}' is {value.dtype} of shape {tuple(value.shape)} in the model, but "

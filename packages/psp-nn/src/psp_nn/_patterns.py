@@ -12,11 +12,14 @@ from psp_nn.layers.registry import superposed_class
 Patterns = tuple[str, ...]
 
 
-def matching_layers(net: nn.Module, include: Patterns, exclude: Patterns) -> list[str]:
+def matching_layers(
+    net: nn.Module, include: Patterns, exclude: Patterns, owned: list[str]
+) -> list[str]:
     """Return the names of the layers that have a superposed form and match the patterns.
 
     Raises:
-        ValueError: If there is none, a pattern matches none, or a layer cannot be superposed.
+        ValueError: If there is none, and none is owned; a pattern matches none; or a layer cannot
+            be superposed.
     """
     forms = {
         name: superposed
@@ -42,7 +45,7 @@ def matching_layers(net: nn.Module, include: Patterns, exclude: Patterns) -> lis
         for name, superposed in forms.items()
         if _matches(name, include) and not _matches(name, exclude)
     }
-    if not selected:
+    if not (selected or owned):
         raise ValueError(
             f"superpose: no layer of this {type(net).__name__} matches include={include} and "
             f"exclude={exclude}; layers with a superposed form: {names}."

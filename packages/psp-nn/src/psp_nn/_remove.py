@@ -68,5 +68,6 @@ def remove(net: nn.Module, context: int | str | Tensor, model: nn.Module) -> tup
                 left.append(dotted(path, name))
             else:
                 tensors_of(layer)[name][k].copy_(base)
+        layer.select(layer.superposition.selection)
     record.forget(k)
     return tuple(left)

@@ -8,6 +8,7 @@ from psp_contexts import Contexts
 from psp_nn._context_index import checked_layers
 from psp_nn._model_values import tensors_of
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import NUM_OUTPUTS
 from psp_nn.layers.registry import superposed_class
 from psp_nn.layers.selection import Base, Mixture, PerSample, same_selection
 from psp_nn.layers.superposed import base_name
@@ -147,6 +148,8 @@ def _report_superposed(name: str, layer: Layer, counted: set[Tensor]) -> LayerRe
     before = 0
     num_superposed = num_per_model = num_shared = 0
     for key, value in tensors_of(layer).items():
+        if key.startswith(NUM_OUTPUTS):
+            continue
         count = _count(value, counted)
         if key in state.superposed:
             num_superposed += count

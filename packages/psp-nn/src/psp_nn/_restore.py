@@ -5,6 +5,7 @@ from torch import nn
 from psp_nn._split_complex import SplitComplex, split_complex_class
 from psp_nn.layers.batch_norm import Frozen, frozen_class
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import NUM_OUTPUTS
 from psp_nn.layers.model_record import RECORD_NAME
 from psp_nn.layers.registry import KINDS, superposed_form
 from psp_nn.layers.superposed import base_name, contexts_name, output_contexts_name
@@ -29,6 +30,8 @@ def strip_superposition(layer: Layer) -> None:
     for name in layer.superposition.per_context:
         layer._buffers.pop(base_name(name), None)
     layer._modules.pop(RECORD_NAME, None)
+    if layer._buffers.pop(NUM_OUTPUTS, None) is not None:
+        layer.__dict__["out_features"] = len(layer.stored())
     del layer.superposition
     set_class(layer, plain_class(type(layer)))
     if isinstance(layer, nn.RNNBase):

@@ -9,7 +9,6 @@ from psp_nn._model_values import (
     compute_model_digest,
     dotted,
     superposed_parameters,
-    tensors_of,
 )
 from psp_nn._use_context import use_context
 from psp_nn.layers.layer import Layer
@@ -92,7 +91,8 @@ def store(
     for path, layer in net.named_modules():
         if isinstance(layer, Layer):
             for name in layer.superposition.per_context:
-                tensors_of(layer)[name][k].copy_(values[dotted(path, name)])
+                if dotted(path, name) in values:
+                    layer.set_entry(name, k, values[dotted(path, name)])
 
 
 def add_models(

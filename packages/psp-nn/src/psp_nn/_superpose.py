@@ -3,7 +3,8 @@
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from operator import index
 from typing import Any, TypeVar
 
@@ -47,7 +48,7 @@ def superpose(
     share_base: bool = False,
     include: str | Iterable[str] = "*",
     exclude: str | Iterable[str] = (),
-    own: str | Iterable[str] = (),
+    own: str | Iterable[str] | Mapping[str, Sequence[int]] = (),
     norms: Norms = Norms.PER_CONTEXT,
     bias_per_context: bool = False,
     per_channel: bool = False,
@@ -98,8 +99,9 @@ def superpose(
         include: Patterns of dotted layer names to convert, as for `fnmatch`; all by default.
         exclude: Patterns of dotted layer names to leave unchanged. They cause no warning.
         own: Patterns of `Linear` layers of which each model keeps a whole one, such as the heads
-            of tasks with different classes. They start as that of `net`, which therefore has the
-            largest number of outputs.
+            of tasks with different classes. They start as that of `net`. A mapping from patterns
+            to one number of outputs per model, such as `{"fc": [10, 5, 100]}`, makes heads of
+            different sizes: the first rows of that of `net`, and torch's initial values beyond.
         norms: Treatment of norm layers. By default each model has its own affine and running
             statistics.
         bias_per_context: True to give each model its own biases; the paper shares them.
@@ -145,7 +147,8 @@ def superpose(
             "share_base=True, but not both."
         )
     owned = matching_linear(net, _patterns(own))
-    matching = matching_layers(net, _patterns(include), _patterns(exclude))
+    sizes = {name: _sizes(name, own, num_contexts) for name in owned}
+    matching = matching_layers(net, _patterns(include), _patterns(exclude), owned)
     names = [name for name in matching if name not in owned]
     weighted = [name for name in names if not is_norm(net.get_submodule(name))]
     if two_sided is None or isinstance(two_sided, bool):
@@ -172,7 +175,7 @@ def superpose(
         if name not in weighted:
             converter.convert_norm(superposition.get_submodule(name), name)
     for name in owned:
-        converter.convert_own(superposition.get_submodule(name), name)
+        converter.convert_own(superposition.get_submodule(name), name, sizes[name])
     converter.check_ties(superposition)
     first = next(m for m in superposition.modules() if isinstance(m, Layer))
     first.add_module(RECORD_NAME, converter.record)
@@ -205,6 +208,21 @@ def _warn_of_shared(net: nn.Module, exclude: tuple[str, ...]) -> None:
 
 def _patterns(patterns: str | Iterable[str]) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+
+
+def _sizes(
+    layer: str, own: str | Iterable[str] | Mapping[str, Sequence[int]], num_contexts: int
+) -> Sequence[int] | None:
+    """Return the numbers of outputs that `own` gives a layer, or None."""
+    if not isinstance(own, Mapping):
+        return None
+    sizes = next(sizes for pattern, sizes in own.items() if fnmatchcase(layer, pattern))
+    if len(sizes) != num_contexts or min(sizes) < 1:
+        raise ValueError(
+            f"superpose: own={own!r} must give layer '{layer}' a positive number of outputs for "
+            f"each of the {num_contexts} models."
+        )
+    return sizes
 
 
 def _copy(net: Net, shared: Iterable[nn.Parameter]) -> Net:

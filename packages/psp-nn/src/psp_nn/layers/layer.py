@@ -171,6 +171,12 @@ class Layer(Superposed):
                 table = state.selection.row(table)
         return table if state.parts == 1 else table[part]
 
+    def set_entry(self, name: str, context: int, value: Tensor) -> None:
+        """Set the entry of one model in a table."""
+        table = self.table(name)
+        assert table is not None
+        table[context].copy_(value)
+
     def table(self, name: str) -> Tensor | None:
         """Return a parameter or buffer as it is stored."""
         value: Tensor | None = self._parameters.get(name)
