@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from psp_contexts import BinaryContexts, ComplexContexts, LocalMixContexts, OnePowerContexts
 from psp_nn import (
@@ -15,6 +16,10 @@ from psp_nn import (
     Norms,
     SynapticIntelligence,
     infer_context,
+    load,
+    parameter_groups,
+    retrieve,
+    save,
     superpose,
     superpose_models,
     use_context,
@@ -186,3 +191,76 @@ def test_another_process_reads_a_pickled_superposition(tmp_path):
     code = f"import torch; print(torch.load({str(tmp_path / 'net.pt')!r}, weights_only=False)[1])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.startswith("SuperposedBatchNorm2d"), run.stderr
+
+
+def test_models_that_are_not_trained_do_not_decay():
+    net = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2))
+    net = superpose(net, **OPTIONS, bias_per_context=True)
+    groups = parameter_groups(net, weight_decay=0.1)
+    assert [len(group["params"]) for group in groups] == [2, 4]
+    optimiser = torch.optim.AdamW(groups, lr=1e-2)
+    use_context(net, 1)
+    before = net[1].stored()[4].clone()
+    for _ in range(20):
+        optimiser.zero_grad()
+        net(torch.randn(8, 4)).square().sum().backward()
+        optimiser.step()
+    assert torch.equal(net[1].stored()[4], before)
+    assert not torch.equal(net[1].stored()[1], before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: torch.tensor(sum(value.numpy() / 3 for _ in range(3))),
+        torch.Tensor.half,
+        torch.Tensor.bfloat16,
+    ],
+)
+def test_an_averaged_or_cast_state_dict_loads_again(change):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
+    net = superpose(net, **OPTIONS)
+    state = {name: change(value) for name, value in net.state_dict().items()}
+    other = superpose(retrieve(net, 0), **OPTIONS)
+    other.load_state_dict(state)
+    torch.testing.assert_close(other[3].stored(), net[3].stored(), rtol=1e-2, atol=1e-2)
+
+
+def test_hooks_of_accelerate_are_refused_by_name():
+    net = superpose(nn.Linear(4, 2), **OPTIONS)
+    with pytest.raises(RuntimeError, match="accelerate's hooks would move one of its models"):
+        net._old_forward = net.forward  # as add_hook_to_module
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, AveragedModel])
+def test_files_look_through_wrappers(wrap, tmp_path):
+    nets = [superpose(with_head(2), **OPTIONS) for _ in range(2)]
+    save(wrap(nets[0]), tmp_path / "net.safetensors")
+    load(tmp_path / "net.safetensors", into=wrap(nets[1]) if wrap is torch.compile else nets[1])
+    x = torch.randn(3, 4)
+    assert torch.equal(nets[0](x), nets[1](x))
+
+
+def test_superposed_models_load_into_a_network_over_a_base(tmp_path):
+    base, path = with_head(2), tmp_path / "net.safetensors"
+    together = superpose_models([base, with_head(2)], base=base, family=BinaryContexts, seed=0).net
+    save(together, path)
+    options = {"family": BinaryContexts, "num_contexts": 2, "seed": 0, "bias_per_context": True}
+    with pytest.raises(ValueError, match="superpose the network with base=True"):
+        load(path, into=superpose(with_head(2), **options, base=False))
+    into, x = superpose(with_head(2), **options, base=True), torch.randn(3, 4)
+    load(path, into=into)
+    with use_context(into, 1), use_context(together, 1):
+        assert torch.equal(into(x), together(x))
+
+
+class Pretrained(nn.Linear):
+    def save_pretrained(self, folder):
+        return f"saved in {folder}"
+
+
+def test_save_pretrained_of_a_superposition_is_refused_and_works_for_a_model():
+    net = superpose(nn.Sequential(Pretrained(4, 2)), **OPTIONS)
+    with pytest.raises(RuntimeError, match=r"sum of all models.* use psp_nn.save, or retrieve"):
+        net[0].save_pretrained("here")
+    assert retrieve(net, 1)[0].save_pretrained("here") == "saved in here"

@@ -7,6 +7,7 @@ from psp_nn._infer_context import infer_context as infer_context
 from psp_nn._learn_contexts import learn_contexts as learn_contexts
 from psp_nn._load import load as load
 from psp_nn._name_context import name_context as name_context
+from psp_nn._parameter_groups import parameter_groups as parameter_groups
 from psp_nn._remove import remove as remove
 from psp_nn._report import LayerReport as LayerReport
 from psp_nn._report import Report as Report
@@ -41,6 +42,7 @@ __all__ = [
     "learn_contexts",
     "load",
     "name_context",
+    "parameter_groups",
     "register",
     "remove",
     "report",

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from operator import index
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -187,9 +187,20 @@ def superpose(
             if superposed_class(module) is not None:  # it is left out
                 module.register_forward_pre_hook(real_input)
         superposition.register_forward_hook(real_part)
+    for module in superposition.modules():
+        if hasattr(module, "save_pretrained"):
+            module.__dict__["save_pretrained"] = refuse_save_pretrained
     _warn_of_shared(net, _patterns(exclude))
     _log.info("%s", report(superposition))
     return superposition
+
+
+def refuse_save_pretrained(*args: Any, **kwargs: Any) -> NoReturn:
+    """Refuse to write the sum of all models as if it were one; takes the method's place."""
+    raise RuntimeError(
+        "save_pretrained would write the sum of all models, without their contexts; use "
+        "psp_nn.save, or retrieve one model and save that."
+    )
 
 
 def _warn_of_shared(net: nn.Module, exclude: tuple[str, ...]) -> None:

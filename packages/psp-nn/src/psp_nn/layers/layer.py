@@ -279,6 +279,12 @@ class Layer(Superposed):
         Raises:
             RuntimeError: If a tensor of one model would replace one that holds all models.
         """
+        if name == "_old_forward":  # the first thing that a hook of accelerate sets
+            raise RuntimeError(
+                f"layer '{self.superposition.name}' is superposed, and accelerate's hooks would "
+                "move one of its models in place of all; move the whole network with to, or "
+                "offload a retrieved model."
+            )
         if not self._sets_entry(name, value):
             super().__setattr__(name, value)
 
