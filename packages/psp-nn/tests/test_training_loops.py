@@ -264,3 +264,27 @@ def test_save_pretrained_of_a_superposition_is_refused_and_works_for_a_model():
     with pytest.raises(RuntimeError, match=r"sum of all models.* use psp_nn.save, or retrieve"):
         net[0].save_pretrained("here")
     assert retrieve(net, 1)[0].save_pretrained("here") == "saved in here"
+
+
+@pytest.mark.parametrize("base", [True, False])
+def test_a_part_of_a_saved_network_is_loaded_by_its_prefix(base, tmp_path):
+    options, x = {**OPTIONS, "base": base}, torch.randn(3, 4)
+    whole = superpose(
+        nn.ModuleDict({"encoder": with_head(2), "decoder": nn.Linear(2, 4)}), **options
+    )
+    whole.requires_grad_(False)
+    whole["encoder"][0].stored().add_(1)
+    if base:  # in the whole network the last layer of the part is not the output layer
+        options["two_sided"] = "*"
+    part = superpose(with_head(2), **options, prefix="encoder")
+    with pytest.raises(ValueError, match="saved with other contexts"):
+        superpose(with_head(2), **options).load_state_dict(state_of(whole))
+    part.load_state_dict(state_of(whole))
+    use_context(whole, 3)
+    use_context(part, 3)
+    assert torch.equal(part(x), whole["encoder"](x))
+
+
+def state_of(whole):
+    state = whole.state_dict().items()
+    return {k.removeprefix("encoder."): v for k, v in state if k.startswith("encoder.")}

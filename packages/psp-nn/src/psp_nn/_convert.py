@@ -37,6 +37,7 @@ class Options:
     base: bool
     two_sided: frozenset[str]
     base_dtype: torch.dtype | None
+    prefix: str
 
 
 class Superposition(NamedTuple):
@@ -174,7 +175,8 @@ class Converter:
         if id(weight) not in self._superposed:
             name = layer.superposition.name
             rows = layer.to_rows(key, weight)
-            label = name if key == "weight" else f"{name}.{key}".lstrip(".")
+            path = f"{self._options.prefix}.{name}".strip(".")
+            label = path if key == "weight" else f"{path}.{key}".lstrip(".")
             contexts = self._draw_contexts(rows, f"'{key}' of layer '{name}'", label)
             if contexts.is_complex and not layer.has_complex_form:
                 kind = type(contexts).__name__

@@ -53,6 +53,7 @@ def superpose(
     bias_per_context: bool = False,
     per_channel: bool = False,
     random_phases: bool = True,
+    prefix: str = "",
 ) -> Net:
     """Return a network that holds `num_contexts` models in one set of weights.
 
@@ -110,6 +111,9 @@ def superpose(
         random_phases: True to start complex weights with uniform phases, drawn from `seed`, and
             the magnitudes of the weights of `net`; otherwise they start real. It has no effect
             with a base, which stays real: the differences are complex and start at zero.
+        prefix: Dotted name of `net` in another network, for which contexts are drawn. Its layers
+            then have the same contexts as that part of the other network, whose state dict they
+            load.
 
     Returns:
         The superposed network.
@@ -166,6 +170,7 @@ def superpose(
         base,
         frozenset(permuted),
         base_dtype,
+        prefix,
     )
     superposition = _copy(net, superposed_parameters(net, weighted) if share_base else [])
     converter = Converter(options)
