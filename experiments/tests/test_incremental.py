@@ -297,7 +297,17 @@ def test_the_presets_are_complete():
     def variants(name):
         return {(str(run.method), run.norms, run.seed) for run in PRESETS[name]}
 
-    names = ["paper", "medium", "wide", "cpu", "split-cifar100", "search", "base-search", "smoke"]
+    names = [
+        "paper",
+        "medium",
+        "wide",
+        "cpu",
+        "split-cifar100",
+        "search",
+        "base",
+        "base-search",
+        "smoke",
+    ]
     assert list(PRESETS) == names
     for run in PRESETS["paper"]:
         assert (run.tasks, run.width, run.steps, run.batch) == ("icifar", 64, 20_000, 128)
@@ -338,6 +348,26 @@ def test_the_strengths_are_those_that_the_search_found_best():
         searched = [record for record in records if record["config"]["method"] == method]
         best = max(searched, key=lambda record: result_of(record).all)
         assert best["config"]["strength"] == strength
+
+
+def test_the_later_rates_are_those_that_the_search_found_best():
+    results = ROOT / "experiments" / "results"
+    records = [
+        record
+        for preset in ("base-search", "search")
+        for record in STUDY.records_of(preset, results)[0]
+        if record["config"]["strength"] in (None, STRENGTHS.get(record["config"]["method"]))
+    ]
+    for run in PRESETS["base"]:
+        searched = [
+            record
+            for record in records
+            if (record["config"]["method"], record["config"]["norms"])
+            == (str(run.method), run.norms)
+        ]
+        if run.method.family is not KroneckerRotationContexts:
+            best = max(searched, key=lambda record: result_of(record).all)
+            assert best["config"].get("later_learning_rate") == run.later_learning_rate
 
 
 def test_norms_and_strengths_have_defaults_by_method():

@@ -34,6 +34,22 @@ BASE_VARIANTS: tuple[tuple[str, tuple[Method, ...]], ...] = (
 """Methods that go on from the network of the first task, with a learning rate of their own."""
 
 
+LATER_RATES: dict[str, float | None] = {
+    "base-Binary": 3e-4,
+    "base-two-sided-Binary": 3e-4,
+    "base-SignedPermutation": 3e-4,
+    "base-two-sided-SignedPermutation": 3e-4,
+    "base-KroneckerRotation": 3e-4,  # not searched: that of the others
+    "base-two-sided-KroneckerRotation": 3e-4,
+    "multi-head": 1e-4,
+    "EWC": 3e-4,
+    "SI": None,  # that of the first task, 1e-3
+    "multi-head-EWC": None,
+    "multi-head-SI": None,
+}
+"""Learning rates of the tasks after the first: those of `base-search` with the highest accuracy on
+all tasks at the end."""
+
 BASE_METHODS = tuple(m for _, methods in BASE_VARIANTS for m in methods if m.base)
 
 
@@ -101,6 +117,20 @@ PRESETS = {
     "search": (
         *_search(("EWC", "OnlineEWC"), 10.0, 30.0, 100.0, 300.0, 1000.0),
         *_search(("SI",), 1.0, 3.0, 10.0, 30.0, 100.0),
+    ),
+    "base": tuple(
+        run
+        for norms, methods in BASE_VARIANTS
+        for method in methods
+        for run in sweep(
+            IncrementalRun,
+            **CPU_SIZE,
+            steps=500,
+            method=method,
+            norms=norms,
+            later_learning_rate=LATER_RATES[str(method)],
+            seed=SEEDS,
+        )
     ),
     # Learning rates of the tasks after the first.
     "base-search": _base_search(1e-3, 3e-4, 1e-4),
