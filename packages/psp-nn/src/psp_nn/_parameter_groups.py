@@ -41,7 +41,8 @@ def parameter_groups(net: nn.Module, *, weight_decay: float) -> list[dict[str, A
         of_models.update(table for table in tables if table is not None)
         for name in state.superposed:
             of_models.update(layer.contexts_for(name).parameters())
-    with_decay, without = [], []
+    with_decay: list[nn.Parameter] = []
+    without: list[nn.Parameter] = []
     for parameter in net.parameters():
         decays = parameter.ndim >= 2 and parameter not in of_models
         (with_decay if decays else without).append(parameter)
