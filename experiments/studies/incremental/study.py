@@ -21,7 +21,7 @@ STUDY = Experiment(
         "test-batches": batch_table,
         "run-or-not": lambda records: table_of_runs(PRESETS["paper"], records),
     },
-    figures=dict.fromkeys(("paper", "cpu", "split-cifar100"), draw_figure_6),
+    figures=dict.fromkeys(("paper", "cpu", "base", "split-cifar100"), draw_figure_6),
     tables_without_records=("run-or-not",),
     announce=announce,
 )
