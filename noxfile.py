@@ -98,7 +98,7 @@ def build(session: nox.Session) -> None:
 
 
 def _try_wheel(session: nox.Session, package: Path, dist: Path) -> None:
-    """Install the wheel of a package in a fresh environment and run the first example of its README."""
+    """Run the first example of a README with only the wheel of its package installed."""
     name = package.name.replace("-", "_")
     (wheel,) = dist.glob(f"{name}-*.whl")
     if "py.typed" not in {Path(entry).name for entry in zipfile.ZipFile(wheel).namelist()}:
