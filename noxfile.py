@@ -115,3 +115,18 @@ def _try_wheel(session: nox.Session, package: Path, dist: Path) -> None:
     # From a folder without the sources, isolated from PYTHONPATH.
     with session.chdir(folder):
         session.run(python, "-I", "-c", example.group(1), external=True)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation in docs/_build; every warning is an error."""
+    install_everything(session, "-e", ".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build")
+
+
+@nox.session(default=False)
+def examples(session: nox.Session) -> None:
+    """Run the scripts of examples/, with one thread each."""
+    install_everything(session, "-e", ".[examples]")
+    for script in sorted(Path("examples").glob("*.py")):
+        session.run("python", str(script), env=ONE_THREAD)
