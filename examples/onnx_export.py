@@ -1,8 +1,7 @@
 """Export to ONNX.
 
 A retrieved model is an ordinary network without a trace of superposition. It exports as any
-other. Needs onnx, onnxscript
-and onnxruntime.
+other. Needs onnx, onnxscript and onnxruntime.
 """
 
 # %%

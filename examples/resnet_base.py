@@ -1,8 +1,7 @@
 """A ResNet-18 with a base, six tasks.
 
 One ResNet-18 is trained on the digits. Six versions of it are then fine-tuned in superposition,
-each for digits that were
-turned or inverted in another way. About two minutes on one core.
+each for digits that were turned or inverted in another way. About two minutes on one core.
 """
 
 # %%

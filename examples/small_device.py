@@ -1,8 +1,8 @@
 """One layer on a small device.
 
 A layer of many models needs its weights and one key of 128 bits. The signs of a context are drawn
-from the key while
-the layer runs. The C code is `examples/signs.c`: C99, no library, no memory allocated.
+from the key while the layer runs. The C code is `examples/signs.c`: C99, no library, no memory
+allocated.
 """
 
 # %%
