@@ -75,6 +75,15 @@ def isolated(session: nox.Session, package: Path) -> None:
 
 
 @nox.session(default=False)
+def networks(session: nox.Session) -> None:
+    """Superpose the networks of transformers, timm and torchvision; print the table."""
+    install_everything(session, *"transformers timm lightning accelerate peft pytest".split())
+    folder = "packages/psp-nn/networks"
+    session.run("pytest", f"{folder}/tools.py", env=ONE_THREAD)
+    session.run("python", f"{folder}/check.py", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(default=False)
 def smoke(session: nox.Session) -> None:
     """Run the smallest preset of every study through its command line."""
     install_everything(session)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from analysis.networks._weights import Weight, weights_of
 from psp_contexts import (
     Contexts,
     IdentityContexts,
@@ -17,7 +18,6 @@ from psp_contexts import (
     RotationContexts,
     SignedPermutationContexts,
 )
-from psp_nn import Superposed
 
 DRAWS_PER_TEST = 8
 """Most contexts to draw between two tests; more updates than these share contexts."""
@@ -26,65 +26,29 @@ Rows = dict[str, Tensor]
 """Weights by dotted name, in the rows on which contexts act."""
 
 
-@dataclass(frozen=True)
-class Weight:
-    """A superposed weight of a network; tied ones occur once."""
-
-    layer: Superposed
-    key: str
-
-    @property
-    def contexts(self) -> Contexts:
-        return self.layer.contexts_for(self.key)
-
-    @property
-    def num_contexts(self) -> int:
-        return self.layer.superposition.num_contexts
-
-    def index(self, context: int, count: int) -> int | Tensor:
-        """Return the context of every group: a family holds one group after the other."""
-        groups = self.contexts.num_contexts // self.num_contexts
-        return context if groups == 1 else torch.arange(groups) * count + context
-
-    def rows(self, value: Tensor) -> Tensor:
-        """Return a stored value as the rows on which contexts act."""
-        return self.layer.to_rows(self.key, value.to(self.layer.stored(self.key)))
-
-    def add(self, rows: Tensor) -> None:
-        """Add rows to the stored weight."""
-        stored = self.layer.stored(self.key)
-        whole = rows.expand_as(self.layer.to_rows(self.key, stored))
-        stored.add_(self.layer.from_rows(self.key, whole))
-
-
 def superposed_weights(net: nn.Module) -> dict[str, Weight]:
-    weights: dict[str, Weight] = {}
-    seen = set()
-    for path, layer in net.named_modules():
-        if not isinstance(layer, Superposed):
-            continue
-        for key in layer.superposition.superposed:
-            contexts = layer.contexts_for(key)
-            if next(contexts.parameters(), None) is not None:
-                raise ValueError(
-                    f"predict_retention: the contexts of layer '{path}' are learned, and go where "
-                    "training leads; superpose with a fixed family."
-                )
-            if isinstance(contexts, IdentityContexts):
-                raise ValueError(
-                    f"predict_retention: without contexts the updates of layer '{path}' are not "
-                    "independent noise; superpose with another family than IdentityContexts."
-                )
-            if layer.output_contexts_for(key) is not None:
-                raise ValueError(
-                    f"predict_retention: the outputs of layer '{path}' are permuted per model, "
-                    "which the simulation does not do; superpose with two_sided=False."
-                )
-            if id(layer.stored(key)) not in seen:
-                seen.add(id(layer.stored(key)))
-                weights[f"{path}.{key}".lstrip(".")] = Weight(layer, key)
-    if not weights:
-        raise ValueError("predict_retention: nothing in net is superposed; call superpose first.")
+    """Return the superposed weights of a network, if their updates can be simulated.
+
+    Raises:
+        ValueError: If there is none, or one has contexts that cannot.
+    """
+    weights = weights_of(net)
+    for weight in weights.values():
+        if next(weight.contexts.parameters(), None) is not None:
+            raise ValueError(
+                f"predict_retention: the contexts of layer '{weight.path}' are learned, and go "
+                "where training leads; superpose with a fixed family."
+            )
+        if isinstance(weight.contexts, IdentityContexts):
+            raise ValueError(
+                f"predict_retention: without contexts the updates of layer '{weight.path}' are not "
+                "independent noise; superpose with another family than IdentityContexts."
+            )
+        if weight.layer.output_contexts_for(weight.key) is not None:
+            raise ValueError(
+                f"predict_retention: the outputs of layer '{weight.path}' are permuted per model, "
+                "which the simulation does not do; superpose with two_sided=False."
+            )
     return weights
 
 
@@ -94,7 +58,7 @@ def update_of(
     """ΔŴ = (W_after − W_before) C_k: what learning model k added, as it sees it."""
     update = {}
     for name, weight in weights.items():
-        index = weight.index(model, weight.num_contexts)
+        index = weight.index(model)
         update[name] = weight.contexts.retrieve(weight.rows(after[name] - before[name]), index)
     return update
 
@@ -152,10 +116,10 @@ class Simulation:
             factor *= int(self._rng.choice((-1, 1)))
             for name, weight in self._weights.items():
                 update, contexts = self._updates[other - 1][name], self._contexts[name]
-                bound = contexts.store(update, weight.index(int(chunk[0]), self._num_models))
-                read = contexts.retrieve(bound, weight.index(0, self._num_models))
+                bound = contexts.store(update, weight.index(int(chunk[0])))
+                read = contexts.retrieve(bound, weight.index(0))
                 noise = factor * (read - _shared_part(contexts, update))
-                index = weight.index(self._model, weight.num_contexts)
+                index = weight.index(self._model)
                 weight.add(weight.contexts.store(noise, index))
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from analysis.capacity import Retention, predict_retention
+from analysis.capacity._simulation import superposed_weights, update_of
 from psp_contexts import (
     BinaryContexts,
     ComplexContexts,
@@ -174,3 +175,12 @@ def test_networks_whose_updates_are_no_independent_noise_are_refused():
     plain = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="nothing in net is superposed; call superpose first"):
         predict_retention(plain, [plain.state_dict()] * 3, learned.score, num_models=9, seed=0)
+
+
+def test_an_update_of_a_convolution_with_groups_is_read_with_the_contexts_of_its_model():
+    net = nn.Conv2d(4, 6, 3, groups=2, bias=False)
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
+    before, update = copy.deepcopy(net.state_dict()), torch.randn(6, 2, 3, 3)
+    net.add_to_model("weight", 1, update)
+    seen = update_of(superposed_weights(net), before, net.state_dict(), 1)["weight"]
+    torch.testing.assert_close(seen, net.to_rows("weight", update))

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,19 @@ from experiments.runner.stopping import Stopped
 
 Config = TypeVar("Config")
 Preset = TypeVar("Preset")
+
+
+def print_result(text: str) -> None:
+    """Print the result of a finished command, whose files are written.
+
+    A sign that the output's code page lacks is replaced. A reader that has left, as `head` does,
+    is no error.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    except BrokenPipeError:  # the interpreter flushes once more as it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(

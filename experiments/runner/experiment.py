@@ -6,7 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Generic
 
-from experiments.runner.command_line import check_images, exit_on_user_error, parse_runs
+from experiments.runner.command_line import (
+    check_images,
+    exit_on_user_error,
+    parse_runs,
+    print_result,
+)
 from experiments.runner.files import DamagedFile
 from experiments.runner.grid import run_grid
 from experiments.runner.record import Record, config_of, read_record
@@ -61,7 +66,8 @@ class Experiment(Generic[AnyRun]):
             if self.announce:
                 print(self.announce(runs, settings), flush=True)
             records = self.run_all(runs, settings)
-        print(f"\n{self.report(records)}\n\n{len(records)} records in {settings.out / self.name}.")
+        folder = settings.out / self.name
+        print_result(f"\n{self.report(records)}\n\n{len(records)} records in {folder}.")
 
     def run_all(self, runs: Sequence[AnyRun], settings: RunSettings) -> list[Record]:
         """Train every run that has no record yet, in parallel processes or on a cluster.

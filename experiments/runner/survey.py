@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.runner.command_line import check_images, exit_on_user_error, parse
+from experiments.runner.command_line import check_images, exit_on_user_error, parse, print_result
 from experiments.runner.record import Record, read_record, write_record
 
 
@@ -54,8 +54,8 @@ class Survey:
             record = write_record(path, self.measure(config))
             shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
             files = [path, *self.figures(record, path.with_suffix(""))]
-        print(f"\n{self.report(record)}\n")
-        print(f"{record['seconds']:.0f} s. Written:", *files, sep="\n  ")
+        written = "\n  ".join(map(str, files))
+        print_result(f"\n{self.report(record)}\n\n{record['seconds']:.0f} s. Written:\n  {written}")
 
     def draw(self, results: Path, out: Path) -> Iterator[str]:
         """Draw the figures of every record; yield the files."""

@@ -1,7 +1,10 @@
 """The command line of every study names a bad flag before any work."""
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 import typing
 from types import UnionType
 
@@ -83,3 +86,32 @@ def test_missing_images_end_the_command_before_any_work(study, capsys, tmp_path,
 def test_different_runs_of_the_presets_have_different_names(study):
     runs = {run for preset in load_study(study).presets.values() for run in preset}
     assert len({run.name for run in runs}) == len(runs)
+
+
+OUTPUT = """
+from experiments.runner.command_line import print_result
+for _ in range(20_000):
+    print_result("K \u2265 2 \u00b1 1")
+"""
+
+
+def test_a_result_is_printed_in_a_code_page_without_its_signs():
+    code = OUTPUT.replace("20_000", "1")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert (run.returncode, run.stdout.strip()) == (0, b"K ? 2 ? 1")
+
+
+def test_a_reader_that_leaves_is_no_error():
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", OUTPUT], stdout=pipe, stderr=pipe) as run:
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 0
+
+
+def test_figures_are_drawn_whatever_backend_a_notebook_exports():
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    code = "import experiments.runner.figure as figure; figure.plt.figure()"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

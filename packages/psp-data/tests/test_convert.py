@@ -52,3 +52,11 @@ def test_cifar_pixels_become_channels_first(monkeypatch, tmp_path):
     assert images.is_contiguous()
     assert images[2, 1, 30, 7] == pixels[2, 30, 7, 1]
     assert tensors["test_labels"].tolist() == [3, 1, 4, 1, 5]
+
+
+def test_a_missing_file_of_mnist_is_named(tmp_path, write_idx):
+    write_idx(tmp_path / "MNIST" / "raw")
+    file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    file.rename(file.with_name("train-images.idx3-ubyte"))  # the name that some archives have
+    with pytest.raises(ValueError, match="it has no train-images-idx3-ubyte"):
+        convert("mnist", tmp_path, download=True)

@@ -15,7 +15,10 @@ def test_every_layer_with_parameters_is_reported():
     plain = nn.Sequential(
         nn.Linear(4, 3), nn.BatchNorm1d(3), nn.PReLU(), nn.Bilinear(3, 3, 2), nn.Linear(3, 2)
     )
-    net = superpose(plain, family=BinaryContexts, num_contexts=5, seed=0, base=False, exclude="4")
+    with pytest.warns(UserWarning, match="42% of the parameters stay shared"):
+        net = superpose(
+            plain, family=BinaryContexts, num_contexts=5, seed=0, base=False, exclude="4"
+        )
     net_report = report(net)
     reasons = {layer.name: layer.reason for layer in net_report.layers}
     assert reasons == {

@@ -246,7 +246,7 @@ def test_state_that_the_file_format_does_not_support_is_refused(tmp_path):
 
 
 def test_a_parameter_named_like_an_extra_state_is_saved(tmp_path):
-    net = nn.Sequential(nn.Linear(2, 2))
+    net = nn.Sequential(nn.Linear(9, 2))
     net.register_parameter("my_extra_state", nn.Parameter(torch.ones(2)))
     net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
     save(net, tmp_path / "net")

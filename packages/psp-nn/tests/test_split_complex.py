@@ -18,6 +18,7 @@ def apart(layer):
     [nn.ReLU(), nn.GELU(), nn.Hardswish(), nn.PReLU(4), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1)],
     ids=str,
 )
+@pytest.mark.filterwarnings("ignore:superpose. 17% of the parameters stay shared")
 def test_a_layer_acts_on_both_parts_apart(layer):
     layer = layer.double()
     expected = torch.complex(layer(Z.real), layer(Z.imag))

@@ -8,6 +8,11 @@ import torch
 from torch import Tensor, nn
 
 
+def as_bytes(state: Tensor) -> bytes:
+    """Return the bytes that a tensor holds, of any dtype: a state dict may have been averaged."""
+    return bytes(round(value) for value in state.tolist())
+
+
 class SpecModule(nn.Module, ABC):
     """A module that saves its spec and refuses the state of a module with another spec."""
 
@@ -26,8 +31,8 @@ class SpecModule(nn.Module, ABC):
             ValueError: If `state` has another spec, or is not the state of contexts.
         """
         try:
-            saved = dict(json.loads(bytes(state.tolist())))
-        except (ValueError, TypeError, RecursionError) as error:
+            saved = dict(json.loads(as_bytes(state)))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"state is no spec of contexts, but a tensor of {state.dtype} and shape "
                 f"{tuple(state.shape)}; pass the result of get_extra_state."

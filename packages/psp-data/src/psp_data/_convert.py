@@ -40,6 +40,9 @@ def convert(name: str, root: Path, download: bool) -> dict[str, Tensor]:
     folder = root / SETS[name].folder
     if folder.is_dir():
         _check_files(name, folder)
+        absent = [file for file in _published_files(name) if not (folder / file).is_file()]
+        if absent:
+            raise _damaged(name, folder, f"it has no {', '.join(absent)}")
         try:
             tensors = _read(name, root)
         except Exception as error:  # each torchvision reader reports damage in its own way
@@ -69,6 +72,14 @@ def _read(name: str, root: Path, *, download: bool = False) -> dict[str, Tensor]
         labels = torch.as_tensor(dataset.targets, dtype=torch.int64, device="cpu")
         tensors[f"{part}_images"], tensors[f"{part}_labels"] = images.contiguous(), labels
     return tensors
+
+
+def _published_files(name: str) -> list[str]:
+    """Return the names of the files that torchvision reads; it names those of CIFAR itself."""
+    import torchvision
+
+    kind = getattr(torchvision.datasets, SETS[name].dataset)
+    return [file.removesuffix(".gz") for file, _ in getattr(kind, "resources", ())]
 
 
 def _check_files(name: str, folder: Path) -> None:

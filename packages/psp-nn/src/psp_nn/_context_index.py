@@ -3,8 +3,21 @@
 from operator import index
 
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from psp_nn.layers.layer import Layer
+
+
+def unwrapped(net: nn.Module) -> nn.Module:
+    """Return the network inside torch.compile, DataParallel, DDP and AveragedModel wrappers."""
+    while True:
+        if type(net).__name__ == "OptimizedModule":
+            net = net.get_submodule("_orig_mod")
+        elif isinstance(net, DataParallel | DistributedDataParallel | AveragedModel):
+            net = net.get_submodule("module")
+        else:
+            return net
 
 
 def superposed_layers(net: nn.Module) -> list[Layer]:

@@ -37,6 +37,7 @@ class Options:
     base: bool
     two_sided: frozenset[str]
     base_dtype: torch.dtype | None
+    prefix: str
 
 
 class Superposition(NamedTuple):
@@ -174,7 +175,8 @@ class Converter:
         if id(weight) not in self._superposed:
             name = layer.superposition.name
             rows = layer.to_rows(key, weight)
-            label = name if key == "weight" else f"{name}.{key}".lstrip(".")
+            path = f"{self._options.prefix}.{name}".strip(".")
+            label = path if key == "weight" else f"{path}.{key}".lstrip(".")
             contexts = self._draw_contexts(rows, f"'{key}' of layer '{name}'", label)
             if contexts.is_complex and not layer.has_complex_form:
                 kind = type(contexts).__name__
@@ -244,7 +246,7 @@ class Converter:
 
 def is_norm(module: nn.Module) -> bool:
     """Return True if a layer has a superposed form without superposed weights."""
-    kind = superposed_class(type(module))
+    kind = superposed_class(module)
     return kind is not None and not kind.weights
 
 
@@ -254,7 +256,7 @@ def parameter_like(value: Tensor, like: Tensor) -> nn.Parameter:
 
 
 def _superposed_class(module: nn.Module) -> type[Layer]:
-    kind = superposed_class(type(module))
+    kind = superposed_class(module)
     assert kind is not None
     return kind
 

@@ -65,8 +65,8 @@ def infer_context(
 
     Raises:
         ValueError: If nothing in `net` is superposed, it has room for fewer than three models (a
-            score compares one with several others), there are no inputs, or its output is not
-            (batch, classes).
+            score compares one with several others), there are no inputs, its output is not (batch,
+            classes), or is not finite.
 
     Source:
         The paper's section 5 leaves this open. The gradient is that of Wortsman et al. 2020,
@@ -99,6 +99,11 @@ def infer_context(
             evidence = -torch.stack(gradients)
         else:
             evidence = -_entropy_gradient(net, x, num_contexts)
+    if not evidence.isfinite().all():
+        raise ValueError(
+            "infer_context: the evidence is not finite, so that it prefers no model; pass finite "
+            "inputs x and a network that has not diverged."
+        )
     best, context = evidence.max(-1)
     others = evidence.scatter(-1, context.unsqueeze(-1), torch.nan)
     mean = others.nanmean(-1)
@@ -121,7 +126,8 @@ def _entropies(net: nn.Module, x: Tensor, num_contexts: int, samples_at_once: in
 
 def _entropy_gradient(net: nn.Module, x: Tensor, num_contexts: int) -> Tensor:
     """Differentiate the mean entropy by the coefficients of a uniform mixture, shape (K,)."""
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.clone() if x.is_inference() else x  # autograd refuses inference tensors
         coefficients = torch.full(
             (num_contexts,), 1 / num_contexts, device=x.device, requires_grad=True
         )

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from psp_nn._context_index import num_contexts_of, superposed_layers
+from psp_nn._context_index import num_contexts_of, superposed_layers, unwrapped
 from psp_nn._file_tensors import (
     as_real,
     first_entries,
@@ -56,7 +56,7 @@ def load(
             one model and `context` is missing, or all and it is given; or `into` is not
             superposed, or has a tensor that cannot be written to.
     """
-    path = Path(path)
+    path, into = Path(path), unwrapped(into)
     caller = f"load: path {path}"
     if context is None:
         tensors = state_tensors("load", "into", into)

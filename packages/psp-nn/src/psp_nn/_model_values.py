@@ -133,6 +133,12 @@ def _expected_tensors(net: nn.Module) -> dict[str, _Expected]:
     return expected
 
 
+_SHARED_REMEDY = (
+    "A layer that is left out, such as a head, has to be the same in all models: put that of the "
+    "network into this model and keep its own apart, or superpose with own=…, one for each model."
+)
+
+
 def _check_value(caller: str, name: str, value: Tensor, expected: _Expected) -> None:
     stored, shape, role, any_length = expected
     if any_length and value.dim():
@@ -141,6 +147,7 @@ def _check_value(caller: str, name: str, value: Tensor, expected: _Expected) -> 
         raise ValueError(
             f"{caller}: '{name}' is {value.dtype} of shape {tuple(value.shape)} in the model, but "
             f"{stored.dtype} of shape {tuple(shape)} in the network."
+            + (f" {_SHARED_REMEDY}" if role is _Role.SHARED else "")
         )
     # Whatever is added to a superposition stays in all of its models.
     if role is _Role.SUPERPOSED and not value.isfinite().all():
@@ -151,5 +158,5 @@ def _check_value(caller: str, name: str, value: Tensor, expected: _Expected) -> 
     if role is _Role.SHARED and not torch.equal(stored, value.to(stored).expand_as(stored)):
         raise ValueError(
             f"{caller}: '{name}' is shared by all models, but differs in this one; superpose with "
-            "bias_per_context=True and norms per context."
+            f"bias_per_context=True and norms per context. {_SHARED_REMEDY}"
         )

@@ -24,7 +24,7 @@ def matching_layers(
     forms = {
         name: superposed
         for name, module in net.named_modules()
-        if (superposed := superposed_class(type(module))) is not None
+        if (superposed := superposed_class(module)) is not None
     }
     for name, module in net.named_modules():
         if isinstance(module, Layer):
@@ -32,9 +32,10 @@ def matching_layers(
                 f"superpose: layer '{name}' of net is superposed already; pass the original one."
             )
     names = ", ".join(map(repr, forms)) or "none"
-    for argument, patterns in (("include", include), ("exclude", exclude)):
+    others = [name for name, module in net.named_modules() if module._parameters]
+    for argument, patterns, known in (("include", include, forms), ("exclude", exclude, others)):
         for pattern in patterns:
-            if pattern != "*" and not any(fnmatchcase(name, pattern) for name in forms):
+            if pattern != "*" and not any(fnmatchcase(name, pattern) for name in (*forms, *known)):
                 raise ValueError(
                     f"superpose: {argument}={pattern!r} matches no layer with a superposed form; "
                     f"those are {names}."
@@ -53,6 +54,21 @@ def matching_layers(
         _check_parameters(name, net.get_submodule(name), superposed)
     _check_ties(net, selected)
     return list(selected)
+
+
+def classes_without_form(net: nn.Module, exclude: Patterns) -> dict[str, int]:
+    """Count the parameters of each class without a superposed form, but not excluded ones."""
+    counts: dict[str, int] = {}
+    seen: set[nn.Parameter] = set()
+    for name, module in net.named_modules():
+        if isinstance(module, Layer) or superposed_class(module) or _is_inside(name, exclude):
+            continue
+        for value in module._parameters.values():
+            if value is not None and value not in seen:
+                seen.add(value)
+                kind = type(module).__name__
+                counts[kind] = counts.get(kind, 0) + value.numel()
+    return counts
 
 
 def matching_weights(names: list[str], patterns: Patterns) -> list[str]:
@@ -91,7 +107,7 @@ def matching_linear(net: nn.Module, patterns: Patterns) -> list[str]:
 
 def layers_before_output(net: nn.Module, names: list[str]) -> list[str]:
     """Return the layers among `names` that are not the last one with weights to superpose."""
-    forms = [(name, superposed_class(type(module))) for name, module in net.named_modules()]
+    forms = [(name, superposed_class(module)) for name, module in net.named_modules()]
     last = [name for name, form in forms if form is not None and form.weights][-1:]
     return [name for name in names if name not in last]
 
@@ -101,7 +117,7 @@ def superposed_parameters(net: nn.Module, names: list[str]) -> list[nn.Parameter
     parameters = []
     for name in names:
         module = net.get_submodule(name)
-        form = superposed_class(type(module))
+        form = superposed_class(module)
         assert form is not None
         parameters += [module._parameters.get(key) for key in form.weights_of(module)]
     return [parameter for parameter in parameters if parameter is not None]
@@ -109,6 +125,12 @@ def superposed_parameters(net: nn.Module, names: list[str]) -> list[nn.Parameter
 
 def _matches(name: str, patterns: Patterns) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_inside(name: str, patterns: Patterns) -> bool:
+    """Return True if a module or one that it is part of matches."""
+    parts = name.split(".")
+    return any(_matches(".".join(parts[: i + 1]), patterns) for i in range(len(parts)))
 
 
 def _check_parameters(name: str, module: nn.Module, superposed: type[Layer]) -> None:
@@ -139,6 +161,7 @@ def _check_ties(net: nn.Module, selected: dict[str, type[Layer]]) -> None:
             name = f"{path}.{key}".lstrip(".")
             layout = (
                 getattr(kind, "transposed_kernel", False),
+                getattr(kind, "in_dim", -1) % weight.dim() if weight.dim() == 2 else -1,
                 getattr(module, "groups", 1) if weight.dim() > 2 else 1,
             )
             first, first_layout = uses.setdefault(weight, (name, layout))

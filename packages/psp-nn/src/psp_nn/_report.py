@@ -184,7 +184,7 @@ def _report_superposed(name: str, layer: Layer, counted: set[Tensor]) -> LayerRe
 
 
 def _report_shared(name: str, module: nn.Module, counted: set[Tensor]) -> LayerReport:
-    convertible = superposed_class(type(module)) is not None
+    convertible = superposed_class(module) is not None
     reason = (
         "left out by include or exclude" if convertible else "this class has no superposed form"
     )

@@ -2,12 +2,12 @@
 
 from torch import nn
 
-from psp_nn._split_complex import SplitComplex
-from psp_nn.layers.batch_norm import Frozen
+from psp_nn._split_complex import SplitComplex, split_complex_class
+from psp_nn.layers.batch_norm import Frozen, frozen_class
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear_per_context import NUM_OUTPUTS
 from psp_nn.layers.model_record import RECORD_NAME
-from psp_nn.layers.registry import KINDS
+from psp_nn.layers.registry import KINDS, superposed_form
 from psp_nn.layers.superposed import base_name, contexts_name, output_contexts_name
 
 
@@ -41,3 +41,21 @@ def strip_superposition(layer: Layer) -> None:
 def set_class(layer: nn.Module, kind: type[nn.Module]) -> None:
     """Change the class of a layer to one with the same attributes."""
     layer.__class__ = kind
+
+
+_MIXINS = (("frozen", Frozen), ("superposed", Layer), ("split", SplitComplex))
+
+
+def mixins_of(kind: type[nn.Module]) -> tuple[str, ...]:
+    """Return what `superpose` made of a class, in the order in which it does."""
+    return tuple(name for name, mixin in _MIXINS if issubclass(kind, mixin))
+
+
+def make_again(plain: type[nn.Module], mixins: tuple[str, ...]) -> nn.Module:
+    """Create a layer without attributes, of the class that `mixins_of` describes."""
+    kind = frozen_class(plain) if "frozen" in mixins else plain
+    if "superposed" in mixins:
+        kind = superposed_form(kind)
+    if "split" in mixins:
+        kind = split_complex_class(kind) or kind
+    return kind.__new__(kind)

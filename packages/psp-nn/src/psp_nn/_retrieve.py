@@ -70,6 +70,8 @@ def retrieve(net: Net, context: int | str | Tensor | None, *, example: Tensor | 
         with eval_mode(model):
             make_real(model, example)
         return model
+    for module in model.modules():  # superpose has put one there that refuses
+        module.__dict__.pop("save_pretrained", None)
     retrieved: dict[int, nn.Parameter] = {}
     for layer in layers:
         _retrieve_layer(layer, retrieved)

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from psp_nn._context_index import num_contexts_of, superposed_layers
+from psp_nn._context_index import num_contexts_of, superposed_layers, unwrapped
 from psp_nn._file_tensors import as_real, model_tensors, state_tensors
 from psp_nn._save_format import compute_digest, describe, describe_model
 
@@ -35,7 +35,8 @@ def save(
     path removes it after an hour.
 
     Args:
-        net: The result of `superpose`.
+        net: The result of `superpose`, or that inside a wrapper: `torch.compile`, `DataParallel`,
+            `DistributedDataParallel` or `AveragedModel`.
         path: Name of the file, by convention ending in `.safetensors`.
         context: Index or name of one model.
 
@@ -61,7 +62,7 @@ def save(
         >>> torch.equal(one(torch.ones(4)), other(torch.ones(4)))
         True
     """
-    path = Path(path)
+    path, net = Path(path), unwrapped(net)
     if context is None:
         tensors = state_tensors("save", "net", net)
         description = describe(net, tensors, num_contexts_of(superposed_layers(net)))

@@ -72,9 +72,12 @@ def first_difference(saved: str, expected: str) -> str | None:
         return None
     for key in {**in_network, **in_file}:
         if in_file.get(key) != in_network.get(key):
+            remedy = ""
+            if key.strip().endswith("_base") and (key in in_file) != (key in in_network):
+                remedy = f"; superpose the network with base={key in in_file}"
             return (
                 f"'{key.strip()}' is {in_file.get(key, 'missing')} in the file, but "
-                f"{in_network.get(key, 'missing')} in the network"
+                f"{in_network.get(key, 'missing')} in the network{remedy}"
             )
     return None
 

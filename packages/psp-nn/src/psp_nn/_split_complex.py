@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.modules import activation, dropout, pooling
 from torch.utils._pytree import tree_map
 
+from psp_nn.layers.made_class import MadeClass
+
 _ACROSS_UNITS = (
     activation.GLU,
     activation.LogSoftmax,
@@ -17,7 +19,7 @@ _ACROSS_UNITS = (
 )
 
 
-class SplitComplex(nn.Module):
+class SplitComplex(MadeClass):
     """Mixin that makes a real layer accept complex input; real input passes as before.
 
     Source:

@@ -2,10 +2,11 @@
 
 import copy
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from operator import index
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from psp_contexts import Contexts
 from psp_nn._convert import Converter, Options, is_norm, parameter_like
 from psp_nn._patterns import (
+    classes_without_form,
     layers_before_output,
     matching_layers,
     matching_linear,
@@ -29,6 +31,9 @@ from psp_nn.layers.registry import superposed_class
 Net = TypeVar("Net", bound=nn.Module)
 
 _log = logging.getLogger("psp_nn")
+
+WARN_ABOVE = 0.1
+"""Share of the parameters above which those without a superposed form cause a warning."""
 
 
 def superpose(
@@ -48,6 +53,7 @@ def superpose(
     bias_per_context: bool = False,
     per_channel: bool = False,
     random_phases: bool = True,
+    prefix: str = "",
 ) -> Net:
     """Return a network that holds `num_contexts` models in one set of weights.
 
@@ -62,7 +68,8 @@ def superpose(
     a trained network is destroyed. Choose it for networks that are trained from scratch.
 
     `report(net)` lists the layers that were converted and those that were not. The logger
-    "psp_nn" logs it at level INFO.
+    "psp_nn" logs it at level INFO. A warning names the classes without a superposed form if they
+    hold more than a tenth of the parameters; `register` gives them one.
 
     Complex families make a complex network: weights and activations are complex, activation
     layers act on the real and the imaginary part apart, and the output of the network is the real
@@ -91,7 +98,7 @@ def superpose(
             copying them. In-place changes of either, as by training `net` or loading a state dict,
             change both. `to` another dtype or device ends the sharing.
         include: Patterns of dotted layer names to convert, as for `fnmatch`; all by default.
-        exclude: Patterns of dotted layer names to leave unchanged.
+        exclude: Patterns of dotted layer names to leave unchanged. They cause no warning.
         own: Patterns of `Linear` layers of which each model keeps a whole one, such as the heads
             of tasks with different classes. They start as that of `net`. A mapping from patterns
             to one number of outputs per model, such as `{"fc": [10, 5, 100]}`, makes heads of
@@ -104,6 +111,9 @@ def superpose(
         random_phases: True to start complex weights with uniform phases, drawn from `seed`, and
             the magnitudes of the weights of `net`; otherwise they start real. It has no effect
             with a base, which stays real: the differences are complex and start at zero.
+        prefix: Dotted name of `net` in another network, for which contexts are drawn. Its layers
+            then have the same contexts as that part of the other network, whose state dict they
+            load.
 
     Returns:
         The superposed network.
@@ -160,6 +170,7 @@ def superpose(
         base,
         frozenset(permuted),
         base_dtype,
+        prefix,
     )
     superposition = _copy(net, superposed_parameters(net, weighted) if share_base else [])
     converter = Converter(options)
@@ -178,11 +189,37 @@ def superpose(
             split = split_complex_class(type(module))
             if split is not None:
                 module.__class__ = split
-            if superposed_class(type(module)) is not None:  # it is left out
+            if superposed_class(module) is not None:  # it is left out
                 module.register_forward_pre_hook(real_input)
         superposition.register_forward_hook(real_part)
+    for module in superposition.modules():
+        if hasattr(module, "save_pretrained"):
+            module.__dict__["save_pretrained"] = refuse_save_pretrained
+    _warn_of_shared(net, _patterns(exclude))
     _log.info("%s", report(superposition))
     return superposition
+
+
+def refuse_save_pretrained(*args: Any, **kwargs: Any) -> NoReturn:
+    """Refuse to write the sum of all models as if it were one; takes the method's place."""
+    raise RuntimeError(
+        "save_pretrained would write the sum of all models, without their contexts; use "
+        "psp_nn.save, or retrieve one model and save that."
+    )
+
+
+def _warn_of_shared(net: nn.Module, exclude: tuple[str, ...]) -> None:
+    """Warn if many parameters stay shared because `superpose` does not know their class."""
+    counts = classes_without_form(net, exclude)
+    shared, total = sum(counts.values()), sum(value.numel() for value in net.parameters())
+    if shared > WARN_ABOVE * total:
+        classes = ", ".join(sorted(counts, key=counts.__getitem__, reverse=True)[:10])
+        warnings.warn(
+            f"superpose: {shared / total:.0%} of the parameters stay shared by all models, in "
+            f"layers without a superposed form: {classes}. State with register what these classes "
+            "superpose, or name the layers in exclude.",
+            stacklevel=3,
+        )
 
 
 def _patterns(patterns: str | Iterable[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from psp_nn.layers.attributes import entry_per_context
 from psp_nn.layers.loop_over_contexts import loop_over_contexts
+from psp_nn.layers.made_class import MadeClass
 from psp_nn.layers.norm import SuperposedNorm
 from psp_nn.layers.selection import Mixture, One, PerSample
 
@@ -88,6 +89,7 @@ class _NormWithStatistics(SuperposedNorm):
     def _normalise_samples(self, x: Tensor, part: int, selection: PerSample) -> Tensor:
         trailing = x.dim() - 1
         if self.training or self._buffers["running_mean"] is None:
+            self._check_samples(x, selection)
             return loop_over_contexts(
                 self, x, lambda samples: self._normalise(samples, part), trailing=trailing
             )
@@ -95,6 +97,19 @@ class _NormWithStatistics(SuperposedNorm):
         names = ("running_mean", "running_var", "weight", "bias")
         mean, var, scale, shift = (self._sample_entries(n, x, part, selection) for n in names)
         return self._apply_statistics(x, mean, var, scale, shift)
+
+    def _check_samples(self, x: Tensor, selection: PerSample) -> None:
+        """Check that no context has a single value per channel, which has no variance."""
+        if isinstance(self, nn.modules.instancenorm._InstanceNorm) or x[:1, :1].numel() != 1:
+            return
+        contexts, counts = selection.index.unique(return_counts=True)
+        single = contexts[counts == 1].tolist()
+        if single:
+            raise ValueError(
+                f"layer '{self.superposition.name}' normalises the samples of each context apart, "
+                f"and has only one of context {', '.join(map(str, single))}; give it more, or call "
+                "eval() to use the running statistics."
+            )
 
     def _apply_statistics(
         self,
@@ -136,7 +151,7 @@ class SuperposedInstanceNorm(_NormWithStatistics, nn.modules.instancenorm._Insta
     """InstanceNorm with its affine and running statistics, if any, for each model."""
 
 
-class Frozen(nn.Module):
+class Frozen(MadeClass):
     """Mixin for norm layers that always use their running statistics."""
 
     def train(self, mode: bool = True) -> "Frozen":
@@ -151,11 +166,15 @@ def freeze_norm(module: nn.Module) -> None:
     """Stop the updates of a norm layer's affine and of its statistics, if it has them."""
     module.requires_grad_(False)
     if module._buffers.get("running_mean") is not None:
-        plain = type(module)
-        if plain not in _frozen_classes:
-            _frozen_classes[plain] = type(f"Frozen{plain.__name__}", (Frozen, plain), {})
-        module.__class__ = _frozen_classes[plain]
+        module.__class__ = frozen_class(type(module))
         module.eval()
+
+
+def frozen_class(plain: type[nn.Module]) -> type[nn.Module]:
+    """Return the class that always uses the running statistics of a norm layer."""
+    if plain not in _frozen_classes:
+        _frozen_classes[plain] = type(f"Frozen{plain.__name__}", (Frozen, plain), {})
+    return _frozen_classes[plain]
 
 
 def use_batch_statistics(module: nn.Module) -> None:

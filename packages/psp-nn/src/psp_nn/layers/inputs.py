@@ -31,11 +31,7 @@ def check_features(
         ValueError: If x has another shape or is on another device.
     """
     check_device(layer, x, weight, name)
-    if (
-        x.dtype != weight.dtype
-        and COMPLEX.get(x.dtype) != weight.dtype
-        and not torch.is_autocast_enabled(x.device.type)
-    ):
+    if x.dtype != weight.dtype and COMPLEX.get(x.dtype) != weight.dtype and not autocasts(x):
         raise TypeError(
             f"layer '{layer.superposition.name}' has weights of {weight.dtype}, but its {name} is "
             f"{x.dtype}; convert one of them, for example with .to({weight.real.dtype})."
@@ -45,6 +41,12 @@ def check_features(
             f"layer '{layer.superposition.name}' needs {features} features along dimension {dim} "
             f"of its {name}, but got shape {tuple(x.shape)}."
         )
+
+
+def autocasts(x: Tensor) -> bool:
+    """Return True if autocast is on for a tensor; of devices without it torch raises an error."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def check_device(layer: Layer, x: Tensor, weight: Tensor, name: str = "input") -> None:

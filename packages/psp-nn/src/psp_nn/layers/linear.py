@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.bound_base import bound_base
-from psp_nn.layers.inputs import check_features
+from psp_nn.layers.inputs import autocasts, check_features
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Mixture, PerSample
 from psp_nn.layers.superposed import base_name
@@ -132,7 +132,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.linear(x, weight, bias)
     if not x.is_complex():
         y = _real_by_complex(x, weight)
-    elif torch.is_autocast_enabled(x.device.type):
+    elif autocasts(x):
         y = _complex_by_complex(x, weight)
     else:
         return F.linear(x, weight, bias)

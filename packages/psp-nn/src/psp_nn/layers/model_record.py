@@ -81,7 +81,7 @@ class ModelRecord(nn.Module):
         Raises:
             ValueError: If `state` is no record.
         """
-        self.read_json(bytes(state.tolist()).decode(errors="replace"), 2**63)
+        self.read_json(bytes(map(round, state.tolist())).decode(errors="replace"), 2**63)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Load the record if the state dict has one; those of older releases have none."""

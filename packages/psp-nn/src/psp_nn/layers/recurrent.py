@@ -147,8 +147,8 @@ class _SuperposedRecurrent(_WithState):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute that does not hold all models; see `Layer`."""
         if name in self._flat_weights_names:  # nn.RNNBase would put it into its list
-            self._check_assignment(name, value)
-            nn.Module.__setattr__(self, name, value)
+            if not self._sets_entry(name, value):
+                nn.Module.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 

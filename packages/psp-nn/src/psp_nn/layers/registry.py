@@ -1,6 +1,7 @@
 """Layer classes that have a superposed form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from psp_nn.layers.embedding import SuperposedEmbedding
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear import SuperposedLinear
 from psp_nn.layers.loop_over_contexts import loop_over_contexts
+from psp_nn.layers.registered import RegisteredNorm, is_vector_norm, registered_class
 from psp_nn.layers.selection import PerSample
 
 KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
@@ -37,28 +39,117 @@ KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
 )
 """Layer classes of torch, each with the class of its superposed form."""
 
-_subclasses: dict[type[nn.Module], type[Layer]] = {}
+_registered: dict[type[nn.Module] | str, type[Layer]] = {}
+_subclasses: dict[tuple[type[nn.Module], type[Layer]], type[Layer]] = {}
 
 
-def superposed_class(plain: type[nn.Module]) -> type[Layer] | None:
-    """Return the class that holds many models in place of `plain`, or None if there is none.
+def register(
+    kind: type[nn.Module] | str,
+    *,
+    weight: str | Iterable[str] = "weight",
+    in_dim: int = -1,
+    bias: str | Iterable[str] = "bias",
+) -> None:
+    """State what `superpose` superposes in layers of a class that it does not know.
+
+    The layer keeps its own `forward`, which reads the weights of the model in use. A batch that
+    mixes contexts runs it once for each context that occurs.
+
+    Known from the start are the layers of torch, `Conv1D` and the experts of transformers, the
+    `Linear` of torch_geometric, and all norm layers whose only parameters are a vector `weight`
+    and perhaps a `bias`, such as the RMSNorms of transformers and timm.
+
+    Args:
+        kind: A class, whose subclasses are included, or its dotted name, so that its module need
+            not be imported. A name may be a pattern, as for `fnmatch`.
+        weight: Name or names of the parameters to superpose, each with two or more dimensions.
+        in_dim: Dimension of these parameters that is multiplied with the input: -1 for the
+            weight of a `Linear`, (out, in), 0 for one of shape (in, out), 1 for experts of shape
+            (experts, in, out). All other dimensions count as outputs.
+        bias: Name or names of the biases, which each model has under `bias_per_context`.
+
+    Raises:
+        ValueError: If the class has a superposed form already.
+
+    Example:
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import register, superpose
+        >>> class Projection(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.matrix = torch.nn.Parameter(torch.randn(4, 3))
+        ...     def forward(self, x):
+        ...         return x @ self.matrix
+        >>> register(Projection, weight="matrix", in_dim=0)
+        >>> net = superpose(Projection(), family=BinaryContexts, num_contexts=50, seed=0, base=True)
+        >>> net.contexts_for("matrix").dim
+        4
+    """
+    if not isinstance(kind, str) and any(issubclass(kind, plain) for plain, _ in KINDS):
+        raise ValueError(f"register: {kind.__name__} has a superposed form already.")
+    weights = (weight,) if isinstance(weight, str) else tuple(weight)
+    biases = (bias,) if isinstance(bias, str) else tuple(bias)
+    _registered[kind] = registered_class(weights, biases, in_dim)
+
+
+EXPERTS = ("gate_up_proj", "down_proj")
+EXPERT_BIASES = ("gate_up_proj_bias", "down_proj_bias")
+register("transformers.pytorch_utils.Conv1D", in_dim=0)
+register("transformers.models.*Experts", weight=EXPERTS, bias=EXPERT_BIASES)
+for _name in ("AriaExperts", "GptOssExperts", "Llama4TextExperts", "OpenAIPrivacyFilterExperts"):
+    register(f"transformers.models.*.{_name}", weight=EXPERTS, bias=EXPERT_BIASES, in_dim=1)
+register("torch_geometric.nn.dense.linear.Linear")
+
+
+def superposed_class(module: nn.Module) -> type[Layer] | None:
+    """Return the class that holds many models in place of a layer's, or None if there is none.
 
     A subclass of a layer class keeps its own `forward`, which runs on the weights of the model in
     use. A batch that mixes contexts runs it once for each context that occurs.
     """
+    plain = type(module)
     if issubclass(plain, Layer):
         return None
+    if not isinstance(module, tuple(base for base, _ in KINDS)):
+        form = _registered_class(plain)
+        registered = form is not None and any(name in module._parameters for name in form.weights)
+        if not registered and not is_vector_norm(module):
+            return None
+    return superposed_form(plain)
+
+
+def superposed_form(plain: type[nn.Module]) -> type[Layer]:
+    """Return the class that holds many models in place of a class that has a superposed form."""
     for base, superposed in KINDS:
         if plain is base:
             return superposed
         if issubclass(plain, base):
-            if plain not in _subclasses:
-                inherited = plain.forward is base.forward
-                methods = {} if inherited else {"forward": _forward_of(plain.forward)}
-                name = f"Superposed{plain.__name__}"
-                _subclasses[plain] = type(name, (superposed, plain), methods)
-            return _subclasses[plain]
+            return _mixed_in(superposed, plain, own_forward=plain.forward is not base.forward)
+    registered = _registered_class(plain)
+    if registered is not None:
+        return _mixed_in(registered, plain, own_forward=True)
+    return _mixed_in(RegisteredNorm, plain, own_forward=False)
+
+
+def _registered_class(plain: type[nn.Module]) -> type[Layer] | None:
+    """Return the latest registration of a class or of one that it is derived from."""
+    for kind in plain.__mro__:
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        for registered, form in reversed(_registered.items()):
+            if kind is registered or (
+                isinstance(registered, str) and fnmatchcase(name, registered)
+            ):
+                return form
     return None
+
+
+def _mixed_in(superposed: type[Layer], plain: type[nn.Module], *, own_forward: bool) -> type[Layer]:
+    key = plain, superposed
+    if key not in _subclasses:
+        methods = {"forward": _forward_of(plain.forward)} if own_forward else {}
+        _subclasses[key] = type(f"Superposed{plain.__name__}", (superposed, plain), methods)
+    return _subclasses[key]
 
 
 def _forward_of(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -66,7 +157,8 @@ def _forward_of(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def run(layer: Layer, *args: Any, **kwargs: Any) -> Tensor:
         if not isinstance(layer.superposition.selection, PerSample):
-            return forward(layer, *args, **kwargs)
+            with layer.read_once():  # experts read their weight once for each of them
+                return forward(layer, *args, **kwargs)
         arguments: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         tensors = [key for key, value in arguments.items() if isinstance(value, Tensor)]
         if len(tensors) != 1:
@@ -77,7 +169,8 @@ def _forward_of(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
         def apply(samples: Tensor) -> Tensor:
             replaced = arguments | {tensors[0]: samples}
-            return forward(layer, *(replaced.pop(i) for i in range(len(args))), **replaced)
+            with layer.read_once():
+                return forward(layer, *(replaced.pop(i) for i in range(len(args))), **replaced)
 
         return loop_over_contexts(layer, arguments[tensors[0]], apply, trailing=1)
 

@@ -61,8 +61,8 @@ def _fit_contexts(contexts: Contexts, state_dict: dict[str, Any], prefix: str) -
 
 def _read_spec(state: Any) -> dict[str, Any]:
     try:
-        return dict(json.loads(bytes(state.tolist())))
-    except (AttributeError, ValueError, TypeError, RecursionError):
+        return dict(json.loads(bytes(map(round, state.tolist()))))
+    except (AttributeError, ValueError, TypeError, OverflowError, RecursionError):
         return {}
 
 

@@ -74,6 +74,9 @@ class LayerState:
     read_cache: dict[str, Any] | None = None
     """Attributes read so far within `Layer.read_once`, or the values that replace them."""
 
+    last_read: Any = None
+    """Weak reference to the tensor that was last read as a weight of the model in use."""
+
     models: ModelRecord = field(default_factory=ModelRecord)
     """Names and record of the models, the same object in all layers of a network."""
 
@@ -81,5 +84,5 @@ class LayerState:
     """True while a state dict is loaded, which may replace parameters (`assign=True`)."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave bound bases out of copies and pickles: they can be computed again."""
-        return {**self.__dict__, "bound_bases": {}}
+        """Leave caches out of copies and pickles."""
+        return {**self.__dict__, "bound_bases": {}, "last_read": None}

@@ -6,10 +6,11 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
+from psp_nn.layers.made_class import MadeClass
 from psp_nn.layers.state import LayerState
 
 
-class Superposed(nn.Module):
+class Superposed(MadeClass):
     """A layer that holds K models: superposed weights, and tables with an entry per model.
 
     The stored tensors keep their names in `parameters()` and `state_dict()`. Read as attributes

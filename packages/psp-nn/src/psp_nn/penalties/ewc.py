@@ -7,14 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn.penalties.fisher import abs_squared, fisher_diagonal
-from psp_nn.penalties.state import State, check_keys, copy_tensors, load_tensors, zero_penalty
+from psp_nn.penalties.state import (
+    State,
+    check_keys,
+    copy_tensors,
+    fit_rows,
+    load_tensors,
+    missing,
+    zero_penalty,
+)
 
 
 class ElasticWeightConsolidation:
     """The penalty λ/2 Σ_t Σ_i F_ti (θ_i − θ*_ti)² over the tasks t consolidated so far.
 
     F_t is the diagonal of the classifier's Fisher information after task t, and θ*_t its
-    parameters at that time. A sum of parabolas is a parabola, so the cost does not grow with the
+    parameters at that time. Rows that are added to a parameter later, as to a growing head, are
+    free. A sum of parabolas is a parabola, so the cost does not grow with the
     number of tasks. It works on any classifier, superposed or not.
 
     The parabola's centre is the mean of the θ*_t, weighted by F_t. Where early tasks have the
@@ -60,7 +69,7 @@ class ElasticWeightConsolidation:
 
     def penalty(self) -> Tensor:
         """Return the penalty, a differentiable scalar."""
-        parameters = dict(self.net.named_parameters())
+        parameters = self._fitted_parameters()
         total = zero_penalty(self.net)
         for name, importance in self._importance.items():
             total = total + (importance * abs_squared(parameters[name] - self._centre[name])).sum()
@@ -77,6 +86,7 @@ class ElasticWeightConsolidation:
             TypeError, ValueError: As in `fisher_diagonal`, or if the information is not finite;
                 nothing is added then.
         """
+        self._fitted_parameters()
         fisher = fisher_diagonal(self.net, batches, chunk=chunk)
         for name, information in fisher.items():
             if not information.isfinite().all():
@@ -84,6 +94,23 @@ class ElasticWeightConsolidation:
                     f"the Fisher information of '{name}' is not finite; pass finite batches and a "
                     "network that has not diverged."
                 )
+        with torch.inference_mode(False):  # for a backward pass later
+            self._add(fisher)
+
+    @torch.no_grad()
+    def _fitted_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters, and give rows that were added to them no importance."""
+        parameters = dict(self.net.named_parameters())
+        for name, importance in self._importance.items():
+            if name not in parameters:
+                raise missing("ElasticWeightConsolidation", name)
+            parameter, caller = parameters[name], "ElasticWeightConsolidation"
+            zero = torch.zeros_like(parameter.real)
+            self._importance[name] = fit_rows(caller, name, importance, parameter, zero)
+            self._centre[name] = fit_rows(caller, name, self._centre[name], parameter, parameter)
+        return parameters
+
+    def _add(self, fisher: dict[str, Tensor]) -> None:
         parameters = dict(self.net.named_parameters())
         for name, new in fisher.items():
             current = parameters[name].detach().clone()

@@ -55,16 +55,18 @@ def fisher_diagonal(net: nn.Module, batches: Iterable[Tensor], *, chunk: int = 3
                 f"fisher_diagonal: layer '{name}' of net is a BatchNorm without running "
                 "statistics, which makes an output depend on the other samples of the batch."
             )
-    sums = {
-        name: torch.zeros_like(value.detach().real)
-        for name, value in net.named_parameters()
-        if value.requires_grad
-    }
     num_samples = 0
-    with eval_mode(net):
+    # The caller may be a test loop without gradients, whose tensors autograd refuses.
+    with eval_mode(net), torch.inference_mode(False), torch.enable_grad():
+        sums = {
+            name: torch.zeros_like(value.detach().real)
+            for name, value in net.named_parameters()
+            if value.requires_grad
+        }
         for batch in batches:
             if not len(batch):
                 continue
+            batch = batch.clone() if batch.is_inference() else batch
             num_samples += len(batch)
             linear = _linear_layers(net, batch)
             for name, value in _linear_layer_sums(net, linear, batch):
@@ -150,8 +152,7 @@ def _run(net: nn.Module, layers: dict[str, nn.Linear], x: Tensor) -> tuple[Tenso
 
     hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers.values()]
     try:
-        with torch.enable_grad():
-            logits = net(x)
+        logits = net(x)
     finally:
         for hook in hooks:
             hook.remove()

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from psp_nn.penalties.state import State, check_keys, copy_tensors, load_tensors, zero_penalty
+from psp_nn.penalties.state import (
+    State,
+    check_keys,
+    copy_tensors,
+    fit_rows,
+    load_tensors,
+    missing,
+    zero_penalty,
+)
 
 
 class SynapticIntelligence:
@@ -150,14 +158,30 @@ class SynapticIntelligence:
         self.importance, self.path_integral, self._start = importance, path_integral, start
 
     def _tracked(self) -> Iterator[tuple[str, nn.Parameter]]:
-        for name, parameter in self.net.named_parameters():
+        caller, parameters = "SynapticIntelligence", dict(self.net.named_parameters())
+        for name in self._start:
+            if name not in parameters:
+                raise missing(caller, name)
+        for name, parameter in parameters.items():
             if name in self._start:
+                self._fit(caller, name, parameter)
                 yield name, parameter
             elif parameter.requires_grad:
                 raise ValueError(
-                    f"SynapticIntelligence: '{name}' requires gradients, but did not when this "
+                    f"{caller}: '{name}' requires gradients, but did not when this "
                     "penalty was built; build a new one, or freeze the parameter."
                 )
+
+    @torch.no_grad()
+    def _fit(self, caller: str, name: str, parameter: nn.Parameter) -> None:
+        """Give rows that were added to a parameter no importance."""
+        zero = torch.zeros_like(parameter.real)
+        for values, fill in (
+            (self.importance, zero),
+            (self.path_integral, zero),
+            (self._start, parameter),
+        ):
+            values[name] = fit_rows(caller, name, values[name], parameter, fill)
 
 
 def _inner_product(first: Tensor, second: Tensor) -> Tensor:

@@ -15,6 +15,34 @@ def zero_penalty(net: nn.Module) -> Tensor:
     return parameter.detach().real.new_zeros(())
 
 
+def fit_rows(caller: str, name: str, value: Tensor, parameter: Tensor, fill: Tensor) -> Tensor:
+    """Return a tensor of an earlier task with the rows of `fill` for those that were added since.
+
+    Raises:
+        ValueError: If the parameter has another shape otherwise.
+    """
+    if value.shape == parameter.shape:
+        return value
+    if not (
+        value.dim()
+        and value.shape[1:] == parameter.shape[1:]
+        and value.shape[0] < parameter.shape[0]
+    ):
+        raise ValueError(
+            f"{caller}: '{name}' had shape {tuple(value.shape)} in an earlier task, but has "
+            f"{tuple(parameter.shape)} now; only rows can be added, as where a head grows."
+        )
+    return torch.cat([value, fill.detach()[len(value) :].to(value)])
+
+
+def missing(caller: str, name: str) -> ValueError:
+    """Return the error for a parameter that the network no longer has."""
+    return ValueError(
+        f"{caller}: the network no longer has the parameter '{name}' of an earlier task; keep the "
+        "names of its layers, or build a new penalty."
+    )
+
+
 def copy_tensors(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return detached copies of named tensors."""
     return {name: value.detach().clone() for name, value in values.items()}
