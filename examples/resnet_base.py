@@ -57,7 +57,7 @@ base = resnet18(num_classes=10)
 fit(base, lambda x: x, steps=60, rate=3e-4)
 print(f"base {accuracy(base, lambda x: x):.3f}")
 net = superpose(base, family=BinaryContexts, num_contexts=6, seed=0, base=True)
-print(report(net))
+print(str(report(net)).splitlines()[-2])  # the line with the sizes
 before = []
 for task, change in enumerate(tasks):
     with use_context(net, task):
