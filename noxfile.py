@@ -3,7 +3,11 @@
 Packages are found in their folders, and studies in their registry.
 """
 
+import os
+import re
 import runpy
+import shutil
+import zipfile
 from pathlib import Path
 
 import nox
@@ -87,3 +91,51 @@ def smoke(session: nox.Session) -> None:
         out = Path(session.create_tmp()) / study
         command = f"experiments/{study}.py"
         session.run("python", command, "smoke", "--out", str(out), env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Build wheels and sdists; try each wheel alone, in a fresh environment."""
+    session.install("build", "twine>=6.1")
+    dist = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    for package in PACKAGES:
+        session.run("python", "-m", "build", "--outdir", str(dist), str(package))
+    session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
+    for package in PACKAGES:
+        _try_wheel(session, package, dist)
+
+
+def _try_wheel(session: nox.Session, package: Path, dist: Path) -> None:
+    """Run the first example of a README with only the wheel of its package installed."""
+    name = package.name.replace("-", "_")
+    (wheel,) = dist.glob(f"{name}-*.whl")
+    if "py.typed" not in {Path(entry).name for entry in zipfile.ZipFile(wheel).namelist()}:
+        session.error(f"{wheel.name} has no py.typed")
+    example = re.search(r"^```python\n(.*?)^```", (package / "README.md").read_text(), re.M | re.S)
+    if example is None:
+        session.error(f"{package}/README.md has no example")
+    folder = Path(session.create_tmp()).resolve() / f"only-{package.name}"
+    session.run("python", "-m", "venv", "--clear", str(folder))
+    python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+    # The siblings are not on an index yet: `--find-links` offers those that were built beside it.
+    install = [python, "-m", "pip", "install", "--quiet", f"--find-links={dist}", str(wheel)]
+    session.run(*install, external=True)
+    # From a folder without the sources, isolated from PYTHONPATH.
+    with session.chdir(folder):
+        session.run(python, "-I", "-c", example.group(1), external=True)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation in docs/_build; every warning is an error."""
+    install_everything(session, "-e", ".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build")
+
+
+@nox.session(default=False)
+def examples(session: nox.Session) -> None:
+    """Run the scripts of examples/, with one thread each."""
+    install_everything(session, "-e", ".[examples]")
+    for script in sorted(Path("examples").glob("*.py")):
+        session.run("python", str(script), env=ONE_THREAD)

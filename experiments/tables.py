@@ -3,20 +3,27 @@
     python experiments/tables.py       # a test fails if this would change a README
 
 A table stands between `<!-- table: RECORD NAME -->`, or `<!-- table: STUDY/PRESET NAME -->` for all
-runs of a preset, and `<!-- end -->`.
+runs of a preset, or `<!-- table: claims NAME -->`, and `<!-- end -->`.
 """
 
 import re
 from pathlib import Path
 
+from experiments import claims
 from experiments.reliability import reliability_table
 from experiments.runner.record import read_record
 from experiments.studies import load_study
 
 ROOT = Path(__file__).parents[1]
 
-READMES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
-"""The READMEs with tables."""
+READMES = (
+    ROOT / "README.md",
+    ROOT / "experiments" / "README.md",
+    ROOT / "docs" / "claims.md",
+    ROOT / "docs" / "results.md",
+    ROOT / "docs" / "families.md",
+)
+"""The pages with tables."""
 
 _BLOCK = re.compile(r"(<!-- table: (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -41,6 +48,8 @@ def fill_tables(text: str, results: Path = ROOT / "experiments" / "results") -> 
 
 
 def _table(source: str, name: str, results: Path) -> str:
+    if source == "claims":
+        return claims.TABLES[name](claims.all_claims(results))
     study, _, preset = source.partition("/")
     if preset:
         table: str = load_study(study).table(name, preset, results)

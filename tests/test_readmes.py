@@ -1,4 +1,4 @@
-"""The examples of the READMEs run, and their tables match the committed records.
+"""The examples of the READMEs and the documentation run; their tables match the records.
 
 Blocks fenced as `python` are run. Blocks fenced as `py` need a network, several minutes or the
 reader's own code, and are not run.
@@ -13,11 +13,13 @@ from experiments.tables import READMES as WITH_TABLES
 from experiments.tables import fill_tables as filled
 
 ROOT = Path(__file__).parents[1]
-READMES = [*WITH_TABLES, *sorted((ROOT / "packages").glob("*/README.md"))]
+PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page not in WITH_TABLES]
+READMES = [*WITH_TABLES, *sorted((ROOT / "packages").glob("*/README.md")), *PAGES]
 
 TABLES = {
     "README.md": [
         ("capacity-digits", "networks-that-fit-5"),
+        ("claims", "counts"),
         ("permuting/table", "beside-the-paper"),
     ],
     "experiments/README.md": [
@@ -48,6 +50,14 @@ TABLES = {
         ("speed-mnist", "speeds"),
         ("reliability", "tried"),
     ],
+    "docs/claims.md": [("claims", "all")],
+    "docs/results.md": [
+        ("capacity-digits", "networks-that-fit-5"),
+        ("permuting/table", "beside-the-paper"),
+        ("rotating/figure-4", "accuracy"),
+        ("incremental/cpu", "accuracy"),
+    ],
+    "docs/families.md": [("capacity-digits", "networks-that-fit-5")],
 }
 """The record and the name of every table of each README, in order."""
 
