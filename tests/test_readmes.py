@@ -46,6 +46,7 @@ TABLES = {
         ("incremental/paper", "run-or-not"),
         ("incremental/cpu", "accuracy"),
         ("incremental/cpu", "test-batches"),
+        ("incremental/base", "accuracy"),
         ("incremental/split-cifar100", "accuracy"),
         ("speed-mnist", "speeds"),
         ("reliability", "tried"),
