@@ -173,9 +173,7 @@ def test_networks_whose_updates_are_no_independent_noise_are_refused():
     with pytest.raises(ValueError, match="are learned, and go where training leads"):
         predict_retention(learned.net, learned.states(3), learned.score, num_models=9, seed=0)
     plain = nn.Linear(2, 2)
-    with pytest.raises(
-        ValueError, match="nothing in net is superposed"
-    ):
+    with pytest.raises(ValueError, match="nothing in net is superposed"):
         predict_retention(plain, [plain.state_dict()] * 3, learned.score, num_models=9, seed=0)
 
 
