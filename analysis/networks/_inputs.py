@@ -1,12 +1,14 @@
 """What the superposed weights of a network receive."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from analysis.networks._patches import sample, sample_patches
 from analysis.networks._weights import weights_of
 from psp_nn import Superposed, retrieve
 
@@ -51,27 +53,33 @@ def layer_inputs(
         torch.Size([72, 27])
     """
     weights, calls = weights_of(net), Calls()
+    # A tied weight has one name, and receives what all of its layers do.
+    names = {id(weight.layer.stored(weight.key)): name for name, weight in weights.items()}
 
     def record(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert isinstance(layer, Superposed)
         calls.setdefault(layer, []).append((args, kwargs))
 
-    hooks = [
-        module.register_forward_pre_hook(record, with_kwargs=True)
-        for module in net.modules()
-        if isinstance(module, Superposed)
-    ]
+    layers = [module for module in net.modules() if isinstance(module, Superposed)]
+    hooks = [layer.register_forward_pre_hook(record, with_kwargs=True) for layer in layers]
     try:
-        net(samples)
+        with _without_fast_path():
+            net(samples)
     finally:
         for hook in hooks:
             hook.remove()
-    received: dict[str, list[Tensor]] = {}
-    for path, module in net.named_modules():
-        for args, kwargs in calls.get(module, ()) if isinstance(module, Superposed) else ():
-            for key, rows in _rows_of(module, args, kwargs).items():
-                received.setdefault(f"{path}.{key}".lstrip("."), []).append(rows)
     generator = torch.Generator().manual_seed(seed)
+    received: dict[str, list[Tensor]] = {}
+    for layer in layers:
+        for args, kwargs in calls.get(layer, ()):
+            for key, rows in _rows_of(layer, args, kwargs, max_rows, generator).items():
+                owner, _, name = key.rpartition(
+                    "."
+                )  # attention has the output projection as a child
+                holder = layer.get_submodule(owner)
+                stored = id(holder.stored(name)) if isinstance(holder, Superposed) else None
+                if stored in names:
+                    received.setdefault(names[stored], []).append(rows)
     return {
         name: _drawn(torch.cat(received[name], -2), max_rows, generator)
         for name in weights
@@ -79,15 +87,28 @@ def layer_inputs(
     }
 
 
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """Let transformers call their layers without nested tensors, which have no rows."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
 def _drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    total = rows.shape[-2]
-    if total <= count:
-        return rows
-    chosen = torch.randperm(total, generator=generator)[:count].sort().values
-    return rows.index_select(-2, chosen.to(rows.device))
+    return rows.index_select(-2, sample(rows.shape[-2], count, generator).to(rows.device))
 
 
-def _rows_of(layer: Superposed, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Rows:
+def _rows_of(
+    layer: Superposed,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    max_rows: int,
+    generator: torch.Generator,
+) -> Rows:
     """Return the rows that one call of a layer gives each of its weights."""
     plain: Any = layer
     if isinstance(layer, nn.MultiheadAttention):
@@ -104,30 +125,12 @@ def _rows_of(layer: Superposed, args: tuple[Any, ...], kwargs: Mapping[str, Any]
             hidden = x.new_zeros(*x.shape[:-1], plain.hidden_size)
         return {"weight_ih": _flat(x), "weight_hh": _flat(hidden)}
     if isinstance(layer, nn.modules.conv._ConvNd):
-        return {"weight": _convolution_rows(layer, x)}
+        return {"weight": sample_patches(layer, x, max_rows=max_rows, generator=generator)}
     return {"weight": _flat(x)}
 
 
 def _flat(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
-
-
-def _convolution_rows(layer: Any, x: Tensor) -> Tensor:
-    """Return patches, channel by channel, or single pixels where contexts act on channels."""
-    spatial = len(layer.kernel_size)
-    x = x if x.dim() == spatial + 2 else x.unsqueeze(0)
-    dim = layer.to_rows("weight", layer.stored()).shape[-1]
-    if dim == layer.in_channels // layer.groups:
-        patches = x.movedim(1, -1).flatten(0, -2)
-    else:
-        padding = layer._reversed_padding_repeated_twice
-        x = F.pad(x, padding, "constant" if layer.padding_mode == "zeros" else layer.padding_mode)
-        sizes = zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
-        for axis, (size, stride, dilation) in enumerate(sizes, 2):
-            x = x.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
-        patches = x.movedim(1, spatial + 1).flatten(0, spatial).flatten(1)
-    rows: Tensor = patches.unflatten(-1, (layer.groups, -1)).movedim(1, 0)
-    return rows[0] if layer.groups == 1 else rows
 
 
 def _attention_rows(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Rows:

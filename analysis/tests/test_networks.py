@@ -59,6 +59,18 @@ CONVOLUTIONS = {
     "reflected": (nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect", bias=False), (2, 4, 5, 5)),
     "volume": (nn.Conv3d(2, 3, 2, bias=False), (2, 2, 4, 3, 3)),
     "one image": (nn.Conv2d(4, 6, 3, bias=False), (4, 5, 5)),
+    "transposed": (
+        nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 1), padding=1, bias=False),
+        (5, 4, 6, 7),
+    ),
+    "transposed groups": (
+        nn.ConvTranspose1d(4, 6, 3, stride=2, output_padding=1, groups=2, bias=False),
+        (5, 4, 7),
+    ),
+    "transposed volume": (
+        nn.ConvTranspose3d(2, 4, 2, dilation=2, padding=3, bias=False),
+        (3, 2, 5, 5, 5),
+    ),
 }
 
 
@@ -157,6 +169,33 @@ def test_a_cell_and_an_embedding_have_rows_too():
     assert inputs["cell.weight_ih"].shape == (6, 4)
     assert inputs["cell.weight_hh"].shape == (6, 3)
     assert not inputs["cell.weight_hh"][:2].any()
+
+
+def test_a_tied_weight_has_the_rows_of_all_of_its_layers():
+    net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.ReLU(), nn.Linear(4, 4, bias=False))
+    net[2].weight = net[0].weight
+    net, x = superposed(net), torch.randn(5, 4)
+    rows = layer_inputs(net, x)
+    assert list(rows) == ["0.weight"]
+    torch.testing.assert_close(rows["0.weight"], torch.cat([x, net[:2](x).detach()]))
+
+
+def test_a_transformer_with_padding_calls_its_layers_on_plain_tensors():
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=True)
+
+        def forward(self, x):
+            padding = torch.arange(5) >= torch.tensor([[5], [3]])
+            return self.encoder(x, src_key_padding_mask=padding)
+
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    rows = layer_inputs(superposed(Padded()), torch.randn(2, 5, 8))
+    assert len(rows) == 8
+    assert {len(x) for x in rows.values()} == {10, 30}
+    assert torch.backends.mha.get_fastpath_enabled() == enabled
 
 
 def test_rows_are_drawn_from_all_and_unused_layers_left_out():
