@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from analysis.networks._patches import sample, sample_patches
-from analysis.networks._weights import weights_of
+from analysis.networks._weights import PROJECTIONS, products_of
 from psp_nn import Superposed, retrieve
 
 Rows = dict[str, Tensor]
@@ -24,8 +23,9 @@ def layer_inputs(
 
     A row is what one output unit multiplies at one place: the input of a linear layer, a patch of
     a convolution (with `per_channel`, the channels of one pixel), the query, key and value of an
-    attention layer, the input or the hidden state of a recurrent layer, the one-hot word of an
-    embedding.
+    attention layer, the input or the hidden state of a recurrent layer. The packed projection of
+    attention is three weights, such as `attn.in_proj_weight[query]`. An `Embedding` is left out:
+    it receives indices, and no vectors.
 
     Args:
         net: What `superpose` returned, in evaluation mode if its norms or dropout shall be.
@@ -52,9 +52,11 @@ def layer_inputs(
         >>> layer_inputs(net, torch.randn(2, 3, 8, 8))["0.weight"].shape
         torch.Size([72, 27])
     """
-    weights, calls = weights_of(net), Calls()
+    weights, calls = products_of(net), Calls()
     # A tied weight has one name, and receives what all of its layers do.
-    names = {id(weight.layer.stored(weight.key)): name for name, weight in weights.items()}
+    names = {
+        (id(weight.layer.stored(weight.key)), weight.part): name for name, weight in weights.items()
+    }
 
     def record(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert isinstance(layer, Superposed)
@@ -73,13 +75,14 @@ def layer_inputs(
     for layer in layers:
         for args, kwargs in calls.get(layer, ()):
             for key, rows in _rows_of(layer, args, kwargs, max_rows, generator).items():
-                owner, _, name = key.rpartition(
-                    "."
-                )  # attention has the output projection as a child
+                key, _, part = key.partition("[")
+                owner, _, key = key.rpartition(".")  # the output projection of attention
                 holder = layer.get_submodule(owner)
-                stored = id(holder.stored(name)) if isinstance(holder, Superposed) else None
-                if stored in names:
-                    received.setdefault(names[stored], []).append(rows)
+                if isinstance(holder, Superposed):
+                    third = PROJECTIONS.index(part[:-1]) if part else None
+                    name = names.get((id(holder.stored(key)), third))
+                    if name is not None:
+                        received.setdefault(name, []).append(rows)
     return {
         name: _drawn(torch.cat(received[name], -2), max_rows, generator)
         for name in weights
@@ -116,8 +119,6 @@ def _rows_of(
     if isinstance(layer, nn.RNNBase):
         return _recurrent_rows(layer, args, kwargs)
     (x, *others) = (*args, *kwargs.values())
-    if isinstance(layer, nn.Embedding):
-        return {"weight": F.one_hot(x.flatten(), layer.num_embeddings).to(layer.stored().dtype)}
     if isinstance(layer, nn.RNNCellBase):
         state = others[0] if others else None
         hidden = state[0] if isinstance(state, tuple) else state
@@ -144,7 +145,8 @@ def _attention_rows(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     query, key, value = (_flat(given[name]) for name in ("query", "key", "value"))
     rows = {"out_proj.weight": _flat(heads)}
     if layer._qkv_same_embed_dim:
-        return rows | {"in_proj_weight": torch.cat([query, key, value])}
+        parts = zip(PROJECTIONS, (query, key, value), strict=True)
+        return rows | {f"in_proj_weight[{name}]": part for name, part in parts}
     return rows | {"q_proj_weight": query, "k_proj_weight": key, "v_proj_weight": value}
 
 
