@@ -1,4 +1,4 @@
-"""What the superposed weights of a network receive."""
+"""Inputs of the superposed weights of a network."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a convolution multiplies with its kernel: patches of its input."""
+"""Patches of the input of a convolution, chosen before they are formed."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""What learning later models does to the layers of an earlier one."""
+"""Changes that learning later models makes in the layers of an earlier one."""
 
 import itertools
 from collections.abc import Mapping, Sequence
