@@ -43,12 +43,6 @@ class Weight:
         """Return a stored value as the rows on which contexts act."""
         return self.layer.to_rows(self.key, value.to(self.layer.stored(self.key)))
 
-    def add(self, rows: Tensor) -> None:
-        """Add rows to the stored weight."""
-        stored = self.layer.stored(self.key)
-        whole = rows.expand_as(self.layer.to_rows(self.key, stored))
-        stored.add_(self.layer.from_rows(self.key, whole))
-
 
 def weights_of(net: nn.Module) -> dict[str, Weight]:
     """Return the superposed weights of a network by dotted name.
