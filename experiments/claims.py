@@ -154,6 +154,21 @@ def _task_0(record: Record) -> float:
     return permuting_result(record).task_0
 
 
+def _drops(records: Iterable[Record], task_0: Callable[[Record], float]) -> list[float]:
+    """Return the points that the first task loses from its own training to the end."""
+    return [
+        100 * record["rows"]["correct"][0][0] / record["rows"]["images"] - task_0(record)
+        for record in records
+    ]
+
+
+def _unaffected(part: str, text: str, drops: Sequence[float], source: str) -> Claim:
+    """Claim that every drop is small."""
+    paper, ours = f"drop ≤ {UNAFFECTED:g} points", f"{spread(drops)} points"
+    holds = [drop <= UNAFFECTED for drop in drops]
+    return inequality_claim(part, text, paper, ours, holds, source)
+
+
 def _last_ten(record: Record) -> float:
     return permuting_result(record).last
 
@@ -190,17 +205,9 @@ def _figure_2(records: Sequence[Record]) -> Iterator[Claim]:
         yield value_claim(part, text, paper, ours, FIGURE_TOLERANCE, source)
         text = f"{width} units: Binary forgets less than the standard net (task 0, %)."
         yield _comparison(part, text, (binary, standard), _task_0, source)
-    wide = runs.get(("Binary", 2048), {}).values()
-    drops = [100 * record["rows"]["correct"][0][0] / record["rows"]["images"] for record in wide]
-    drops = [first - _task_0(record) for first, record in zip(drops, wide, strict=True)]
-    yield inequality_claim(
-        part,
-        "2048 units: task 0 is virtually unchanged after 49 further tasks.",
-        f"drop ≤ {UNAFFECTED:g} points",
-        f"{spread(drops)} points",
-        [drop <= UNAFFECTED for drop in drops],
-        source,
-    )
+    drops = _drops(runs.get(("Binary", 2048), {}).values(), _task_0)
+    text = "2048 units: task 0 is virtually unchanged after 49 further tasks."
+    yield _unaffected(part, text, drops, source)
 
 
 def _figure_3(records: Sequence[Record]) -> Iterator[Claim]:
@@ -274,14 +281,5 @@ def _figure_6(source: str, part: str, records: Sequence[Record]) -> Iterator[Cla
         pair = runs.get(better, {}), runs.get(worse, {})
         text = f"{better} keeps more of CIFAR-10 than {worse} (%)."
         yield _comparison(part, text, pair, task_0, source)
-    binary = runs.get("Binary", {}).values()
-    first = [100 * record["rows"]["correct"][0][0] / record["rows"]["images"] for record in binary]
-    drops = [start - task_0(record) for start, record in zip(first, binary, strict=True)]
-    yield inequality_claim(
-        part,
-        "Binary is virtually unaffected by four further tasks.",
-        f"drop ≤ {UNAFFECTED:g} points",
-        f"{spread(drops)} points",
-        [drop <= UNAFFECTED for drop in drops],
-        source,
-    )
+    drops = _drops(runs.get("Binary", {}).values(), task_0)
+    yield _unaffected(part, "Binary is virtually unaffected by four further tasks.", drops, source)

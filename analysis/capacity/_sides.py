@@ -42,14 +42,14 @@ class Sides:
         if self.outputs is None:
             return seen
         operator = self.outputs.operator(self._index(self.outputs, context), like=seen)
-        return layer.from_outputs(key, operator.unbind_columns(layer.to_outputs(key, seen)))
+        return layer.unbind_outputs(key, operator, seen)
 
     def store(self, value: Tensor, context: int) -> Tensor:
         """Return R_k ΔW C_k⁻¹, the inverse of `retrieve`."""
         layer, key = self.weight.layer, self.weight.key
         if self.outputs is not None:
             operator = self.outputs.operator(self._index(self.outputs, context), like=value)
-            value = layer.from_outputs(key, operator.bind_columns(layer.to_outputs(key, value)))
+            value = layer.bind_outputs(key, operator, value)
         rows = self.inputs.store(self.weight.rows(value), self._index(self.inputs, context))
         return layer.from_rows(key, rows)
 

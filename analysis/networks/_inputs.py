@@ -75,19 +75,21 @@ def layer_inputs(
     for layer in layers:
         for args, kwargs in calls.get(layer, ()):
             for key, rows in _rows_of(layer, args, kwargs, max_rows, generator).items():
-                key, _, part = key.partition("[")
-                owner, _, key = key.rpartition(".")  # the output projection of attention
-                holder = layer.get_submodule(owner)
-                if isinstance(holder, Superposed):
-                    third = PROJECTIONS.index(part[:-1]) if part else None
-                    name = names.get((id(holder.stored(key)), third))
-                    if name is not None:
-                        received.setdefault(name, []).append(rows)
+                name = names.get(_product(layer, key))
+                if name is not None:
+                    received.setdefault(name, []).append(rows)
     return {
         name: _drawn(torch.cat(received[name], -2), max_rows, generator)
         for name in weights
         if name in received
     }
+
+
+def _product(layer: Superposed, key: str) -> tuple[int, int | None]:
+    """Return the id of a weight and its third, by a key of `_rows_of`."""
+    key, _, part = key.partition("[")
+    parameter = layer.stored(key) if "." not in key else layer.get_parameter(key)
+    return id(parameter), PROJECTIONS.index(part[:-1]) if part else None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class Weight:
     layer: Superposed
     key: str
     part: int | None = None
-    """Which third of a packed projection of attention; None for the whole weight."""
+    """Index in `PROJECTIONS` of a third of a packed weight; None for the whole weight."""
 
     @property
     def parameter(self) -> str:

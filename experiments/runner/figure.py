@@ -20,6 +20,9 @@ matplotlib.rcParams["svg.hashsalt"] = "superposition"
 _CYCLE = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is grey
 _COLOURS = dict(zip(sorted(set(FAMILIES) - {"Identity"}), _CYCLE, strict=True))
 
+LONG_LABEL = 28
+"""Letters above which a legend below its axes has two columns, not three."""
+
 _PENALTY_LINES: dict[Any, Any] = {"EWC": ":", "OnlineEWC": (0, (1, 3)), "SI": "-.", None: "--"}
 
 
@@ -31,13 +34,14 @@ def colour_of(family: str) -> str:
 def style_of(name: str) -> dict[str, Any]:
     """Return colour and line of a method: that of its family; black with a penalty or for single.
 
-    Learned contexts and several heads have broken lines.
+    Learned contexts, several heads and permuted outputs have broken lines.
     """
     method = Method.parse(name)
     if method.penalty or method.separate:
         return {"color": "black", "linestyle": _PENALTY_LINES[method.penalty]}
     colour = colour_of(name_of(method.family) if method.family else "Identity")
-    return {"color": colour, "linestyle": "--" if method.learned or method.heads else "-"}
+    is_variant = method.learned or method.heads or method.two_sided
+    return {"color": colour, "linestyle": "--" if is_variant else "-"}
 
 
 def plot_curve(axes: Axes, group: Group, label: str, **style: Any) -> None:
@@ -92,9 +96,10 @@ def row_of_panels(
 
 def legend_below(axes: Axes, place: float, *handles_and_labels: Sequence[Any]) -> None:
     """Add a legend below the axes, where it hides nothing; `place` is in heights of the axes."""
-    axes.legend(
-        *handles_and_labels, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, place), ncols=3
-    )
+    handles, labels = handles_and_labels or axes.get_legend_handles_labels()
+    columns = 3 if max(map(len, labels), default=0) <= LONG_LABEL else 2
+    legend = axes.legend(handles, labels, fontsize=6, ncols=columns, loc="upper center")
+    legend.set_bbox_to_anchor((0.5, place), axes.transAxes)
 
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:

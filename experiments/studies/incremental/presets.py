@@ -31,7 +31,7 @@ BASE_VARIANTS: tuple[tuple[str, tuple[Method, ...]], ...] = (
     ("shared", named("EWC", "SI")),
     ("per-context", named("multi-head-EWC", "multi-head-SI")),
 )
-"""Methods that go on from the network of the first task, with a learning rate of their own."""
+"""Methods that continue from the network of the first task, with another learning rate."""
 
 
 LATER_RATES: dict[str, float | None] = {

@@ -132,14 +132,6 @@ class Layer(Superposed):
             operator = self._look_up(self.contexts_for(name), context, stored)
             stored.add_(self.from_rows(name, operator.store(self.to_rows(name, weight))))
 
-    def bind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
-        """Return R ΔW, with the output units of every part of a weight bound."""
-        return self.from_outputs(name, operator.bind_columns(self.to_outputs(name, weight)))
-
-    def unbind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
-        """Return R⁻¹ ΔW, the inverse of `bind_outputs`."""
-        return self.from_outputs(name, operator.unbind_columns(self.to_outputs(name, weight)))
-
     def entry(self, name: str, part: int = 0) -> Any:
         """Return a tensor that is not superposed: the shared one, or the entry of the model in use.
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from psp_contexts import Contexts
+from psp_contexts import Contexts, Operator
 from psp_nn.layers.made_class import MadeClass
 from psp_nn.layers.state import LayerState
 
@@ -118,6 +118,14 @@ class Superposed(MadeClass):
     def from_outputs(self, name: str, rows: Tensor) -> Tensor:
         """Reshape the matrices of `to_outputs` back to a weight."""
         return rows
+
+    def bind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
+        """Return R ΔW, with the output units of every part of a weight bound."""
+        return self.from_outputs(name, operator.bind_columns(self.to_outputs(name, weight)))
+
+    def unbind_outputs(self, name: str, operator: Operator, weight: Tensor) -> Tensor:
+        """Return R⁻¹ ΔW, the inverse of `bind_outputs`."""
+        return self.from_outputs(name, operator.unbind_columns(self.to_outputs(name, weight)))
 
     def _unknown(self, name: str, kind: str, names: Iterable[str]) -> ValueError:
         return ValueError(
