@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from psp_nn.layers.attributes import entry_per_context
 from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import Base, One, PerSample, Selection
+from psp_nn.layers.selection import Base, EachSample, One, Selection
 from psp_nn.layers.superposed import base_name
 
 NUM_OUTPUTS = "num_outputs"
@@ -129,27 +129,17 @@ class LinearPerContext(Layer, nn.Linear):
 
         Raises:
             TypeError: If `input` has another dtype than the weight and autocast is off.
-            ValueError: If `input` has another shape or is on another device, or the batch mixes
-                contexts and `input` does not have one sample per context along the stated
-                dimension.
+            ValueError: If `input` has another shape or is on another device.
         """
         x = input.real if input.is_complex() else input
         check_features(self, x, self.stored(), self.in_features)
+        y = F.linear(x, self.weight, self.bias)
         selection = self.superposition.selection
-        if not isinstance(selection, PerSample):
-            return F.linear(x, self.weight, self.bias)
-        self.note_use()
-        selection.check(x, self.superposition.name, trailing=1)
-        samples = x.movedim(selection.batch_dim, 0)
-        weight = selection.rows(self.stored())
-        y = torch.einsum("b...i,boi->b...o", samples, weight).movedim(0, selection.batch_dim)
-        shape = selection.shape(x.dim() - 1)
-        bias = self.table("bias")
-        if bias is not None:
-            y = y + selection.rows(bias).reshape(*shape, -1).to(y.dtype)
-        if self._sizes is None:
+        batch = selection.batch if isinstance(selection, One) else None
+        if batch is None or self._sizes is None:
             return y
-        sizes = selection.rows(self.get_buffer(NUM_OUTPUTS))
-        y = y[..., : int(sizes.max())] if len(sizes) else y
-        missing = torch.arange(y.shape[-1], device=y.device) >= sizes.reshape(*shape, 1)
-        return y.masked_fill(missing, -torch.inf)
+        width = max(self._sizes[k] for k in batch.present)
+        if not isinstance(selection, EachSample):
+            return F.pad(y, (0, width - y.shape[-1]), value=-torch.inf)
+        size = selection.row(self.get_buffer(NUM_OUTPUTS))
+        return y[..., :width].masked_fill(torch.arange(width, device=y.device) >= size, -torch.inf)

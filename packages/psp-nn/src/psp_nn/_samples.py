@@ -1,0 +1,270 @@
+"""A call whose batch mixes contexts: all samples at once, or those of one context at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._C import _functorch
+from torch.nn.utils.rnn import PackedSequence
+
+from psp_contexts.operators import TensorOperator
+from psp_nn._structure import StructureMap
+from psp_nn.layers.layer import Layer
+from psp_nn.layers.selection import EachSample, MixedBatchError, One, PerSample
+from psp_nn.layers.state import CachedOperator
+from psp_nn.layers.using import using
+
+
+class _Part(NamedTuple):
+    """A part of an argument, the whole argument, and the part's number of changes in place."""
+
+    part: Tensor
+    whole: Tensor
+    version: int | None
+
+
+class Samples:
+    """A call of a network whose arguments are split into samples, and whose results are joined.
+
+    Args:
+        forward: The network's own `forward`.
+        layers: Layers that use the model of each sample.
+        batch: Context of each sample.
+        dims: Dimension of the samples by the name of an argument, None for an argument that all
+            samples share. That of the result is under "return"; a tuple of results may have a
+            tuple of dimensions.
+        names: Names of the positional arguments.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        layers: list[Layer],
+        batch: PerSample,
+        dims: dict[str, Any],
+        names: list[str],
+    ) -> None:
+        self.layers, self.dims = layers, dims
+        self._forward, self._batch, self._names = forward, batch, names
+        self._parts: dict[int, _Part] = {}
+
+    def at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run all samples under `torch.vmap`."""
+        structure, level = StructureMap(), 0
+        call: list[Any] = []
+        batched: list[Tensor] = []
+        position: dict[int, int] = {}
+        inputs = [self._batch.index]
+
+        def collect(x: Tensor, dim: int) -> Tensor:
+            inputs.append(x.unsqueeze(dim + 1).movedim(dim, 0))
+            return x
+
+        def note(x: Tensor, *, dim: int | None) -> Tensor:
+            is_new = id(x) not in self._parts and id(x) not in position
+            if is_new and _functorch.maybe_get_level(x) == level:
+                if dim is None or _length(x, dim) != 1:
+                    raise _not_samples(x, dim, "one sample")
+                position[id(x)] = len(batched)
+                batched.append(x)
+            return x
+
+        def join(x: Tensor, *, dim: int | None) -> Tensor:
+            if id(x) in self._parts:  # a view, so that changes in place have reached the argument
+                return self._parts[id(x)].whole
+            if dim is None or _length(x, dim) != 1:
+                return x
+            if id(x) in position:
+                return results[position[id(x)] + 1].squeeze(dim + 1).movedim(0, dim)
+            return x.repeat_interleave(len(self._batch.index), dim)
+
+        def run(index: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+            nonlocal level
+            level = _functorch.maybe_get_level(index)
+            tensors = iter(given)
+            split = self._split(lambda x, dim: next(tensors), structure, args, kwargs)
+            with using(self.layers, EachSample.of(index, self._batch)):
+                _place(operators, tensors)
+                call.append((self._forward(*split[0], **split[1]), *split))
+            self._map_results(note, StructureMap(), call)
+            return index, *batched
+
+        self._split(collect, StructureMap(), args, kwargs)
+        operators = self._operators(inputs)
+        with _without_loops_over_samples():
+            results = torch.vmap(run, randomness="different")(*inputs)
+        return self._map_results(join, StructureMap(structure.originals), call)
+
+    def by_context(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, cut: bool) -> Any:
+        """Run the samples of one context at a time.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+            cut: Split one context's samples in two where all have equally many, so that the
+                dimension of the samples is known by its length.
+        """
+        batch = self._batch
+        contexts, lengths = [*batch.present], [*batch.counts]
+        if cut and len(set(lengths)) == 1 != lengths[0]:
+            contexts, lengths = [contexts[0], *contexts], [1, lengths[0] - 1, *lengths[1:]]
+        calls: list[Any] = []
+        originals: dict[int, Any] = {}
+        for k, at in zip(contexts, batch.order.split(lengths), strict=True):
+
+            def select(x: Tensor, dim: int, at: Tensor = at) -> Tensor:
+                return x.index_select(dim, at.to(x.device))
+
+            structure = StructureMap()
+            split = self._split(select, structure, args, kwargs)
+            originals = originals or structure.originals
+            with using(self.layers, One.of(k, batch)):
+                calls.append((self._forward(*split[0], **split[1]), *split))
+
+        def join(*parts: Tensor, dim: int | None) -> Tensor:
+            part = self._parts.get(id(parts[0]))
+            if part is not None and all(map(self._is_unchanged, parts)):
+                return part.whole
+            if dim is not None and [_length(x, dim) for x in parts] == lengths:
+                joined = torch.cat(parts, dim).index_select(dim, batch.back.to(parts[0].device))
+                return joined if part is None else part.whole.copy_(joined)
+            if all(x.shape == parts[0].shape and torch.equal(x, parts[0]) for x in parts):
+                return parts[0]
+            raise _not_samples(parts[0], dim, f"{lengths[0]} samples")
+
+        return self._map_results(join, StructureMap(originals), calls)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Check that every argument has one sample per context, or one for all.
+
+        Raises:
+            MixedBatchError: If one has another length.
+        """
+        for name, value in (*zip(self._names, args, strict=True), *kwargs.items()):
+            if isinstance(value, PackedSequence):
+                raise MixedBatchError(
+                    f"{name} is a PackedSequence, which does not say where the samples of a batch "
+                    "that mixes contexts lie; pass a padded tensor, or make one call per context."
+                )
+            StructureMap()(partial(self._check_length, name), value)
+
+    def _check_length(self, name: str, x: Tensor) -> Tensor:
+        dim, count = self.dims[name], len(self._batch.index)
+        if dim is not None and _length(x, dim) not in (None, 1, count):
+            raise MixedBatchError(
+                f"{name} has shape {tuple(x.shape)}, but the batch mixes {count} contexts, one for "
+                f"each sample along dimension {dim}; if {name} has no samples there, say so with "
+                f"use_context(…, batch_dim={{'{name}': None}}), or state their dimension."
+            )
+        return x
+
+    def _split(
+        self,
+        split: Callable[[Tensor, int], Tensor],
+        structure: StructureMap,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with a function applied to the tensors that hold samples."""
+        count = len(self._batch.index)
+
+        def part(x: Tensor, *, dim: int | None) -> Tensor:
+            y = split(x, dim) if dim is not None and _length(x, dim) == count else x
+            self._parts[id(y)] = _Part(y, x, _version(y))
+            return y
+
+        parts = [
+            structure(partial(part, dim=self.dims[name]), value)
+            for name, value in (*zip(self._names, args, strict=True), *kwargs.items())
+        ]
+        return tuple(parts[: len(args)]), dict(zip(kwargs, parts[len(args) :], strict=True))
+
+    def _map_results(
+        self, function: Callable[..., Tensor], structure: StructureMap, calls: list[Any]
+    ) -> Any:
+        """Map the tensors in what calls return, and in their arguments, such as caches.
+
+        Args:
+            function: Takes one tensor of each call.
+            structure: Map of the structures that hold them.
+            calls: Result, positional arguments and keyword arguments of each call.
+        """
+        outputs, args, kwargs = zip(*calls, strict=True)
+        dims = self.dims["return"]
+        if isinstance(dims, tuple):
+            result: Any = tuple(
+                structure(partial(function, dim=dim), *parts)
+                for dim, *parts in zip(dims, *outputs, strict=True)
+            )
+        else:
+            result = structure(partial(function, dim=dims), *outputs)
+        values = [*zip(self._names, *args, strict=True)]
+        values += [(name, *(call[name] for call in kwargs)) for name in kwargs[0]]
+        for name, *parts in values:
+            structure(partial(function, dim=self.dims[name]), *parts)
+        return result
+
+    def _is_unchanged(self, x: Tensor) -> bool:
+        part = self._parts.get(id(x))
+        if part is None or part.part is part.whole:
+            return part is not None
+        return part.version is not None and part.version == x._version
+
+    def _operators(self, inputs: list[Tensor]) -> list[Any]:
+        """Look up the operators of all layers that bind samples, and collect their tensors."""
+        operators = []
+        for layer in self.layers:
+            for name in layer.superposition.superposed if layer.binds_samples else ():
+                stored = layer.stored(name)
+                both = layer.operator(name), layer.output_operator(name)
+                for side, operator in enumerate(both):
+                    if isinstance(operator, TensorOperator):
+                        inputs.extend(operator.tensors)
+                    if operator is not None:
+                        cached = CachedOperator(operator, stored.dtype, stored.device)
+                        operators.append((layer, side, name, cached))
+        return operators
+
+
+def _place(operators: list[Any], tensors: Iterator[Tensor]) -> None:
+    """Give each layer its operators of one sample, whose tensors come in order."""
+    for layer, side, name, (operator, dtype, device) in operators:
+        if isinstance(operator, TensorOperator):
+            operator = operator.map(lambda _: next(tensors))
+        else:
+            operator = operator.reshape(*operator.batch_shape[1:])
+        state = layer.superposition
+        cache = state.output_operators if side else state.operators
+        cache[name] = CachedOperator(operator, dtype, device)
+
+
+@contextmanager
+def _without_loops_over_samples() -> Iterator[None]:
+    """Let `torch.vmap` fail where it would run an operation for one sample after the other."""
+    before = _functorch._is_vmap_fallback_enabled()
+    _functorch._set_vmap_fallback_enabled(False)
+    try:
+        yield
+    finally:
+        _functorch._set_vmap_fallback_enabled(before)
+
+
+def _version(x: Tensor) -> int | None:
+    """Return how often a tensor was changed in place, or None if it does not count."""
+    return None if x.is_inference() else x._version
+
+
+def _length(x: Tensor, dim: int) -> int | None:
+    return x.shape[dim] if x.dim() > dim else None
+
+
+def _not_samples(x: Tensor, dim: int | None, count: str) -> MixedBatchError:
+    return MixedBatchError(
+        f"a result has shape {tuple(x.shape)} for {count}, and thus no samples along dimension "
+        f"{dim}, but the batch mixes contexts; return it for each sample, such as a loss without "
+        "reduction, state its dimension with use_context(…, batch_dim={'return': …}), or make one "
+        "call per context."
+    )
