@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch._C import _functorch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import PackedSequence
 
 from psp_contexts.operators import TensorOperator
 from psp_nn._structure import StructureMap
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import EachSample, MixedBatchError, One, PerSample
+from psp_nn.layers.selection import EachSample, MixedBatchError, PerSample
 from psp_nn.layers.state import CachedOperator
 from psp_nn.layers.using import using
 
@@ -94,7 +95,8 @@ class Samples:
 
         self._split(collect, StructureMap(), args, kwargs)
         operators = self._operators(inputs)
-        with _without_loops_over_samples():
+        # vmap knows no other kernel of attention than this one, which is made of products.
+        with _without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
             results = torch.vmap(run, randomness="different")(*inputs)
         return self._map_results(join, StructureMap(structure.originals), call)
 
@@ -108,12 +110,12 @@ class Samples:
                 dimension of the samples is known by its length.
         """
         batch = self._batch
-        contexts, lengths = [*batch.present], [*batch.counts]
+        ones, lengths = batch.ones, batch.counts
         if cut and len(set(lengths)) == 1 != lengths[0]:
-            contexts, lengths = [contexts[0], *contexts], [1, lengths[0] - 1, *lengths[1:]]
+            ones, lengths = [ones[0], *ones], [1, lengths[0] - 1, *lengths[1:]]
         calls: list[Any] = []
         originals: dict[int, Any] = {}
-        for k, at in zip(contexts, batch.order.split(lengths), strict=True):
+        for one, at in zip(ones, batch.order.split(lengths), strict=True):
 
             def select(x: Tensor, dim: int, at: Tensor = at) -> Tensor:
                 return x.index_select(dim, at.to(x.device))
@@ -121,7 +123,7 @@ class Samples:
             structure = StructureMap()
             split = self._split(select, structure, args, kwargs)
             originals = originals or structure.originals
-            with using(self.layers, One.of(k, batch)):
+            with using(self.layers, one):
                 calls.append((self._forward(*split[0], **split[1]), *split))
 
         def join(*parts: Tensor, dim: int | None) -> Tensor:

@@ -48,6 +48,11 @@ class PerSample:
         """Contexts that occur, in ascending order."""
         return self._groups[0]
 
+    @cached_property
+    def ones(self) -> "list[One]":
+        """Selections of the contexts that occur."""
+        return [One.of(k, self) for k in self.present]
+
     @property
     def counts(self) -> list[int]:
         """Number of samples of each context that occurs."""

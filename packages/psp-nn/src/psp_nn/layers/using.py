@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import EachSample, One, PerSample, Selection
+from psp_nn.layers.selection import EachSample, PerSample, Selection
 
 
 @contextmanager
@@ -68,7 +68,8 @@ class _EachModel(torch.autograd.Function):
         x = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
         parts = x.index_select(0, batch.order.to(x.device)).split(batch.counts)
         results = []
-        for k, part in zip(batch.present, parts, strict=True):
-            with using([layer], One.of(k, batch)):
+        with using([layer], layer.superposition.selection):
+            for one, part in zip(batch.ones, parts, strict=True):
+                layer.select(one)
                 results.append(apply(part))
         return torch.cat(results).index_select(0, batch.back.to(x.device)), 0
