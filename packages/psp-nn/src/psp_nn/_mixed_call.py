@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 from torch._C import _functorch
+from torch.utils.checkpoint import _StopRecomputationError
 
 from psp_nn._samples import Samples
 from psp_nn._split_complex import real_input, real_part
@@ -47,6 +48,7 @@ class MixedCall:
         self._positional = [p.name for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
         _check_dims(batch_dim, parameters, type(net).__name__)
 
+    @torch.compiler.disable(reason="a batch that mixes contexts runs outside of compiled code")
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the network with each sample's model."""
         layers = [
@@ -95,7 +97,7 @@ class MixedCall:
                     self._check_state()
                 known[kind] = True
                 return result
-            except MixedBatchError:
+            except (MixedBatchError, _StopRecomputationError):  # checkpointing has all it needs
                 raise
             except Exception:  # vmap cannot run it, or it is wrong and fails again
                 failed = True

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from psp_nn.layers.attributes import entry_per_context
 from psp_nn.layers.made_class import MadeClass
 from psp_nn.layers.norm import SuperposedNorm
-from psp_nn.layers.selection import EachSample, Mixture, One
+from psp_nn.layers.selection import EachSample, MixedBatchError, Mixture, One
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -64,6 +64,8 @@ class _NormWithStatistics(SuperposedNorm):
                 None if entries[name] is None else entries[name].view(shape) for name in names
             )
             return self._apply_statistics(x, mean, var, scale, shift)
+        if isinstance(selection, One) and selection.batch is not None and self.training:
+            self._check_samples(x, selection)
         updated = [name for name in _STATISTICS if name in state.per_context and self.training]
         if not updated:
             return super()._normalise(x, part)
@@ -86,6 +88,15 @@ class _NormWithStatistics(SuperposedNorm):
         if self.superposition.parts == 2:
             table = table[:, part]
         table.index_copy_(0, index.reshape(1).to(table.device), entry.unsqueeze(0))
+
+    def _check_samples(self, x: Tensor, selection: One) -> None:
+        """Check that a context has more than one value per channel, which has no variance."""
+        if isinstance(self, nn.modules.batchnorm._BatchNorm) and x.numel() == x.shape[1]:
+            raise MixedBatchError(
+                f"layer '{self.superposition.name}' normalises the samples of each context apart, "
+                f"and has only one of context {selection.index}; give it more, or call eval() to "
+                "use the running statistics."
+            )
 
     def _check_channels(self, x: Tensor, sizes: torch.Size) -> None:
         if x.shape[1:2] != sizes:  # it would broadcast

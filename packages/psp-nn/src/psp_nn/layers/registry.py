@@ -1,5 +1,6 @@
 """Layer classes that have a superposed form."""
 
+import functools
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -153,6 +154,7 @@ def _mixed_in(superposed: type[Layer], plain: type[nn.Module], *, own_forward: b
 def _forward_of(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Return the `forward` of a subclass, which reads each weight of the model in use once."""
 
+    @functools.wraps(forward)
     def run(layer: Layer, *args: Any, **kwargs: Any) -> Any:
         with layer.read_once():  # experts read their weight once for each of them
             return forward(layer, *args, **kwargs)
