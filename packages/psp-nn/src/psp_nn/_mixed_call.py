@@ -88,11 +88,12 @@ class MixedCall:
             with using(samples.layers, One.of(context, self._batch)):
                 return self.__wrapped__(*args, **kwargs)
         known = _vectorises.setdefault(self._net, {})
-        kind = (self._net.training, torch.is_grad_enabled(), tuple(samples.dims))
+        types = [*map(type, args), *((name, type(value)) for name, value in kwargs.items())]
+        kind = (self._net.training, torch.is_grad_enabled(), *types)
         coupled, failed = self._couples_samples(), False
         if not coupled and known.get(kind, True) and not self._has_hooks():
             try:
-                result = samples.at_once(args, kwargs)
+                result = samples.at_once(args, kwargs, trial=kind not in known)
                 if kind not in known:
                     self._check_state()
                 known[kind] = True

@@ -20,11 +20,19 @@ from psp_nn.layers.using import using
 
 
 class _Part(NamedTuple):
-    """A part of an argument, the whole argument, and the part's number of changes in place."""
+    """A part of an argument, or a copy of one that all samples share, and the argument itself."""
 
     part: Tensor
     whole: Tensor
     version: int | None
+    is_shared: bool = False
+
+    @property
+    def is_changed(self) -> bool:
+        """True if the part has, or may have, been changed in place."""
+        if self.version is None:
+            return torch.is_inference_mode_enabled()
+        return self.part._version != self.version
 
 
 class Samples:
@@ -52,17 +60,29 @@ class Samples:
         self._forward, self._batch, self._names = forward, batch, names
         self._parts: dict[int, _Part] = {}
 
-    def at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run all samples under `torch.vmap`."""
+    def at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, trial: bool) -> Any:
+        """Run all samples under `torch.vmap`.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+            trial: Run on copies, so that a failure changes no argument.
+
+        Raises:
+            MixedBatchError: If vmap fails and has changed an argument in place.
+        """
         structure, level = StructureMap(), 0
         call: list[Any] = []
         batched: list[Tensor] = []
         position: dict[int, int] = {}
         inputs = [self._batch.index]
+        wholes: list[_Part] = []
 
         def collect(x: Tensor, dim: int) -> Tensor:
-            inputs.append(x.unsqueeze(dim + 1).movedim(dim, 0))
-            return x
+            y = x.clone() if trial else x
+            wholes.append(_Part(y, x, _version(y)))
+            inputs.append(y.unsqueeze(dim + 1).movedim(dim, 0))
+            return y
 
         def note(x: Tensor, *, dim: int | None) -> Tensor:
             is_new = id(x) not in self._parts and id(x) not in position
@@ -74,8 +94,9 @@ class Samples:
             return x
 
         def join(x: Tensor, *, dim: int | None) -> Tensor:
-            if id(x) in self._parts:  # a view, so that changes in place have reached the argument
-                return self._parts[id(x)].whole
+            if id(x) in self._parts:
+                part = self._parts[id(x)]
+                return part.whole.copy_(x) if part.is_shared and part.is_changed else part.whole
             if dim is None or _length(x, dim) != 1:
                 return x
             if id(x) in position:
@@ -96,8 +117,19 @@ class Samples:
         self._split(collect, StructureMap(), args, kwargs)
         operators = self._operators(inputs)
         # vmap knows no other kernel of attention than this one, which is made of products.
-        with _without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
-            results = torch.vmap(run, randomness="different")(*inputs)
+        try:
+            with _without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
+                results = torch.vmap(run, randomness="different")(*inputs)
+        except Exception as error:
+            if not trial and any(part.is_changed for part in wholes):
+                raise MixedBatchError(
+                    "the network has changed an argument in place and failed; make one call per "
+                    f"context for this batch that mixes contexts: {error}"
+                ) from error
+            raise
+        for part in wholes if trial else ():
+            if part.is_changed:
+                part.whole.copy_(part.part)
         return self._map_results(join, StructureMap(structure.originals), call)
 
     def by_context(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, cut: bool) -> Any:
@@ -127,14 +159,16 @@ class Samples:
                 calls.append((self._forward(*split[0], **split[1]), *split))
 
         def join(*parts: Tensor, dim: int | None) -> Tensor:
-            part = self._parts.get(id(parts[0]))
-            if part is not None and all(map(self._is_unchanged, parts)):
-                return part.whole
-            if dim is not None and [_length(x, dim) for x in parts] == lengths:
+            given = [self._parts[id(x)] for x in parts if id(x) in self._parts]
+            is_given = len(given) == len(parts)
+            if is_given and not any(part.is_changed for part in given):
+                return given[0].whole
+            is_shared = is_given and given[0].is_shared
+            if not is_shared and dim is not None and [_length(x, dim) for x in parts] == lengths:
                 joined = torch.cat(parts, dim).index_select(dim, batch.back.to(parts[0].device))
-                return joined if part is None else part.whole.copy_(joined)
+                return given[0].whole.copy_(joined) if is_given else joined
             if all(x.shape == parts[0].shape and torch.equal(x, parts[0]) for x in parts):
-                return parts[0]
+                return given[0].whole.copy_(parts[0]) if is_given else parts[0]
             raise _not_samples(parts[0], dim, f"{lengths[0]} samples")
 
         return self._map_results(join, StructureMap(originals), calls)
@@ -174,8 +208,12 @@ class Samples:
         count = len(self._batch.index)
 
         def part(x: Tensor, *, dim: int | None) -> Tensor:
-            y = split(x, dim) if dim is not None and _length(x, dim) == count else x
-            self._parts[id(y)] = _Part(y, x, _version(y))
+            is_shared = dim is None or _length(x, dim) != count
+            if not is_shared:
+                y = split(x, dim)
+            else:  # counters in a cache are changed in place
+                y = x if x.requires_grad else x.clone()
+            self._parts[id(y)] = _Part(y, x, _version(y), is_shared)
             return y
 
         parts = [
@@ -208,12 +246,6 @@ class Samples:
         for name, *parts in values:
             structure(partial(function, dim=self.dims[name]), *parts)
         return result
-
-    def _is_unchanged(self, x: Tensor) -> bool:
-        part = self._parts.get(id(x))
-        if part is None or part.part is part.whole:
-            return part is not None
-        return part.version is not None and part.version == x._version
 
     def _operators(self, inputs: list[Tensor]) -> list[Any]:
         """Look up the operators of all layers that bind samples, and collect their tensors."""
