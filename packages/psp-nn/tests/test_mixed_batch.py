@@ -337,12 +337,13 @@ class Cached(nn.Module):
         else:
             cache.keys = torch.cat([cache.keys, key.unsqueeze(1)], 1)
         cache.length += 1
+        cache.count += 1  # one counter for all samples, in place
         return {"y": cache.keys.sum(1), "cache": cache}
 
 
 class Cache:
     def __init__(self, keys):
-        self.keys, self.length, self.unused = keys, 0, None
+        self.keys, self.length, self.unused, self.count = keys, 0, None, torch.zeros(1)
 
 
 @pytest.mark.parametrize("static", [False, True])
@@ -357,7 +358,7 @@ def test_a_cache_is_carried_from_call_to_call(static, read):
         for step in range(3):
             output = net(x[:, step], cache, static=static, read=read)
             assert output["cache"] is cache
-        assert cache.length == 3
+        assert cache.length == cache.count == 3
         return output["y"], cache.keys
 
     with use_context(net, INDEX):

@@ -20,6 +20,8 @@ from psp_nn.layers.using import using
 _vectorises: WeakKeyDictionary[nn.Module, dict[object, bool]] = WeakKeyDictionary()
 """Whether `torch.vmap` could run each network, by the kind of call."""
 
+_REASON = "a batch that mixes contexts runs outside of compiled code"
+
 
 class MixedCall:
     """The `forward` of a network while its batch mixes contexts.
@@ -40,15 +42,15 @@ class MixedCall:
     def __init__(
         self, net: nn.Module, batch: PerSample, batch_dim: int | Mapping[str, Any]
     ) -> None:
-        own = vars(net).get("forward")
-        self._own = own._own if isinstance(own, MixedCall) else own
+        own: Any = vars(net).get("forward")
+        self._own: Any = own._own if isinstance(own, MixedCall) else own
         self.__wrapped__ = self._own or MethodType(type(net).forward, net)  # `inspect` follows it
         self._net, self._batch, self._batch_dim = net, batch, batch_dim
         parameters = list(inspect.signature(self.__wrapped__).parameters.values())
         self._positional = [p.name for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
         _check_dims(batch_dim, parameters, type(net).__name__)
 
-    @torch.compiler.disable(reason="a batch that mixes contexts runs outside of compiled code")
+    @torch.compiler.disable(reason=_REASON)  # type: ignore[untyped-decorator]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the network with each sample's model."""
         layers = [

@@ -1,7 +1,6 @@
 """A call whose batch mixes contexts: all samples at once, or those of one context at a time."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,11 +10,10 @@ from torch._C import _functorch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import PackedSequence
 
-from psp_contexts.operators import TensorOperator
 from psp_nn._structure import StructureMap
+from psp_nn._vectorise import look_up_operators, place_operators, without_loops_over_samples
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import EachSample, MixedBatchError, PerSample
-from psp_nn.layers.state import CachedOperator
 from psp_nn.layers.using import using
 
 
@@ -87,7 +85,7 @@ class Samples:
         def note(x: Tensor, *, dim: int | None) -> Tensor:
             is_new = id(x) not in self._parts and id(x) not in position
             if is_new and _functorch.maybe_get_level(x) == level:
-                if dim is None or _length(x, dim) != 1:
+                if _length(x, dim) != 1:
                     raise _not_samples(x, dim, "one sample")
                 position[id(x)] = len(batched)
                 batched.append(x)
@@ -109,16 +107,16 @@ class Samples:
             tensors = iter(given)
             split = self._split(lambda x, dim: next(tensors), structure, args, kwargs)
             with using(self.layers, EachSample.of(index, self._batch)):
-                _place(operators, tensors)
+                place_operators(operators, tensors)
                 call.append((self._forward(*split[0], **split[1]), *split))
             self._map_results(note, StructureMap(), call)
             return index, *batched
 
         self._split(collect, StructureMap(), args, kwargs)
-        operators = self._operators(inputs)
+        operators = look_up_operators(self.layers, inputs)
         # vmap knows no other kernel of attention than this one, which is made of products.
         try:
-            with _without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
+            with without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
                 results = torch.vmap(run, randomness="different")(*inputs)
         except Exception as error:
             if not trial and any(part.is_changed for part in wholes):
@@ -189,7 +187,7 @@ class Samples:
 
     def _check_length(self, name: str, x: Tensor) -> Tensor:
         dim, count = self.dims[name], len(self._batch.index)
-        if dim is not None and _length(x, dim) not in (None, 1, count):
+        if _length(x, dim) not in (None, 1, count):
             raise MixedBatchError(
                 f"{name} has shape {tuple(x.shape)}, but the batch mixes {count} contexts, one for "
                 f"each sample along dimension {dim}; if {name} has no samples there, say so with "
@@ -208,8 +206,8 @@ class Samples:
         count = len(self._batch.index)
 
         def part(x: Tensor, *, dim: int | None) -> Tensor:
-            is_shared = dim is None or _length(x, dim) != count
-            if not is_shared:
+            is_shared = _length(x, dim) != count
+            if dim is not None and not is_shared:
                 y = split(x, dim)
             else:  # counters in a cache are changed in place
                 y = x if x.requires_grad else x.clone()
@@ -247,52 +245,14 @@ class Samples:
             structure(partial(function, dim=self.dims[name]), *parts)
         return result
 
-    def _operators(self, inputs: list[Tensor]) -> list[Any]:
-        """Look up the operators of all layers that bind samples, and collect their tensors."""
-        operators = []
-        for layer in self.layers:
-            for name in layer.superposition.superposed if layer.binds_samples else ():
-                stored = layer.stored(name)
-                both = layer.operator(name), layer.output_operator(name)
-                for side, operator in enumerate(both):
-                    if isinstance(operator, TensorOperator):
-                        inputs.extend(operator.tensors)
-                    if operator is not None:
-                        cached = CachedOperator(operator, stored.dtype, stored.device)
-                        operators.append((layer, side, name, cached))
-        return operators
-
-
-def _place(operators: list[Any], tensors: Iterator[Tensor]) -> None:
-    """Give each layer its operators of one sample, whose tensors come in order."""
-    for layer, side, name, (operator, dtype, device) in operators:
-        if isinstance(operator, TensorOperator):
-            operator = operator.map(lambda _: next(tensors))
-        else:
-            operator = operator.reshape(*operator.batch_shape[1:])
-        state = layer.superposition
-        cache = state.output_operators if side else state.operators
-        cache[name] = CachedOperator(operator, dtype, device)
-
-
-@contextmanager
-def _without_loops_over_samples() -> Iterator[None]:
-    """Let `torch.vmap` fail where it would run an operation for one sample after the other."""
-    before = _functorch._is_vmap_fallback_enabled()
-    _functorch._set_vmap_fallback_enabled(False)
-    try:
-        yield
-    finally:
-        _functorch._set_vmap_fallback_enabled(before)
-
 
 def _version(x: Tensor) -> int | None:
     """Return how often a tensor was changed in place, or None if it does not count."""
     return None if x.is_inference() else x._version
 
 
-def _length(x: Tensor, dim: int) -> int | None:
-    return x.shape[dim] if x.dim() > dim else None
+def _length(x: Tensor, dim: int | None) -> int | None:
+    return x.shape[dim] if dim is not None and x.dim() > dim else None
 
 
 def _not_samples(x: Tensor, dim: int | None, count: str) -> MixedBatchError:

@@ -83,7 +83,8 @@ class _SuperposedConvolution(Layer):
         def apply(samples: Tensor) -> Tensor:
             leading = samples.shape[: 1 - stored.dim()]  # one sample is an image, or a batch of one
             y = self._convolve(samples.flatten(0, -stored.dim()), self.retrieved(), output_size)
-            return y.unflatten(0, leading)
+            images: Tensor = y.unflatten(0, leading)
+            return images
 
         return each_model(self, selection, x, apply)
 
@@ -100,7 +101,8 @@ class _SuperposedConvolution(Layer):
             if base is not None:
                 base = base.to(stored.dtype if x.is_complex() else x.dtype)
                 y = y + self._convolve(x, base, output_size)
-        return y if bias is None else y + bias.view(-1, *positions).to(y.dtype)
+        biased: Tensor = y if bias is None else y + bias.view(-1, *positions).to(y.dtype)
+        return biased
 
     def _by_groups(self, x: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply a function to vectors of the channels of a group, shape (…, groups, …, dim)."""
