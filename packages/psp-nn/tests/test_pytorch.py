@@ -128,7 +128,8 @@ def test_a_mixed_batch_runs_beside_compiled_code(mlp, whole):
     else:
         torch.testing.assert_close(compiled(x), net(x), rtol=0, atol=0)
     use_context(net, 3)
-    torch.testing.assert_close(compiled(x), net(x))
+    with torch.no_grad():  # the layers are compiled one by one if the whole network is not
+        torch.testing.assert_close(compiled(x), net(x))
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -18,7 +18,7 @@ from psp_nn.layers.selection import MixedBatchError, One, PerSample
 from psp_nn.layers.using import using
 
 _vectorises: WeakKeyDictionary[nn.Module, dict[object, bool]] = WeakKeyDictionary()
-"""Whether `torch.vmap` could run each network, by the kind of call."""
+"""Networks and kinds of calls that have run, with True for those that `torch.vmap` can run."""
 
 _REASON = "a batch that mixes contexts runs outside of compiled code"
 

@@ -80,13 +80,10 @@ class _SuperposedConvolution(Layer):
         if self.binds_samples:
             return self._forward_each_sample(x, output_size)
 
-        def apply(samples: Tensor) -> Tensor:
-            leading = samples.shape[: 1 - stored.dim()]  # one sample is an image, or a batch of one
-            y = self._convolve(samples.flatten(0, -stored.dim()), self.retrieved(), output_size)
-            images: Tensor = y.unflatten(0, leading)
-            return images
+        def apply(images: Tensor) -> Tensor:
+            return self._convolve(images, self.retrieved(), output_size)
 
-        return each_model(self, selection, x, apply)
+        return each_model(self, selection, x, apply, trailing=stored.dim() - 1)
 
     def _forward_each_sample(self, x: Tensor, output_size: list[int] | None) -> Tensor:
         """Return base x + R⁻¹ D C x + b, by convolutions with kernels that all samples share."""

@@ -26,18 +26,25 @@ def using(layers: list[Layer], selection: Selection) -> Iterator[None]:
 
 
 def each_model(
-    layer: Layer, selection: EachSample, x: Tensor, apply: Callable[[Tensor], Tensor]
+    layer: Layer,
+    selection: EachSample,
+    x: Tensor,
+    apply: Callable[[Tensor], Tensor],
+    *,
+    trailing: int,
 ) -> Tensor:
     """Apply a function to each sample under `torch.vmap`, by one call for each context.
 
     Args:
         layer: A layer that uses the model of each sample.
         selection: Its selection.
-        x: Its input.
-        apply: Function of inputs of shape (n, *x.shape), whose samples have one context, which
-            the layer then uses.
+        x: Its input, with any number of dimensions before the last `trailing`.
+        apply: Function of the inputs of one context, which the layer then uses, with one dimension
+            before the last `trailing`.
+        trailing: Number of dimensions of one image.
     """
-    result: Tensor = _EachModel.apply(layer, selection.batch, selection.index, x, apply)
+    batch, index = selection.batch, selection.index
+    result: Tensor = _EachModel.apply(layer, batch, index, x, apply, trailing)
     return result
 
 
@@ -62,14 +69,19 @@ class _EachModel(torch.autograd.Function):
         index: Tensor,
         x: Tensor,
         apply: Callable[[Tensor], Tensor],
+        trailing: int,
     ) -> tuple[Tensor, int]:
         """Sort the samples by context, and restore their order."""
         dim = in_dims[3]
         x = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-        parts = x.index_select(0, batch.order.to(x.device)).split(batch.counts)
+        leading = x.shape[:-trailing]
+        each = leading[1:].numel()
+        images = x.index_select(0, batch.order.to(x.device)).flatten(0, -1 - trailing)
+        parts = images.split([count * each for count in batch.counts])
         results = []
         with using([layer], layer.superposition.selection):
             for one, part in zip(batch.ones, parts, strict=True):
                 layer.select(one)
                 results.append(apply(part))
-        return torch.cat(results).index_select(0, batch.back.to(x.device)), 0
+        y = torch.cat(results).unflatten(0, leading)
+        return y.index_select(0, batch.back.to(x.device)), 0
