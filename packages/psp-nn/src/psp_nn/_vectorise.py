@@ -1,4 +1,4 @@
-"""What `torch.vmap` over the samples of a batch needs: operators of each, and no slow loops."""
+"""Operators of each sample under `torch.vmap`, without loops over samples."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
