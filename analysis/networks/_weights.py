@@ -66,12 +66,6 @@ class Weight:
             return False
         return True
 
-    def add(self, rows: Tensor) -> None:
-        """Add rows to the stored weight."""
-        stored = self.layer.stored(self.key)
-        whole = rows.expand_as(self.layer.to_rows(self.key, stored))
-        stored.add_(self.layer.from_rows(self.key, whole))
-
 
 def weights_of(net: nn.Module) -> dict[str, Weight]:
     """Return the superposed weights of a network by dotted name.
