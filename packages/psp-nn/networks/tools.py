@@ -74,3 +74,36 @@ def test_averaging_of_weights_resets_the_statistics_of_the_model_in_use():
     callback.reset_batch_norm_and_save_state(module)
     assert module.net[1].num_batches_tracked == 0
     assert module.net.state_dict()["1.running_mean"].shape == (5, 8)
+
+
+@pytest.mark.parametrize(
+    ("batch", "options"),
+    [
+        (1, {}),
+        (3, {}),
+        (5, {}),  # as long as the prompt
+        (3, {"num_beams": 2}),
+        (3, {"cache_implementation": "static"}),
+        (3, {"use_cache": False}),
+    ],
+)
+@pytest.mark.parametrize("padded", [False, True])
+def test_generation_mixes_contexts(batch, options, padded):
+    net = superpose(llama(), **OPTIONS)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value) / 10)
+    tokens = torch.randint(3, 100, (batch, 5))
+    mask = torch.ones_like(tokens)
+    mask[: batch // 2, :2] = not padded
+    options = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0} | options
+    index, alone = torch.arange(batch) * 2 % 5, []
+    for i, k in enumerate(index.tolist()):
+        with use_context(net, k):
+            one = tokens[i : i + 1], mask[i : i + 1]
+            alone.append(net.generate(one[0], attention_mask=one[1], **options))
+    beams = options.get("num_beams", 1)
+    with use_context(net, index.repeat_interleave(beams)):
+        mixed = net.generate(tokens, attention_mask=mask, **options)
+    for i, expected in enumerate(alone):
+        assert torch.equal(mixed[i, : expected.shape[1]], expected[0])

@@ -484,11 +484,12 @@ def test_compiled_code_computes_the_same_and_serves_every_context(mlp, context):
     net = randomise(over_a_base(mlp, family=BinaryContexts))
     x = torch.randn(6, 12, dtype=torch.float64)
     counter = CompileCounter()
-    compiled = torch.compile(net, backend=counter, fullgraph=True)
+    mixed = isinstance(context, torch.Tensor)  # runs outside of compiled code
+    compiled = torch.compile(net, backend=counter, fullgraph=not mixed)
     for shift in range(3):
         use_context(net, (context + shift) % K)
         torch.testing.assert_close(compiled(x), net(x))
-    assert counter.frame_count == 1
+    assert mixed or counter.frame_count == 1
 
 
 def test_the_report_names_the_contexts_of_both_sides(mlp):

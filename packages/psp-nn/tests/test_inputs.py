@@ -45,7 +45,8 @@ def test_a_linear_layer_refuses_other_features(rows, shape):
 def test_a_convolution_refuses_other_channels(per_channel, context, shape):
     layer = binary(nn.Conv2d(4, 3, 1), per_channel=per_channel)
     use_context(layer, context)
-    with pytest.raises(ValueError, match="needs 4 features along dimension -3 of its input"):
+    refused = "needs 4 features along dimension -3 of its input|the batch mixes 2 contexts"
+    with pytest.raises(ValueError, match=refused):
         layer(torch.zeros(shape))
 
 
@@ -75,5 +76,5 @@ def test_a_mixed_batch_refuses_a_mask_for_more_samples(name, mask):
     layer = binary(nn.MultiheadAttention(4, 2, batch_first=True))
     x = torch.zeros(2, 3, 4)
     use_context(layer, torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match=rf"needs {name} with [24] entries .* got shape \([48], 3"):
+    with pytest.raises(ValueError, match=rf"{name} has shape \([48], 3.*batch mixes 2"):
         layer(x, x, x, **{name: mask})

@@ -45,6 +45,13 @@ def sample_dim(layer):
     return 0 if isinstance(layer, nn.RNNCellBase) or layer.batch_first else 1
 
 
+def sample_dims(layer):
+    """Dimensions of the samples, with those of the states after the output."""
+    if isinstance(layer, nn.RNNCellBase):
+        return 0
+    return {"input": sample_dim(layer), "hx": 1, "return": (sample_dim(layer), 1)}
+
+
 def inputs(layer, positions=7):
     shape = [4] if isinstance(layer, nn.RNNCellBase) else [positions]
     if not isinstance(layer, nn.RNNCellBase):
@@ -102,7 +109,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(name, stateful):
     state_dim = 0 if isinstance(layer, nn.RNNCellBase) else 1
     x = inputs(layer)
     hx = states(layer) if stateful else None
-    with use_context(layer, CONTEXT, batch_dim=dim):
+    with use_context(layer, CONTEXT, batch_dim=sample_dims(layer)):
         mixed = layer(x, hx)
     for n, k in enumerate(CONTEXT.tolist()):
         state = tree_map(lambda h, n=n: h.narrow(state_dim, n, 1), hx) if stateful else None
@@ -120,7 +127,7 @@ def test_hooks_run_once_for_a_mixed_batch(name):
     seen = []
     layer.register_forward_hook(lambda layer, args, output: seen.append(args[0].shape))
     x = inputs(layer)
-    with use_context(layer, CONTEXT, batch_dim=sample_dim(layer)):
+    with use_context(layer, CONTEXT, batch_dim=sample_dims(layer)):
         layer(x)
     assert seen == [x.shape]
 
@@ -129,7 +136,7 @@ def test_hooks_run_once_for_a_mixed_batch(name):
 def test_sequences_as_long_as_the_batch_mix_contexts(name):
     layer = built(LAYERS[name])
     x = inputs(layer, positions=4)
-    with use_context(layer, CONTEXT, batch_dim=sample_dim(layer)):
+    with use_context(layer, CONTEXT, batch_dim=sample_dims(layer)):
         mixed = layer(x)[0]
     with use_context(layer, 3):
         same(
@@ -141,19 +148,27 @@ def test_sequences_as_long_as_the_batch_mix_contexts(name):
 def test_mixed_batches_that_cannot_be_served_are_refused_by_name():
     layer = built(nn.Sequential(LAYERS["lstm"]()).double)[0]
     x = inputs(layer)
-    with use_context(layer, CONTEXT, batch_dim=1), pytest.raises(ValueError, match="pass batch_"):
+    with (
+        use_context(layer, CONTEXT, batch_dim=1),
+        pytest.raises(ValueError, match=r"input has shape \(4, 7, 6\), but .* along dimension 1"),
+    ):
         layer(x)
     packed = pack_padded_sequence(x, [7, 5, 5, 2], batch_first=True)
     short = tree_map(lambda h: h[:, :3], states(layer))
-    with use_context(layer, CONTEXT):
-        with pytest.raises(RuntimeError, match="layer '0' got a PackedSequence"):
+    with use_context(layer, CONTEXT, batch_dim=sample_dims(layer)):
+        with pytest.raises(ValueError, match="input is a PackedSequence"):
             layer(packed)
-        with pytest.raises(ValueError, match=r"hx of shape \(2, 3, 8\), but the batch mixes 4"):
+        with pytest.raises(ValueError, match=r"hx has shape \(2, 3, 8\), but the batch mixes 4"):
             layer(x, short)
-        with pytest.raises(ValueError, match=r"x of shape \(7, 6\) while the batch mixes"):
+        with pytest.raises(ValueError, match=r"input has shape \(7, 6\), but the batch mixes 4"):
             layer(x[0])
-        with pytest.raises(RuntimeError, match="'weight_ih_l0' of layer '0' is read as one weight"):
+        with pytest.raises(ValueError, match="layer '0' is used outside a call"):
             _ = layer.weight_ih_l0
+    with (
+        use_context(layer, CONTEXT),
+        pytest.raises(ValueError, match=r"a result has shape .* batch_dim=\{'return': …\}"),
+    ):
+        layer(x)
     with pytest.raises(RuntimeError, match="Expected 6, got 5"):
         layer(x[..., :5])
 
@@ -200,7 +215,7 @@ def test_every_weight_and_every_learned_context_gets_a_gradient():
 def test_copies_other_dtypes_and_assigned_tensors_are_used():
     layer = built(LAYERS["lstm"])
     x = inputs(layer)
-    with use_context(layer, CONTEXT):
+    with use_context(layer, CONTEXT, batch_dim=sample_dims(layer)):
         expected = layer(x)
         same(copy.deepcopy(layer)(x), expected)
     use_context(layer, 3)

@@ -1,6 +1,8 @@
 """Select the stored model that a network uses."""
 
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +13,20 @@ from psp_nn._context_index import (
     context_named,
     num_contexts_of,
     one_context,
+    unwrapped,
 )
-from psp_nn._trial_run import check_calls
+from psp_nn._mixed_call import MixedCall
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Base, One, PerSample, Selection
 
+Calls: TypeAlias = list[tuple[nn.Module, MixedCall]]
+
 
 def use_context(
-    net: nn.Module, context: int | str | list[str] | Tensor | None, *, batch_dim: int = 0
+    net: nn.Module,
+    context: int | str | list[str] | Tensor | None,
+    *,
+    batch_dim: int | Mapping[str, Any] = 0,
 ) -> "ContextInUse":
     """Select the model that a superposed network uses, or one model for each sample.
 
@@ -30,11 +38,15 @@ def use_context(
             (batch,) with one index per sample, or a list with one name per sample. None selects
             the base, with its norms and biases if each model has its own.
         batch_dim: For one index per sample, the dimension along which the samples lie in the
-            input of every layer, for example 1 for a Transformer that takes (length, batch,
-            features). It is never guessed: a layer whose input has another length there, and an
-            attention layer that declares another dimension, refuse the batch by name. Where a
-            layer's input has another dimension as long as the batch, `net` runs once more with
-            one sample added, and refuses the batch if a layer refuses that one.
+            arguments of `net` and in what it returns: one for all, or a dictionary with those that
+            are not 0 by the name of the argument, and under "return". None is for an argument
+            that all samples share, such as positions. A tuple of results may have a tuple of
+            dimensions. An argument must have one sample per index along its dimension, or the
+            length 1, and is refused by name if it has not.
+
+    A batch that mixes contexts gives what calls with each sample alone would give, joined, except
+    that BatchNorm in training mode takes the samples of each context together. `net` is the module
+    that is called: its parts cannot be called alone meanwhile.
 
     Returns:
         A context manager that restores the previous selection on exit. It serves one `with`
@@ -44,7 +56,8 @@ def use_context(
         IndexError: If an index is not in 0..num_contexts-1.
         TypeError: If a tensor of indices is no LongTensor.
         ValueError: If nothing in `net` is superposed, no model has that name, there is no base, a
-            tensor has more than one dimension, or `batch_dim` is negative.
+            tensor has more than one dimension, or `batch_dim` is negative or names what is no
+            argument.
 
     Example:
         >>> import torch
@@ -62,7 +75,10 @@ def use_context(
     layers = checked_layers("use_context", "net", net)
     parameter = next(net.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
-    selection = _selection(context, layers, batch_dim, device)
+    selection = _selection(context, layers, device)
+    root = unwrapped(net)
+    calls = _calls(root)
+    call = MixedCall(root, selection, batch_dim) if isinstance(selection, PerSample) else None
     previous = [(layer, layer.superposition.selection) for layer in layers]
     try:
         for layer in layers:
@@ -70,8 +86,8 @@ def use_context(
     except BaseException:
         _restore(previous)
         raise
-    checked = check_calls(net, [net] if isinstance(selection, PerSample) else [])
-    return ContextInUse(net, selection, previous, checked)
+    _set_calls(root, [] if call is None else [(root, call)])
+    return ContextInUse(net, selection, previous, calls)
 
 
 class ContextInUse:
@@ -82,12 +98,12 @@ class ContextInUse:
         net: nn.Module,
         selection: Selection,
         previous: list[tuple[Layer, Selection]],
-        checked: list[nn.Module],
+        calls: Calls,
     ) -> None:
         self._net = net
         self._selection = selection
         self._previous = previous
-        self._checked = checked
+        self._calls = calls
         self._entered = False
 
     def __enter__(self) -> nn.Module:
@@ -114,7 +130,7 @@ class ContextInUse:
     ) -> None:
         """Restore the previous selection."""
         _restore(self._previous)
-        check_calls(self._net, self._checked)
+        _set_calls(unwrapped(self._net), self._calls)
 
 
 def _restore(previous: list[tuple[Layer, Selection]]) -> None:
@@ -122,10 +138,23 @@ def _restore(previous: list[tuple[Layer, Selection]]) -> None:
         layer.select(selection)
 
 
+def _calls(net: nn.Module) -> Calls:
+    """Return the modules in `net` whose batches mix contexts."""
+    found = [(module, vars(module).get("forward")) for module in net.modules()]
+    return [(module, call) for module, call in found if isinstance(call, MixedCall)]
+
+
+def _set_calls(net: nn.Module, calls: Calls) -> None:
+    """Let the batches of these modules mix contexts, and those of no other module in `net`."""
+    for module, call in _calls(net):
+        call.remove_from(module)
+    for module, call in calls:
+        vars(module)["forward"] = call
+
+
 def _selection(
     context: int | str | list[str] | Tensor | None,
     layers: list[Layer],
-    batch_dim: int,
     device: torch.device,
 ) -> Selection:
     if context is None:
@@ -150,9 +179,7 @@ def _selection(
         low, high = (int(bound) for bound in values.aminmax())
         check_range(low, high, num_contexts_of(layers))
     if context.dim():
-        if batch_dim < 0:
-            raise ValueError(f"batch_dim must be 0 or more, but is {batch_dim}.")
-        return PerSample(context.to(device, copy=True), batch_dim)  # the caller's may change
+        return PerSample(context.to(device, copy=True))  # the caller's may change
     if values is context and _is_readable(context):
         return One.of(int(context))
     return One.of(context)

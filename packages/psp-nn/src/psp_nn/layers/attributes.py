@@ -9,7 +9,7 @@ from torch import Tensor
 
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.read_only import MixedWeights, ReadOnly
-from psp_nn.layers.selection import PerSample
+from psp_nn.layers.selection import EachSample, PerSample
 
 
 def superposed_parameter(name: str) -> Any:
@@ -45,7 +45,8 @@ def entry_per_context(name: str) -> Any:
             shared = layer._parameters.get(name)
             if shared is not None:  # every forward pass reads a bias
                 return shared
-        mixed = _mixed(layer, name) if name in state.per_context else None
+        outside = isinstance(state.selection, PerSample) and name in state.per_context
+        mixed = _mixed(layer, name) if outside else None
         return read(layer.entry, name) if mixed is None else mixed
 
     return property(entry)
@@ -54,7 +55,7 @@ def entry_per_context(name: str) -> Any:
 def _mixed(layer: Layer, name: str) -> MixedWeights | None:
     """Return the metadata of a tensor while the batch mixes contexts, and None otherwise."""
     state = layer.superposition
-    if not isinstance(state.selection, PerSample) or name in (state.read_cache or {}):
+    if not isinstance(state.selection, PerSample | EachSample) or name in (state.read_cache or {}):
         return None
     table = layer.table(name)
     if table is None:

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from psp_nn.layers.attributes import entry_per_context
-from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.made_class import MadeClass
 from psp_nn.layers.norm import SuperposedNorm
-from psp_nn.layers.selection import Mixture, One, PerSample
+from psp_nn.layers.selection import EachSample, MixedBatchError, Mixture, One
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -53,8 +52,10 @@ class _NormWithStatistics(SuperposedNorm):
     def _normalise(self, x: Tensor, part: int) -> Tensor:
         state = self.superposition
         selection = state.selection
-        if isinstance(selection, Mixture) and not self.training and self.track_running_stats:
-            # The kernels of torch have no gradient for the statistics, which depend on the mixture.
+        several = isinstance(selection, Mixture | EachSample)
+        if several and not self.training and self._buffers["running_mean"] is not None:
+            # The kernels of torch have no gradient for the statistics, which depend on the mixture,
+            # and take more than one pass for those of several models.
             entries = self._entries(part)
             self._check_channels(x, entries["running_mean"].shape)
             shape = [-1 if dim == 1 else 1 for dim in range(x.dim())]
@@ -63,8 +64,10 @@ class _NormWithStatistics(SuperposedNorm):
                 None if entries[name] is None else entries[name].view(shape) for name in names
             )
             return self._apply_statistics(x, mean, var, scale, shift)
+        if isinstance(selection, One) and selection.batch is not None and self.training:
+            self._check_samples(x, selection)
         updated = [name for name in _STATISTICS if name in state.per_context and self.training]
-        if not updated or isinstance(selection, PerSample):
+        if not updated:
             return super()._normalise(x, part)
         if not isinstance(selection, One):
             raise RuntimeError(
@@ -86,29 +89,20 @@ class _NormWithStatistics(SuperposedNorm):
             table = table[:, part]
         table.index_copy_(0, index.reshape(1).to(table.device), entry.unsqueeze(0))
 
-    def _normalise_samples(self, x: Tensor, part: int, selection: PerSample) -> Tensor:
-        trailing = x.dim() - 1
-        if self.training or self._buffers["running_mean"] is None:
-            self._check_samples(x, selection)
-            return loop_over_contexts(
-                self, x, lambda samples: self._normalise(samples, part), trailing=trailing
-            )
-        selection.check(x, self.superposition.name, trailing=trailing)
-        names = ("running_mean", "running_var", "weight", "bias")
-        mean, var, scale, shift = (self._sample_entries(n, x, part, selection) for n in names)
-        return self._apply_statistics(x, mean, var, scale, shift)
-
-    def _check_samples(self, x: Tensor, selection: PerSample) -> None:
-        """Check that no context has a single value per channel, which has no variance."""
-        if isinstance(self, nn.modules.instancenorm._InstanceNorm) or x[:1, :1].numel() != 1:
-            return
-        contexts, counts = selection.index.unique(return_counts=True)
-        single = contexts[counts == 1].tolist()
-        if single:
-            raise ValueError(
+    def _check_samples(self, x: Tensor, selection: One) -> None:
+        """Check that a context has more than one value per channel, which has no variance."""
+        if isinstance(self, nn.modules.batchnorm._BatchNorm) and x.numel() == x.shape[1]:
+            raise MixedBatchError(
                 f"layer '{self.superposition.name}' normalises the samples of each context apart, "
-                f"and has only one of context {', '.join(map(str, single))}; give it more, or call "
-                "eval() to use the running statistics."
+                f"and has only one of context {selection.index}; give it more, or call eval() to "
+                "use the running statistics."
+            )
+
+    def _check_channels(self, x: Tensor, sizes: torch.Size) -> None:
+        if x.shape[1:2] != sizes:  # it would broadcast
+            raise ValueError(
+                f"layer '{self.superposition.name}' normalises {tuple(sizes)} channels, but its "
+                f"input has shape {tuple(x.shape)}."
             )
 
     def _apply_statistics(

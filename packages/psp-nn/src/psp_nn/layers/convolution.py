@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.loop_over_contexts import loop_over_contexts
-from psp_nn.layers.selection import PerSample
+from psp_nn.layers.selection import EachSample
+from psp_nn.layers.using import each_model
 
 
 class _SuperposedConvolution(Layer):
@@ -75,49 +75,37 @@ class _SuperposedConvolution(Layer):
     def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         stored, selection = self.stored(), self.superposition.selection
         check_features(self, x, stored, self.in_channels, dim=1 - stored.dim())
-        if not isinstance(selection, PerSample):
+        if not isinstance(selection, EachSample):
             return self._convolve(x, self.retrieved(), output_size)
         if self.binds_samples:
-            return self._forward_samples(x, output_size, selection)
-        return loop_over_contexts(
-            self,
-            x,
-            lambda samples: self._convolve(samples, self.retrieved(), output_size),
-            trailing=stored.dim() - 1,  # an unbatched input has no dimension for samples
-        )
+            return self._forward_each_sample(x, output_size)
 
-    def _forward_samples(
-        self, x: Tensor, output_size: list[int] | None, selection: PerSample
-    ) -> Tensor:
-        state, stored = self.superposition, self.stored()
+        def apply(images: Tensor) -> Tensor:
+            return self._convolve(images, self.retrieved(), output_size)
+
+        return each_model(self, selection, x, apply, trailing=stored.dim() - 1)
+
+    def _forward_each_sample(self, x: Tensor, output_size: list[int] | None) -> Tensor:
+        """Return base x + R⁻¹ D C x + b, by convolutions with kernels that all samples share."""
+        stored, base, outputs = self.stored(), self.base(), self.output_operator()
+        bias, positions = self.bias, [1] * (self.stored().dim() - 2)
         self.note_use()
-        selection.check(x, state.name, trailing=stored.dim() - 1)
-        positions, bias = [1] * (x.dim() - 2), self._parameters["bias"]
-        batch_shape = (len(x), self.groups, *positions)
-        bound = self._by_groups(x, self.operator().reshape(*batch_shape).bind)
-        base, outputs, per_context = (
-            self.base(),
-            self.output_operator(),
-            "bias" in state.per_context,
-        )
-        if base is None and not per_context:
-            return self._convolve(bound, stored, output_size)
         with self.read_once(bias=None):
+            bound = self._by_groups(x, self.operator().reshape(self.groups, *positions).bind)
             y = self._convolve(bound, stored, output_size)
             if outputs is not None:
-                y = self._by_groups(y, outputs.reshape(*batch_shape).unbind)
+                y = self._by_groups(y, outputs.reshape(self.groups, *positions).unbind)
             if base is not None:
                 base = base.to(stored.dtype if x.is_complex() else x.dtype)
                 y = y + self._convolve(x, base, output_size)
-        if bias is None:
-            return y
-        rows = selection.rows(bias) if per_context else bias.unsqueeze(0)
-        return y + rows.view(len(rows), -1, *positions).to(y.dtype)
+        biased: Tensor = y if bias is None else y + bias.view(-1, *positions).to(y.dtype)
+        return biased
 
     def _by_groups(self, x: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
-        """Apply a function to vectors of the channels of a group, shape (batch, groups, …, dim)."""
-        channels = x.unflatten(1, (self.groups, -1)).movedim(2, -1)
-        return apply(channels).movedim(-1, 2).flatten(1, 2)
+        """Apply a function to vectors of the channels of a group, shape (…, groups, …, dim)."""
+        dim = 1 - self.stored().dim()
+        channels = x.unflatten(dim, (self.groups, -1)).movedim(dim, -1)
+        return apply(channels).movedim(-1, dim).flatten(dim - 1, dim)
 
     def _convolve(self, x: Tensor, weight: Tensor, output_size: list[int] | None) -> Tensor:
         if not weight.is_complex() or x.is_complex():
@@ -153,9 +141,7 @@ class _Plain(_SuperposedConvolution):
 
         Raises:
             TypeError: If `input` has another dtype than the weight and autocast is off.
-            ValueError: If `input` has other channels or is on another device, or the batch mixes
-                contexts and `input` does not have one sample per context along the stated
-                dimension.
+            ValueError: If `input` has other channels or is on another device.
         """
         return self._forward(input)
 

@@ -10,7 +10,7 @@ from psp_contexts import Operator
 from psp_nn.layers.attributes import superposed_parameter
 from psp_nn.layers.inputs import check_device
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import Base, Mixture, PerSample
+from psp_nn.layers.selection import Base, Mixture
 
 
 class SuperposedEmbedding(Layer, nn.Embedding):
@@ -33,8 +33,8 @@ class SuperposedEmbedding(Layer, nn.Embedding):
 
     @property
     def binds_samples(self) -> bool:
-        """True: the vectors of every sample are read with its own context."""
-        return True
+        """True if the contexts are small enough to gather one for each sample."""
+        return self.contexts_for().gathers
 
     def forward(self, input: Tensor) -> Tensor:
         """Look up vectors of the model in use.
@@ -46,10 +46,9 @@ class SuperposedEmbedding(Layer, nn.Embedding):
             Shape (…, embedding_dim), complex if the contexts are.
 
         Raises:
-            ValueError: If `input` is on another device, or the batch mixes contexts and `input`
-                does not have one sample per context along the stated dimension.
+            ValueError: If `input` is on another device.
         """
-        stored, selection = self.stored(), self.superposition.selection
+        stored = self.stored()
         check_device(self, input, stored)
         self.note_use()
         base = self.base()
@@ -58,15 +57,10 @@ class SuperposedEmbedding(Layer, nn.Embedding):
         renormed = self.max_norm is not None and (
             base is not None or next(self.contexts_for().parameters(), None) is not None
         )
-        if renormed or isinstance(selection, Mixture | Base):
+        if renormed or isinstance(self.superposition.selection, Mixture | Base):
             return self._look_up_vectors(input, self.retrieved())
         rows = self._look_up_vectors(input, stored).unsqueeze(-2)
         operator, outputs = self.operator(), self.output_operator()
-        if isinstance(selection, PerSample):
-            selection.check(rows, self.superposition.name, trailing=2)
-            shape = selection.shape(input.dim())
-            operator = operator.reshape(*shape)
-            outputs = None if outputs is None else outputs.reshape(*shape)
         y = operator.retrieve(rows).squeeze(-2)
         y = y if outputs is None else outputs.unbind(y)
         return y if base is None else y + self._look_up_vectors(input, base)

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from psp_contexts import Contexts, Operator
 from psp_nn.layers.resize import fit_smaller_state
-from psp_nn.layers.selection import Base, Mixture, One, PerSample, Selection
+from psp_nn.layers.selection import (
+    Base,
+    EachSample,
+    MixedBatchError,
+    Mixture,
+    NeedsOneModelError,
+    One,
+    PerSample,
+    Selection,
+)
 from psp_nn.layers.state import CachedOperator
 from psp_nn.layers.superposed import Superposed, base_name, contexts_name
 
@@ -54,7 +63,7 @@ class Layer(Superposed):
 
     @property
     def binds_samples(self) -> bool:
-        """True if one pass serves a batch that mixes contexts, by binding every sample."""
+        """True if the layer applies the operators of all samples to their inputs at once."""
         return False
 
     def prepare(self) -> None:
@@ -66,7 +75,7 @@ class Layer(Superposed):
         """Return a weight of the model in use, W C_k or, with a base, base + R_k⁻¹ D C_k.
 
         Raises:
-            RuntimeError: If the batch mixes contexts, so that no single weight exists.
+            NeedsOneModelError: If the batch mixes contexts, so that no single weight exists.
         """
         if name in self._parameters and self._parameters[name] is None:
             return None
@@ -83,11 +92,8 @@ class Layer(Superposed):
     def _retrieved(self, name: str) -> Tensor:
         self.note_use()
         state = self.superposition
-        if isinstance(state.selection, PerSample):
-            raise RuntimeError(
-                f"'{name}' of layer '{state.name}' is read as one weight, but the batch mixes "
-                "contexts; call the network once per context, or exclude the layer."
-            )
+        if isinstance(state.selection, EachSample):
+            raise self._needs_one_model(name)
         if isinstance(state.selection, Mixture):
             return self._retrieved_mixture(name, state.selection)
         if isinstance(state.selection, Base):
@@ -140,7 +146,8 @@ class Layer(Superposed):
             part: Index of the real or imaginary part of a norm layer's tensor.
 
         Raises:
-            RuntimeError: If it has an entry per model and the batch mixes contexts.
+            MixedBatchError: If it has an entry per model, and the batch mixes contexts outside a
+                call of the network.
         """
         return self._read(name, lambda name: self._entry(name, part))
 
@@ -151,15 +158,11 @@ class Layer(Superposed):
             return None
         if name in state.per_context:
             self.note_use()
-            if isinstance(state.selection, PerSample):
-                raise RuntimeError(
-                    f"'{name}' of layer '{state.name}' is read as one tensor, but the batch mixes "
-                    "contexts; call the network once per context."
-                )
             if isinstance(state.selection, Base):
                 table = self._buffers[base_name(name)]
                 assert table is not None
             else:
+                assert not isinstance(state.selection, PerSample)  # see `note_use`
                 table = state.selection.row(table)
         return table if state.parts == 1 else table[part]
 
@@ -191,7 +194,7 @@ class Layer(Superposed):
         state = self.superposition
         state.selection = selection
         state.operators, state.output_operators, state.bound_bases = {}, {}, {}
-        if isinstance(selection, Mixture | Base) or (
+        if isinstance(selection, Mixture | Base | EachSample) or (
             isinstance(selection, PerSample) and not self.binds_samples
         ):
             return
@@ -218,6 +221,8 @@ class Layer(Superposed):
         state, stored = self.superposition, self._parameters[name]
         assert stored is not None
         if name not in state.operators:
+            if isinstance(state.selection, EachSample):
+                raise self._needs_one_model(name)
             return self._look_up(self.contexts_for(name), self._index(stored), stored.detach())
         cached = state.operators[name]
         if cached.dtype == stored.dtype and cached.device == stored.device:
@@ -259,9 +264,26 @@ class Layer(Superposed):
         return contexts.operator(index, like, check=False)  # use_context has checked it
 
     def note_use(self) -> None:
-        """Record the model that a forward pass uses; see `RecomputeGuard.note`."""
+        """Record the model that a forward pass uses; see `RecomputeGuard.note`.
+
+        Raises:
+            MixedBatchError: If the batch mixes contexts, and this is no call of the whole network.
+        """
+        state = self.superposition
+        if isinstance(state.selection, PerSample):
+            raise MixedBatchError(
+                f"layer '{state.name}' is used outside a call of the network that use_context was "
+                "given, alone or in a part that is recomputed, and the batch mixes contexts; give "
+                "use_context the module that you call, and checkpoint only the whole call."
+            )
         if not torch.compiler.is_compiling():
-            self.superposition.guard.note(self.superposition.selection, self.superposition.name)
+            state.guard.note(state.selection, state.name)
+
+    def _needs_one_model(self, name: str) -> NeedsOneModelError:
+        return NeedsOneModelError(
+            f"'{name}' of layer '{self.superposition.name}' is read as one tensor, but the batch "
+            "mixes contexts; call the network once per context, or exclude the layer."
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, or the entry of the model in use if each model has its own tensor.

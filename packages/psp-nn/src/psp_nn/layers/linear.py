@@ -11,7 +11,7 @@ from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.bound_base import bound_base
 from psp_nn.layers.inputs import autocasts, check_features
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import Mixture, PerSample
+from psp_nn.layers.selection import EachSample, Mixture
 from psp_nn.layers.superposed import base_name
 
 _BASE = base_name("weight")
@@ -46,8 +46,8 @@ class SuperposedLinear(Layer, nn.Linear):
 
     @property
     def binds_samples(self) -> bool:
-        """True: every sample is bound with its own context."""
-        return True
+        """True if the contexts are small enough to gather one for each sample."""
+        return self.contexts_for().gathers
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the model in use.
@@ -60,9 +60,7 @@ class SuperposedLinear(Layer, nn.Linear):
 
         Raises:
             TypeError: If `input` has another dtype than the weight and autocast is off.
-            ValueError: If `input` has another shape or is on another device, or the batch mixes
-                contexts and `input` does not have one sample per context along the stated
-                dimension.
+            ValueError: If `input` has another shape or is on another device.
         """
         x, state, stored = input, self.superposition, self._parameters["weight"]
         assert stored is not None
@@ -73,10 +71,9 @@ class SuperposedLinear(Layer, nn.Linear):
         ):
             check_features(self, x, stored, self.in_features)
         selection, compiling = state.selection, is_compiling()
-        if not compiling:
-            state.guard.note(selection, state.name)
-        if isinstance(selection, PerSample):
-            return self._forward_samples(x, selection)
+        self.note_use()
+        if isinstance(selection, EachSample):
+            return self._forward_each_sample(x)
         if _BASE in self._buffers:
             # A compiled pass retrieves: a bound base of one model would be part of its graph.
             binds = not compiling and x.numel() <= self.in_features * self.out_features
@@ -105,25 +102,15 @@ class SuperposedLinear(Layer, nn.Linear):
             return F.linear(bound, weight, bias)
         return outputs.unbind(F.linear(bound, weight, None if bias is None else outputs.bind(bias)))
 
-    def _forward_samples(self, x: Tensor, selection: PerSample) -> Tensor:
-        state = self.superposition
-        selection.check(x, state.name, trailing=1)
-        shape = selection.shape(x.dim() - 1)
-        bound = self.operator().reshape(*shape).bind(x)
-        bias, base, outputs = self._parameters["bias"], self.base(), self.output_operator()
-        per_context = "bias" in state.per_context
-        separate = per_context or outputs is not None
-        y = _product(bound, self.stored(), None if separate else bias)
+    def _forward_each_sample(self, x: Tensor) -> Tensor:
+        """Return base x + R⁻¹ D C x + b, by products with weights that all samples share."""
+        base, outputs, bias = self.base(), self.output_operator(), self.bias
+        y = _product(self.operator().bind(x), self.stored(), None)
         if outputs is not None:
-            y = outputs.reshape(*shape).unbind(y)
-            if bias is not None and not per_context:
-                y = y + bias.to(y.dtype)
+            y = outputs.unbind(y)
         if base is not None:
             y = y + _real_product(x, base)
-        if not per_context:
-            return y
-        assert bias is not None
-        return y + selection.rows(bias).reshape(*shape, self.out_features).to(y.dtype)
+        return y if bias is None else y + bias.to(y.dtype)
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

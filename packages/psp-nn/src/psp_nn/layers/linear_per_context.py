@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from psp_nn.layers.attributes import entry_per_context
 from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import Base, One, PerSample, Selection
+from psp_nn.layers.selection import Base, One, Selection
 from psp_nn.layers.superposed import base_name
 
 NUM_OUTPUTS = "num_outputs"
@@ -113,8 +113,9 @@ class LinearPerContext(Layer, nn.Linear):
             return None
         if isinstance(selection, Base):
             sizes = self.get_buffer(base_name(NUM_OUTPUTS))
-        elif isinstance(selection, PerSample):
-            sizes = selection.rows(sizes) if len(selection.index) else sizes
+        elif isinstance(selection, One) and selection.batch is not None:
+            index = selection.batch.index.to(sizes.device)
+            sizes = sizes[index] if len(index) else sizes
         elif isinstance(selection, One) and isinstance(selection.index, int):
             sizes = sizes[selection.index]
         elif self.outputs_differ:
@@ -160,29 +161,16 @@ class LinearPerContext(Layer, nn.Linear):
 
         Raises:
             TypeError: If `input` has another dtype than the weight and autocast is off.
-            ValueError: If `input` has another shape or is on another device, or the batch mixes
-                contexts and `input` does not have one sample per context along the stated
-                dimension.
+            ValueError: If `input` has another shape or is on another device.
         """
         x = input.real if input.is_complex() else input
         check_features(self, x, self.stored(), self.in_features)
+        y = F.linear(x, self.weight, self.bias)
         selection = self.superposition.selection
-        if not isinstance(selection, PerSample):
-            return F.linear(x, self.weight, self.bias)
-        self.note_use()
-        selection.check(x, self.superposition.name, trailing=1)
-        samples = x.movedim(selection.batch_dim, 0)
-        weight = selection.rows(self.stored())
-        y = torch.einsum("b...i,boi->b...o", samples, weight).movedim(0, selection.batch_dim)
-        shape = selection.shape(x.dim() - 1)
-        bias = self.table("bias")
-        if bias is not None:
-            y = y + selection.rows(bias).reshape(*shape, -1).to(y.dtype)
-        if not self.has_sizes:
+        if not isinstance(selection, One) or selection.batch is None or not self.has_sizes:
             return y
-        y = y[..., : self._outputs]
-        sizes = selection.rows(self.get_buffer(NUM_OUTPUTS)).reshape(*shape, 1)
-        return y.masked_fill(torch.arange(y.shape[-1], device=y.device) >= sizes, -torch.inf)
+        size = selection.row(self.get_buffer(NUM_OUTPUTS))
+        return y.masked_fill(torch.arange(y.shape[-1], device=y.device) >= size, -torch.inf)
 
 
 def _with_rows(table: Tensor, count: int, dim: int) -> Tensor:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from psp_nn.layers.attributes import entry_per_context
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.selection import PerSample
 
 
 class Norms(StrEnum):
@@ -46,10 +45,6 @@ class SuperposedNorm(Layer):
 
         Returns:
             Shape and dtype of the input.
-
-        Raises:
-            ValueError: If the batch mixes contexts and `input` does not have one sample per
-                context along the stated dimension.
         """
         self.note_use()
         if not input.is_complex():
@@ -58,8 +53,6 @@ class SuperposedNorm(Layer):
 
     def _normalise(self, x: Tensor, part: int) -> Tensor:
         """Normalise x; `part` selects the tables of the real (0) or the imaginary part (1)."""
-        if isinstance(self.superposition.selection, PerSample):
-            return self._normalise_samples(x, part, self.superposition.selection)
         if self.superposition.parts == 1:
             return self._plain_forward(x)
         with self.read_once(**self._entries(part)):
@@ -71,48 +64,6 @@ class SuperposedNorm(Layer):
 
     def _entries(self, part: int) -> dict[str, Any]:
         return {name: self._entry(name, part) for name in self.tables}
-
-    def _normalise_samples(self, x: Tensor, part: int, selection: PerSample) -> Tensor:
-        channels = self._channels(x)
-        selection.check(x, self.superposition.name, trailing=x.dim() - channels.start)
-        with self.read_once(weight=None, bias=None):
-            y = self._plain_forward(x)
-        scale, shift = (
-            self._sample_entries(name, x, part, selection) for name in ("weight", "bias")
-        )
-        if scale is not None:
-            y = y * scale
-        return y if shift is None else y + shift
-
-    def _sample_entries(
-        self, name: str, x: Tensor, part: int, selection: PerSample
-    ) -> Tensor | None:
-        """Return the entries of the models of all samples, shaped to broadcast to x."""
-        table = self.table(name)
-        if table is None:
-            return None
-        per_context = name in self.superposition.per_context
-        shape = [1] * x.dim()
-        channels = self._channels(x)
-        self._check_channels(x, table.shape[channels.start - channels.stop :])
-        shape[channels] = x.shape[channels]
-        if per_context:
-            shape[selection.batch_dim] = len(selection.index)
-            table = selection.rows(table)
-        if self.superposition.parts == 2:
-            table = table.select(1 if per_context else 0, part)
-        return table.reshape(shape)
-
-    def _channels(self, x: Tensor) -> slice:
-        """Return the dimensions of x that the affine acts on."""
-        return slice(1, 2)
-
-    def _check_channels(self, x: Tensor, sizes: torch.Size) -> None:
-        if x.shape[self._channels(x)] != sizes:  # it would broadcast
-            raise ValueError(
-                f"layer '{self.superposition.name}' normalises {tuple(sizes)} channels, but its "
-                f"input has shape {tuple(x.shape)}."
-            )
 
 
 class SuperposedGroupNorm(SuperposedNorm, nn.GroupNorm):
@@ -126,14 +77,8 @@ class SuperposedLayerNorm(SuperposedNorm, nn.LayerNorm):
 
     bias: Any = entry_per_context("bias")
 
-    def _channels(self, x: Tensor) -> slice:
-        return slice(x.dim() - len(self.normalized_shape), x.dim())
-
 
 class SuperposedRMSNorm(SuperposedNorm, nn.RMSNorm):
     """RMSNorm with a scale for each model."""
 
     tables: ClassVar[tuple[str, ...]] = ("weight",)
-
-    def _channels(self, x: Tensor) -> slice:
-        return slice(x.dim() - len(self.normalized_shape), x.dim())

@@ -5,6 +5,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from psp_nn.layers.selection import NeedsOneModelError
+
 _IN_PLACE = (
     *(name for name in dir(Tensor) if name.endswith("_") and not name.startswith("_")),
     *(f"__i{name}__" for name in "add and floordiv lshift mod mul or pow rshift sub".split()),
@@ -82,13 +84,13 @@ class MixedWeights(Tensor):
         """Answer what does not depend on values.
 
         Raises:
-            RuntimeError: For anything else.
+            NeedsOneModelError: For anything else.
         """
         if func in _ALLOWED:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **(kwargs or {}))
         owner = next((x.owner for x in args if isinstance(x, cls)), "a weight")
-        raise RuntimeError(
+        raise NeedsOneModelError(
             f"{owner} is read as one tensor, but the batch mixes contexts; call the network once "
             "per context, or exclude the layer."
         )

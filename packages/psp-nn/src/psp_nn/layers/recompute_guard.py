@@ -1,12 +1,13 @@
 """Check that activation checkpointing recomputes every forward pass with the same model."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch._C import _current_graph_task_id
 from torch._C._autograd import _top_saved_tensors_default_hooks
 
-from psp_nn.layers.selection import Selection, same_selection
+from psp_nn.layers.selection import MixedBatchError, Selection, same_selection
 
 
 @dataclass
@@ -26,7 +27,8 @@ class RecomputeGuard:
     def __init__(self, counter: RecomputeCounter) -> None:
         self._counter = counter
         self._kept_at = 0
-        self.paused = False
+        self._in_mixed_call = False
+        self._hooks: Any = None
         self._last: Selection | None = None
         self._kept: Selection | None = None
         self._several = False
@@ -38,7 +40,13 @@ class RecomputeGuard:
             RuntimeError: If this is a recomputation and the context has changed since the forward
                 pass, or forward passes with several contexts await their backward pass.
         """
-        if self.paused:
+        if self._in_mixed_call:
+            hooks = _top_saved_tensors_default_hooks(True)
+            if torch.is_grad_enabled() and hooks is not None and hooks != self._hooks:
+                raise MixedBatchError(
+                    f"layer '{layer}' is checkpointed inside a network whose batch mixes contexts; "
+                    "checkpoint the call of the whole network."
+                )
             return
         if _current_graph_task_id() == -1:
             self._last = selection
@@ -55,6 +63,16 @@ class RecomputeGuard:
                 "forward pass used, or after forward passes with several; call backward before the "
                 "context changes, inside the `with use_context` block if there is one."
             )
+
+    def begin(self, batch: Selection, layer: str) -> None:
+        """Record a call of the whole network with a batch that mixes contexts."""
+        self.note(batch, layer)
+        self._in_mixed_call = True
+        self._hooks = _top_saved_tensors_default_hooks(True)
+
+    def end(self) -> None:
+        """Record the end of this call."""
+        self._in_mixed_call, self._hooks = False, None
 
     def _note_kept(self, selection: Selection) -> None:
         """Record a forward pass that the next backward pass may recompute."""

@@ -5,13 +5,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from psp_nn.layers.attributes import entry_per_context, read, superposed_parameter
 from psp_nn.layers.inputs import check_device
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.loop_over_contexts import one_model_at_a_time
-from psp_nn.layers.selection import PerSample
 
 
 class _WithState(Layer):
@@ -30,50 +27,12 @@ class _WithState(Layer):
         """Reshape rows to a weight; the inverse of `to_outputs`."""
         return rows.flatten(0, 1) if rows.dim() == 3 else rows
 
-    def _forward_samples(
-        self, x: Tensor, hx: Any, dim: int, state_dim: int, selection: PerSample
-    ) -> Any:
-        """Run the layer once for each context that occurs, and restore the order of the samples.
-
-        Args:
-            x: Input with its samples along `dim`.
-            hx: A state, a tuple of states, or None, with samples along `state_dim`.
-            dim: Dimension of the samples in the input and in an output beside the state.
-            state_dim: Dimension of the samples in a state.
-            selection: Context of each sample.
-        """
-        name = self.superposition.name
-        selection.check(x, name, trailing=1)
-        for state in () if hx is None else tree_leaves(hx):
-            if state.dim() <= state_dim or state.shape[state_dim] != len(selection.index):
-                raise ValueError(
-                    f"layer '{name}' got a state hx of shape {tuple(state.shape)}, but the batch "
-                    f"mixes {len(selection.index)} contexts, along dimension {state_dim} of hx."
-                )
-        positions, results = selection.positions(x.device), []
-        with one_model_at_a_time(self) as select:
-            for k, at in positions:
-                select(k)
-                states = None if hx is None else _select_states(hx, state_dim, at)
-                results.append(tree_flatten(self.forward(x.index_select(dim, at), states)))
-        back = torch.cat([at for _, at in positions]).argsort()
-        structure = results[0][1]
-        columns = list(zip(*(leaves for leaves, _ in results), strict=True))
-        # A cell returns states alone, a layer its output before them.
-        dims = [dim] + [state_dim] * (len(columns) - 1)
-        joined = [torch.cat(c, d).index_select(d, back) for c, d in zip(columns, dims, strict=True)]
-        return tree_unflatten(joined, structure)
-
-
-def _select_states(states: Any, dim: int, at: Tensor) -> Any:
-    return tree_map(lambda state: state.index_select(dim, at), states)
-
 
 class _SuperposedRecurrent(_WithState):
     """A layer that runs over a sequence, with weights for each of its inner layers and directions.
 
     The layer's own code runs, fused kernels included, on the weights of the model in use. A batch
-    that mixes contexts runs it once for each context that occurs.
+    that mixes contexts runs the network once for each context that occurs.
     """
 
     batch_first: bool
@@ -94,26 +53,13 @@ class _SuperposedRecurrent(_WithState):
         """Apply the model in use; see the ordinary layer.
 
         Raises:
-            RuntimeError: If the batch mixes contexts and `input` is a PackedSequence.
-            ValueError: If `input` is on another device than the layer; or the batch mixes
-                contexts, and the stated batch dimension is not the one that this layer declares
-                with `batch_first`, or input and state do not have one sample per context.
+            ValueError: If `input` is on another device than the layer.
         """
-        state = self.superposition
         packed = isinstance(input, PackedSequence)
         check_device(self, input.data if packed else input, self.stored("weight_ih_l0"))
         self.note_use()
-        if not isinstance(state.selection, PerSample):
-            with self.read_once():
-                return super().forward(input, hx)
-        if packed:
-            raise RuntimeError(
-                f"layer '{state.name}' got a PackedSequence, and the batch mixes contexts; pass a "
-                "padded tensor, or call the network once per context."
-            )
-        dim = 0 if self.batch_first else 1
-        state.selection.check_batch_first(dim, state.name, batch_first=self.batch_first)
-        return self._forward_samples(input, hx, dim, 1, state.selection)
+        with self.read_once():
+            return super().forward(input, hx)
 
     def __getattr__(self, name: str) -> Any:
         """Return a parameter as that of the model in use; their names depend on the depth."""
@@ -177,7 +123,7 @@ class SuperposedLSTM(_SuperposedRecurrent, nn.LSTM):
         >>> from psp_nn import superpose, use_context
         >>> layer = torch.nn.LSTM(8, 16, num_layers=2, batch_first=True)
         >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
-        >>> with use_context(layer, torch.tensor([3, 7])):
+        >>> with use_context(layer, torch.tensor([3, 7]), batch_dim={"return": (0, 1)}):
         ...     output, (h, c) = layer(torch.randn(2, 5, 8))
         >>> output.shape, h.shape
         (torch.Size([2, 5, 16]), torch.Size([2, 2, 16]))
@@ -203,14 +149,10 @@ class _SuperposedCell(_WithState):
         """Apply the model in use; see the ordinary cell.
 
         Raises:
-            ValueError: If `input` is on another device than the layer; or the batch mixes
-                contexts, and input and state do not have one sample per context.
+            ValueError: If `input` is on another device than the layer.
         """
-        selection = self.superposition.selection
         check_device(self, input, self.stored("weight_ih"))
         self.note_use()
-        if isinstance(selection, PerSample):
-            return self._forward_samples(input, hx, 0, 0, selection)
         return super().forward(input, hx)
 
 

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.norm import SuperposedNorm
-from psp_nn.layers.selection import PerSample
 
 
 class RegisteredLayer(Layer):
@@ -42,9 +40,6 @@ class RegisteredNorm(SuperposedNorm):
     """A norm layer of another class than torch's, with a scale for each entry of a vector."""
 
     bias: Any = entry_per_context("bias")
-
-    def _normalise_samples(self, x: Tensor, part: int, selection: PerSample) -> Tensor:
-        return loop_over_contexts(self, x, lambda y: self._normalise(y, part), trailing=1)
 
 
 def registered_class(weights: tuple[str, ...], biases: tuple[str, ...], in_dim: int) -> type[Layer]:

@@ -1,19 +1,18 @@
 """Layer classes that have a superposed form."""
 
+import functools
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from psp_nn.layers import batch_norm, convolution, norm, recurrent
 from psp_nn.layers.attention import SuperposedMultiheadAttention
 from psp_nn.layers.embedding import SuperposedEmbedding
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear import SuperposedLinear
-from psp_nn.layers.loop_over_contexts import loop_over_contexts
 from psp_nn.layers.registered import RegisteredNorm, is_vector_norm, registered_class
-from psp_nn.layers.selection import PerSample
 
 KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
     (nn.Linear, SuperposedLinear),
@@ -53,7 +52,7 @@ def register(
     """State what `superpose` superposes in layers of a class that it does not know.
 
     The layer keeps its own `forward`, which reads the weights of the model in use. A batch that
-    mixes contexts runs it once for each context that occurs.
+    mixes contexts runs the network once for each context that occurs.
 
     Known from the start are the layers of torch, `Conv1D` and the experts of transformers, the
     `Linear` of torch_geometric, and all norm layers whose only parameters are a vector `weight`
@@ -106,7 +105,7 @@ def superposed_class(module: nn.Module) -> type[Layer] | None:
     """Return the class that holds many models in place of a layer's, or None if there is none.
 
     A subclass of a layer class keeps its own `forward`, which runs on the weights of the model in
-    use. A batch that mixes contexts runs it once for each context that occurs.
+    use. A batch that mixes contexts runs the network once for each context that occurs.
     """
     plain = type(module)
     if issubclass(plain, Layer):
@@ -152,26 +151,12 @@ def _mixed_in(superposed: type[Layer], plain: type[nn.Module], *, own_forward: b
     return _subclasses[key]
 
 
-def _forward_of(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return the `forward` of a subclass, with a loop over contexts for mixed batches."""
+def _forward_of(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the `forward` of a subclass, which reads each weight of the model in use once."""
 
-    def run(layer: Layer, *args: Any, **kwargs: Any) -> Tensor:
-        if not isinstance(layer.superposition.selection, PerSample):
-            with layer.read_once():  # experts read their weight once for each of them
-                return forward(layer, *args, **kwargs)
-        arguments: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        tensors = [key for key, value in arguments.items() if isinstance(value, Tensor)]
-        if len(tensors) != 1:
-            raise RuntimeError(
-                f"layer '{layer.superposition.name}' has its own forward with {len(tensors)} "
-                "tensors, and the batch mixes contexts; call the network once per context."
-            )
-
-        def apply(samples: Tensor) -> Tensor:
-            replaced = arguments | {tensors[0]: samples}
-            with layer.read_once():
-                return forward(layer, *(replaced.pop(i) for i in range(len(args))), **replaced)
-
-        return loop_over_contexts(layer, arguments[tensors[0]], apply, trailing=1)
+    @functools.wraps(forward)
+    def run(layer: Layer, *args: Any, **kwargs: Any) -> Any:
+        with layer.read_once():  # experts read their weight once for each of them
+            return forward(layer, *args, **kwargs)
 
     return run

@@ -1,14 +1,62 @@
 """Model or models that a layer uses."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 
-class MisplacedBatchError(ValueError):
-    """The stated dimension of a layer's input does not hold one sample per context."""
+class MixedBatchError(ValueError):
+    """A batch that mixes contexts cannot be served."""
+
+
+class NeedsOneModelError(RuntimeError):
+    """A layer can serve a batch that mixes contexts only by one call for each context."""
+
+
+@dataclass(eq=False)
+class PerSample:
+    """One model for each sample. Layers meet it only outside a call of the whole network.
+
+    Args:
+        index: Index of each sample's model, a LongTensor of shape (batch,).
+    """
+
+    index: Tensor
+
+    @cached_property
+    def order(self) -> Tensor:
+        """Positions of the samples, sorted by context."""
+        with torch.inference_mode(False):  # autograd refuses to save inference tensors
+            return self.index.argsort(stable=True)
+
+    @cached_property
+    def back(self) -> Tensor:
+        """The inverse of `order`."""
+        with torch.inference_mode(False):
+            return self.order.argsort()
+
+    @cached_property
+    def _groups(self) -> tuple[list[int], list[int]]:
+        contexts, counts = torch.unique_consecutive(self.index[self.order], return_counts=True)
+        return contexts.tolist(), counts.tolist()
+
+    @property
+    def present(self) -> list[int]:
+        """Contexts that occur, in ascending order."""
+        return self._groups[0]
+
+    @cached_property
+    def ones(self) -> "list[One]":
+        """Selections of the contexts that occur."""
+        return [One.of(k, self) for k in self.present]
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of samples of each context that occurs."""
+        return self._groups[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,15 +67,18 @@ class One:
         index: Index of the model, or a tensor without dimensions whose value a transform hides.
         tensor: The index as a LongTensor without dimensions. Compiled code reads it, so that
             another value does not recompile.
+        batch: The batch that mixes contexts of which this is a part, if it is.
     """
 
     index: int | Tensor
     tensor: Tensor
+    batch: PerSample | None = None
 
     @classmethod
-    def of(cls, index: int | Tensor) -> "One":
+    def of(cls, index: int | Tensor, batch: PerSample | None = None) -> "One":
         """Return the selection of a model by its index."""
-        return cls(index, index if isinstance(index, Tensor) else torch.tensor(index))
+        tensor = index if isinstance(index, Tensor) else torch.tensor(index)
+        return cls(index, tensor, batch)
 
     @property
     def current(self) -> int | Tensor:
@@ -42,88 +93,11 @@ class One:
         return table.index_select(0, index.to(table.device).reshape(1)).squeeze(0)
 
 
-@dataclass(eq=False)
-class PerSample:
-    """One model for each sample.
+class EachSample(One):
+    """The model of each sample, under `torch.vmap` over the samples of a mixed batch.
 
-    Args:
-        index: Index of each sample's model, a LongTensor of shape (batch,).
-        batch_dim: Dimension of every layer's input along which the samples lie.
-        doubts: Layers whose input had another dimension as long as the batch.
-        watching: Number of running calls after which the doubts are settled.
+    A layer computes as for one sample and one model. Its operators have been looked up.
     """
-
-    index: Tensor
-    batch_dim: int
-    doubts: list[str] = field(default_factory=list)
-    watching: int = 0
-
-    def check(self, x: Tensor, layer: str, *, trailing: int) -> None:
-        """Check that x has one sample per index, in none of its last `trailing` dimensions.
-
-        Raises:
-            MisplacedBatchError: If the stated dimension has another length.
-        """
-        if not (self.batch_dim < x.dim() - trailing and x.shape[self.batch_dim] == len(self.index)):
-            raise MisplacedBatchError(
-                f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts, "
-                f"{len(self.index)} of them along dimension batch_dim={self.batch_dim}; state the "
-                "dimension that holds the samples in use_context(…, batch_dim=…), or, if the "
-                "network folds them into another one, call it once per context."
-            )
-        if x.shape[: x.dim() - trailing].count(len(self.index)) > 1:
-            self._doubt(x, layer)
-
-    def check_batch_first(self, dim: int, layer: str, *, batch_first: bool) -> None:
-        """Check that the stated dimension is the one that a layer declares.
-
-        Raises:
-            ValueError: If the layer declares another one.
-        """
-        if self.batch_dim != dim:
-            raise ValueError(
-                f"layer '{layer}' has batch_first={batch_first}, so that its samples lie along "
-                f"dimension {dim}, but the batch mixes contexts along "
-                f"batch_dim={self.batch_dim}; pass batch_dim={dim} to use_context."
-            )
-
-    def _doubt(self, x: Tensor, layer: str) -> None:
-        """Record that another dimension of x is as long as the batch, or refuse x."""
-        if torch.compiler.is_compiling():
-            reason = "compiled code, which has no trial run; run this batch without the compiler"
-        elif torch._C._current_graph_task_id() != -1:
-            return  # checkpointing recomputes an input that the forward pass has checked
-        elif not self.watching:
-            reason = (
-                "a call of another module than use_context was given, which has no trial run; "
-                "give use_context the module that you call"
-            )
-        else:
-            self.doubts.append(layer)
-            return
-        raise MisplacedBatchError(
-            f"layer '{layer}' got x of shape {tuple(x.shape)} while the batch mixes contexts along "
-            f"batch_dim={self.batch_dim}, with another dimension as long as the batch, in "
-            f"{reason}, or take a batch of another length."
-        )
-
-    def positions(self, device: torch.device) -> list[tuple[int, Tensor]]:
-        """Return each context that occurs with the positions of its samples, shape (n,).
-
-        An empty batch has one context, which any model may serve, without positions.
-        """
-        present = self.index.unique().tolist() or [0]
-        return [(k, (self.index == k).nonzero().squeeze(1).to(device)) for k in present]
-
-    def rows(self, table: Tensor) -> Tensor:
-        """Return the samples' entries of a table (K, …), shape (batch, …)."""
-        return table.index_select(0, self.index.to(table.device))
-
-    def shape(self, leading: int) -> list[int]:
-        """Return the shape in which the samples broadcast to `leading` dimensions of an input."""
-        shape = [1] * leading
-        shape[self.batch_dim] = len(self.index)
-        return shape
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,439 @@
+"""Batches that mix contexts equal single calls, or are refused by name, and are never wrong."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from psp_contexts import BinaryContexts, RotationContexts
+from psp_nn import retrieve, superpose, use_context
+from psp_nn._samples import Samples
+from psp_nn.layers.selection import MixedBatchError
+
+INDEX = torch.tensor([3, 0, 3, 1, 2])
+
+
+def built(net, **options):
+    options = {"family": BinaryContexts, "num_contexts": 5, "seed": 0, "base": True} | options
+    net = superpose(net.double(), **options)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(torch.randn_like(value))
+    return net
+
+
+def draw(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def single(net, *inputs, index=INDEX, **options):
+    """The results of one call for each sample, joined."""
+    outputs = []
+    for i, k in enumerate(index.tolist()):
+        with use_context(net, k):
+            outputs.append(net(*(x[i : i + 1] for x in inputs), **options))
+    return torch.cat(outputs)
+
+
+def assert_equals_single_calls(net, *inputs, index=INDEX, batch_dim=0, **options):
+    with use_context(net, index, batch_dim=batch_dim):
+        for _ in range(2):  # the second call knows whether the network vectorises
+            mixed = net(*inputs, **options)
+            torch.testing.assert_close(mixed, single(net, *inputs, index=index, **options))
+
+
+@pytest.fixture
+def ways(monkeypatch):
+    """The ways in which calls were served, in order."""
+    found = []
+    for name in ("at_once", "by_context"):
+        method = getattr(Samples, name)
+
+        def noted(self, *args, _name=name, _method=method, **kwargs):
+            result = _method(self, *args, **kwargs)
+            found.append(_name)
+            return result
+
+        monkeypatch.setattr(Samples, name, noted)
+    return found
+
+
+class Prototypes(nn.Module):
+    """Compares the samples with a bank of as many vectors as there are classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.words, self.prototypes = (
+            nn.Linear(4, 8),
+            nn.Embedding(5, 6),
+            nn.Linear(6, 8),
+        )
+
+    def forward(self, x):
+        bank = self.words(torch.arange(5, device=x.device))
+        return self.body(x) @ self.prototypes(bank).T
+
+
+class Swapped(nn.Module):
+    """Layers along samples and along positions in turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        x = self.second(self.first(x).transpose(0, 1))
+        return x.transpose(0, 1)
+
+
+class Tied(nn.Module):
+    """Reads out with the transposed weight of the first layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 5)
+
+    def forward(self, x):
+        return torch.tanh(self.first(x)) @ self.first.weight
+
+
+class Tokens(nn.Module):
+    """Folds positions into the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3))
+
+    def forward(self, x):
+        return self.body(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+class Siamese(nn.Module):
+    """Runs two views as one batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, x, other):
+        first, second = self.body(torch.cat([x, other])).chunk(2)
+        return first - second
+
+
+class Hypernetwork(nn.Module):
+    """Computes the weights of a layer from each sample, and from a batch of chunk embeddings."""
+
+    def __init__(self):
+        super().__init__()
+        self.chunks, self.weights = nn.Embedding(5, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        return F.linear(x, self.weights(self.chunks.weight[:5]))
+
+
+class Unsqueezed(nn.Module):
+    """Reads a value, which vmap cannot run."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.body(x) * (2.0 if x.abs().max().item() > 1e9 else 1.0)
+
+
+@pytest.mark.parametrize("family", [BinaryContexts, RotationContexts])
+@pytest.mark.parametrize(
+    ("plain", "shapes"),
+    [
+        (Prototypes, [(5, 4)]),
+        (Swapped, [(5, 5, 6)]),
+        (Swapped, [(5, 1, 6)]),
+        (Tied, [(5, 6)]),
+        (Tokens, [(5, 5, 6)]),
+        (Siamese, [(5, 6), (5, 6)]),
+        (Hypernetwork, [(5, 6)]),
+        (Unsqueezed, [(5, 6)]),
+    ],
+)
+def test_networks_in_which_lengths_prove_nothing_equal_single_calls(plain, shapes, family):
+    torch.manual_seed(0)
+    net = built(plain(), family=family)
+    assert_equals_single_calls(net, *(draw(*shape) for shape in shapes))
+    one = torch.tensor([2])  # a batch of one
+    assert_equals_single_calls(net, *(draw(1, *shape[1:]) for shape in shapes), index=one)
+
+
+def test_a_bank_given_as_an_argument_is_shared_if_it_is_said_so():
+    class Compare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(6, 4)
+
+        def forward(self, x, bank):
+            return self.body(x) @ self.body(bank).T
+
+    net, x = built(Compare()), draw(5, 6)
+    for count in (4, 5):
+        bank = draw(count, 6)
+        with use_context(net, INDEX, batch_dim={"bank": None}):
+            mixed = net(x, bank)
+        for i, k in enumerate(INDEX.tolist()):
+            with use_context(net, k):
+                torch.testing.assert_close(mixed[i : i + 1], net(x[i : i + 1], bank))
+    with (
+        use_context(net, INDEX),
+        pytest.raises(
+            MixedBatchError, match=r"bank has shape \(4, 6\).*batch_dim=\{'bank': None\}"
+        ),
+    ):
+        net(x, draw(4, 6))
+    with pytest.raises(ValueError, match=r"'bnak', which is no argument .* choose from return, x"):
+        use_context(net, INDEX, batch_dim={"bnak": None})
+
+
+def test_samples_may_lie_along_another_dimension():
+    net, x = built(Swapped()), draw(7, 5, 6)
+    with use_context(net, INDEX, batch_dim=1):
+        mixed = net(x)
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            torch.testing.assert_close(mixed[:, i : i + 1], net(x[:, i : i + 1]))
+
+
+@pytest.mark.parametrize("plain", [Tokens, Unsqueezed])
+def test_gradients_are_the_sum_of_those_of_single_calls(plain, ways):
+    net, x = built(plain()), draw(5, 5, 6).requires_grad_()
+    gradients = []
+    for call in (lambda: single(net, x), lambda: use_and_call(net, x)):
+        net.zero_grad()
+        x.grad = None
+        call().square().sum().backward()
+        gradients.append([x.grad, *(value.grad for value in net.parameters())])
+    torch.testing.assert_close(*gradients)
+    assert ways[-1] == ("at_once" if plain is Tokens else "by_context")
+
+
+def use_and_call(net, *inputs):
+    with use_context(net, INDEX):
+        return net(*inputs)
+
+
+def test_a_network_that_does_not_vectorise_is_tried_once_only(ways, monkeypatch):
+    net, x = built(Unsqueezed()), draw(5, 6)
+    calls = []
+    monkeypatch.setattr(
+        net.body, "forward", lambda x, f=net.body.forward: (calls.append(1), f(x))[1]
+    )
+    for _ in range(3):
+        use_and_call(net, x)
+    assert ways == ["by_context"] * 3
+    assert len(calls) == 1 + 3 * 4  # one trial, and one call for each context
+
+
+def test_batch_norm_in_training_takes_the_samples_of_each_context():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    net, index = built(plain).train(), torch.tensor([1, 0, 1, 0, 1, 0])
+    other, x = copy.deepcopy(net), draw(6, 6)
+    with use_context(net, index):
+        mixed = net(x)
+    for k in range(2):
+        with use_context(other, k):
+            torch.testing.assert_close(mixed[index == k], other(x[index == k]))
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[name])
+
+
+def test_every_sample_draws_its_own_dropout():
+    net = built(nn.Sequential(nn.Linear(6, 64), nn.Dropout())).train()
+    with use_context(net, torch.ones(5, dtype=torch.int64)):
+        kept = net(draw(1, 6).expand(5, 6)) != 0
+    assert len({tuple(row.tolist()) for row in kept}) == 5
+
+
+def test_a_checkpointed_call_computes_the_same_gradient(ways):
+    net, x = built(Tokens()), draw(5, 5, 6).requires_grad_()
+    expected = torch.autograd.grad(use_and_call(net, x).square().sum(), x)
+    for reentrant in (False, True):
+        with use_context(net, INDEX):
+            y = checkpoint(net, x, use_reentrant=reentrant)
+            torch.testing.assert_close(
+                torch.autograd.grad(y.square().sum(), x) if not reentrant else backward(y, x),
+                expected,
+            )
+    assert "by_context" not in ways
+
+
+def backward(y, x):
+    x.grad = None
+    y.square().sum().backward()
+    return (x.grad,)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_inside_is_refused_by_name(reentrant):
+    class Inside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return checkpoint(self.block, x, use_reentrant=reentrant)
+
+    net = built(Inside())
+    refused = "layer 'block' is (checkpointed inside|used outside)"
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=refused):
+        net(draw(5, 6).requires_grad_()).sum().backward()
+
+
+@pytest.mark.parametrize("plain", [Tokens, Unsqueezed])
+def test_autocast_gives_the_dtype_and_the_values_of_single_calls(plain):
+    net, x = built(plain()).float(), draw(5, 5, 6).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        with use_context(net, INDEX):
+            mixed = net(x)
+        expected = single(net, x)
+    assert mixed.dtype == expected.dtype
+    torch.testing.assert_close(mixed, expected, rtol=0.05, atol=0.1)
+
+
+def test_a_layer_outside_the_call_is_refused_by_name():
+    net, x = built(nn.Sequential(Tokens(), nn.LayerNorm(3))), draw(5, 5, 6)
+    with use_context(net, INDEX):
+        for part in (net[0], net[0].body[0], net[1]):
+            with pytest.raises(MixedBatchError, match=r"give use_context the module that you call"):
+                part(draw(5, 5, 3) if part is net[1] else x)
+        with use_context(net[0], INDEX):
+            assert net[0](x).shape == (5, 5, 3)
+        assert net(x).shape == (5, 5, 3)
+
+
+def test_a_network_inside_another_mixes_contexts_when_it_is_called():
+    inner = built(Tokens())
+    outer, x = nn.Sequential(inner, nn.Tanh()), draw(5, 5, 6)
+    with use_context(inner, INDEX):
+        mixed = outer(x)
+    torch.testing.assert_close(mixed, single(inner, x).tanh())
+
+
+class Cached(nn.Module):
+    """Keeps the inputs so far in a cache, by in-place changes if `static`."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(6, 6)
+
+    def forward(self, x, cache, static=False, read=False):
+        key = self.body(x)
+        if read:
+            key = key * (1.0 if x.sum().item() > -1e9 else 0.0)
+        if static:
+            cache.keys[:, cache.length] = key
+        else:
+            cache.keys = torch.cat([cache.keys, key.unsqueeze(1)], 1)
+        cache.length += 1
+        cache.count += 1  # one counter for all samples, in place
+        return {"y": cache.keys.sum(1), "cache": cache}
+
+
+class Cache:
+    def __init__(self, keys):
+        self.keys, self.length, self.unused, self.count = keys, 0, None, torch.zeros(1)
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("read", [False, True])
+def test_a_cache_is_carried_from_call_to_call(static, read):
+    torch.manual_seed(0)
+    net = built(Cached()).requires_grad_(False)
+    x = draw(5, 3, 6)
+
+    def run(x):
+        cache = Cache(torch.zeros(len(x), 3 if static else 0, 6, dtype=torch.float64))
+        for step in range(3):
+            output = net(x[:, step], cache, static=static, read=read)
+            assert output["cache"] is cache
+        assert cache.length == cache.count == 3
+        return output["y"], cache.keys
+
+    with use_context(net, INDEX):
+        y, keys = run(x)
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            expected = run(x[i : i + 1])
+        torch.testing.assert_close((y[i : i + 1], keys[i : i + 1]), expected)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_results_without_samples_are_shared_or_refused(read):
+    class Many(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.scale = nn.Linear(6, 2), nn.Parameter(torch.ones(()))
+
+        def forward(self, x, mean=False):
+            if read:
+                x.sum().item()
+            y = self.body(x)
+            state = torch.zeros(len(x), 3)
+            return (y.mean() if mean else y), [state, None, 3], {"scale": self.scale}
+
+    net, x = built(Many()), draw(6, 6)
+    index = torch.tensor([0, 0, 1, 1, 2, 2])
+    with use_context(net, index):
+        y, (state, _, number), shared = net(x)
+        with pytest.raises(
+            MixedBatchError, match=r"a result has shape \(\).*loss without reduction"
+        ):
+            net(x, mean=True)
+    assert y.shape == (6, 2)
+    assert state.shape == (6, 3)
+    assert number == 3
+    assert shared["scale"] is net.scale
+
+
+def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name():
+    class Stateful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(6, 6)
+
+        def forward(self, x):
+            self.last = self.body(x)
+            return self.last
+
+    net = built(nn.Sequential(Stateful()))
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"'0\.last' keeps a tensor"):
+        net(draw(5, 6))
+
+
+def test_hooks_inside_meet_ordinary_tensors():
+    net, x = built(Tokens()), draw(5, 5, 6)
+    seen = []
+    net.body[0].register_forward_hook(lambda module, args, output: seen.append(output.sum().item()))
+    assert_equals_single_calls(net, x)
+
+
+def test_the_call_exists_only_while_the_batch_mixes_contexts(ways):
+    net, x = built(Tokens()), draw(5, 5, 6)
+    with use_context(net, INDEX):
+        expected = net(x)
+        for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+            torch.testing.assert_close(twin(x), expected)
+            assert vars(twin)["forward"]._net is twin
+        assert len(ways) == 3
+        assert "forward" not in vars(retrieve(net, 2))
+        with use_context(net, 3):
+            assert "forward" not in vars(net)
+        assert "forward" in vars(net)
+    assert "forward" not in vars(net)
+
+
+def test_millions_of_contexts_cost_nothing_until_they_are_used():
+    net = built(nn.Sequential(nn.Linear(64, 8)), num_contexts=10**6, base=False)
+    assert_equals_single_calls(net, draw(3, 64), index=torch.tensor([999_999, 5, 999_999]))
