@@ -43,7 +43,7 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(mode, batch_first, option
     mask = torch.rand(5, 2, 5, 5, generator=generator) < 0.2
     mask[..., 0] = False
     context = torch.tensor([3, 0, 3, 1, 2])
-    dims = {"query": dim, "key": dim, "value": dim, "return": (dim, 0)}
+    dims = {"query": dim, "key": dim, "value": dim}
     with use_context(layer, context, batch_dim=dims):
         y, weights = layer(query, key, value, padding, mask)
     for n, k in enumerate(context.tolist()):

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from psp_contexts import BinaryContexts, RotationContexts
 from psp_nn import retrieve, superpose, use_context
-from psp_nn._samples import Samples
+from psp_nn.mixed.samples import Call
 from psp_nn.layers.selection import MixedBatchError
 
 INDEX = torch.tensor([3, 0, 3, 1, 2])
@@ -51,14 +51,14 @@ def ways(monkeypatch):
     """The ways in which calls were served, in order."""
     found = []
     for name in ("at_once", "by_context"):
-        method = getattr(Samples, name)
+        method = getattr(Call, name)
 
         def noted(self, *args, _name=name, _method=method, **kwargs):
             result = _method(self, *args, **kwargs)
             found.append(_name)
             return result
 
-        monkeypatch.setattr(Samples, name, noted)
+        monkeypatch.setattr(Call, name, noted)
     return found
 
 
@@ -192,7 +192,7 @@ def test_a_bank_given_as_an_argument_is_shared_if_it_is_said_so():
         ),
     ):
         net(x, draw(4, 6))
-    with pytest.raises(ValueError, match=r"'bnak', which is no argument .* choose from return, x"):
+    with pytest.raises(ValueError, match=r"'bnak', which is no argument .* choose from x, bank"):
         use_context(net, INDEX, batch_dim={"bnak": None})
 
 
@@ -223,7 +223,7 @@ def use_and_call(net, *inputs):
         return net(*inputs)
 
 
-def test_a_network_that_does_not_vectorise_is_tried_once_only(ways, monkeypatch):
+def test_a_kind_of_call_is_rehearsed_once(ways, monkeypatch):
     net, x = built(Unsqueezed()), draw(5, 6)
     calls = []
     monkeypatch.setattr(
@@ -231,8 +231,8 @@ def test_a_network_that_does_not_vectorise_is_tried_once_only(ways, monkeypatch)
     )
     for _ in range(3):
         use_and_call(net, x)
-    assert ways == ["by_context"] * 3
-    assert len(calls) == 1 + 3 * 4  # one trial, and one call for each context
+    assert ways == ["by_context"] * 4  # with a rehearsal
+    assert len(calls) == 5 + 3 * 4  # the last three are one call for each context
 
 
 def test_batch_norm_in_training_takes_the_samples_of_each_context():
@@ -412,11 +412,16 @@ def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name():
         net(draw(5, 6))
 
 
-def test_hooks_inside_meet_ordinary_tensors():
+def test_hooks_inside_are_refused_by_name():
     net, x = built(Tokens()), draw(5, 5, 6)
-    seen = []
-    net.body[0].register_forward_hook(lambda module, args, output: seen.append(output.sum().item()))
+    kept = []
+    keep = net.body[0].register_forward_hook(lambda module, args, output: kept.append(output))
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"'body\.0' has a hook"):
+        net(x)
+    keep.remove()
+    net.register_forward_hook(lambda module, args, output: kept.append(output))
     assert_equals_single_calls(net, x)
+    assert kept[0].shape == (5, 5, 3)
 
 
 def test_the_call_exists_only_while_the_batch_mixes_contexts(ways):
@@ -426,7 +431,7 @@ def test_the_call_exists_only_while_the_batch_mixes_contexts(ways):
         for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
             torch.testing.assert_close(twin(x), expected)
             assert vars(twin)["forward"]._net is twin
-        assert len(ways) == 3
+        assert len(ways) == 6  # copies rehearse, too
         assert "forward" not in vars(retrieve(net, 2))
         with use_context(net, 3):
             assert "forward" not in vars(net)

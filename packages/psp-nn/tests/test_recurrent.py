@@ -46,10 +46,10 @@ def sample_dim(layer):
 
 
 def sample_dims(layer):
-    """Dimensions of the samples, with those of the states after the output."""
+    """Dimensions of the samples in the arguments."""
     if isinstance(layer, nn.RNNCellBase):
         return 0
-    return {"input": sample_dim(layer), "hx": 1, "return": (sample_dim(layer), 1)}
+    return {"input": sample_dim(layer), "hx": 1}
 
 
 def inputs(layer, positions=7):

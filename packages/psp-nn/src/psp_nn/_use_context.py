@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ from psp_nn._context_index import (
     one_context,
     unwrapped,
 )
-from psp_nn._mixed_call import MixedCall
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Base, One, PerSample, Selection
+from psp_nn.mixed.call import MixedCall
 
 Calls: TypeAlias = list[tuple[nn.Module, MixedCall]]
 
@@ -26,7 +26,7 @@ def use_context(
     net: nn.Module,
     context: int | str | list[str] | Tensor | None,
     *,
-    batch_dim: int | Mapping[str, Any] = 0,
+    batch_dim: int | Mapping[str, int | None] = 0,
 ) -> "ContextInUse":
     """Select the model that a superposed network uses, or one model for each sample.
 
@@ -38,15 +38,15 @@ def use_context(
             (batch,) with one index per sample, or a list with one name per sample. None selects
             the base, with its norms and biases if each model has its own.
         batch_dim: For one index per sample, the dimension along which the samples lie in the
-            arguments of `net` and in what it returns: one for all, or a dictionary with those that
-            are not 0 by the name of the argument, and under "return". None is for an argument
-            that all samples share, such as positions. A tuple of results may have a tuple of
-            dimensions. An argument must have one sample per index along its dimension, or the
-            length 1, and is refused by name if it has not.
+            arguments of `net`: one for all, or a dictionary with those that are not 0, by the
+            name of the argument. None is for an argument that all samples share, such as
+            positions. A tensor of length 1 there is shared, too, and other lengths are refused.
 
-    A batch that mixes contexts gives what calls with each sample alone would give, joined, except
-    that BatchNorm in training mode takes the samples of each context together. `net` is the module
-    that is called: its parts cannot be called alone meanwhile.
+    A batch that mixes contexts gives each sample what a call with this sample alone and its
+    context gives, except that BatchNorm in training mode takes the samples of each context
+    together. The first call of a kind is rehearsed with one model for all samples, which must give
+    what a plain call gives; otherwise it is refused with a `ValueError` that names the reason.
+    `net` is the module that is called: its parts cannot be called alone meanwhile.
 
     Returns:
         A context manager that restores the previous selection on exit. It serves one `with`

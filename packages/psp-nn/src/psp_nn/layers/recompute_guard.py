@@ -1,5 +1,8 @@
 """Check that activation checkpointing recomputes every forward pass with the same model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +11,19 @@ from torch._C import _current_graph_task_id
 from torch._C._autograd import _top_saved_tensors_default_hooks
 
 from psp_nn.layers.selection import MixedBatchError, Selection, same_selection
+
+_mixed_call: ContextVar[tuple[Any] | None] = ContextVar("_mixed_call", default=None)
+"""Within a call whose batch mixes contexts, the saved-tensor hooks around it."""
+
+
+@contextmanager
+def inside_mixed_call() -> Iterator[None]:
+    """Run a network whose batch mixes contexts, and refuse checkpointing of its parts."""
+    token = _mixed_call.set((_top_saved_tensors_default_hooks(True),))
+    try:
+        yield
+    finally:
+        _mixed_call.reset(token)
 
 
 @dataclass
@@ -27,8 +43,6 @@ class RecomputeGuard:
     def __init__(self, counter: RecomputeCounter) -> None:
         self._counter = counter
         self._kept_at = 0
-        self._in_mixed_call = False
-        self._hooks: Any = None
         self._last: Selection | None = None
         self._kept: Selection | None = None
         self._several = False
@@ -40,9 +54,10 @@ class RecomputeGuard:
             RuntimeError: If this is a recomputation and the context has changed since the forward
                 pass, or forward passes with several contexts await their backward pass.
         """
-        if self._in_mixed_call:
+        outside = _mixed_call.get()
+        if outside is not None:
             hooks = _top_saved_tensors_default_hooks(True)
-            if torch.is_grad_enabled() and hooks is not None and hooks != self._hooks:
+            if torch.is_grad_enabled() and hooks is not None and hooks != outside[0]:
                 raise MixedBatchError(
                     f"layer '{layer}' is checkpointed inside a network whose batch mixes contexts; "
                     "checkpoint the call of the whole network."
@@ -63,16 +78,6 @@ class RecomputeGuard:
                 "forward pass used, or after forward passes with several; call backward before the "
                 "context changes, inside the `with use_context` block if there is one."
             )
-
-    def begin(self, batch: Selection, layer: str) -> None:
-        """Record a call of the whole network with a batch that mixes contexts."""
-        self.note(batch, layer)
-        self._in_mixed_call = True
-        self._hooks = _top_saved_tensors_default_hooks(True)
-
-    def end(self) -> None:
-        """Record the end of this call."""
-        self._in_mixed_call, self._hooks = False, None
 
     def _note_kept(self, selection: Selection) -> None:
         """Record a forward pass that the next backward pass may recompute."""

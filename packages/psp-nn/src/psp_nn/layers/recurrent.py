@@ -123,7 +123,7 @@ class SuperposedLSTM(_SuperposedRecurrent, nn.LSTM):
         >>> from psp_nn import superpose, use_context
         >>> layer = torch.nn.LSTM(8, 16, num_layers=2, batch_first=True)
         >>> layer = superpose(layer, family=BinaryContexts, num_contexts=50, seed=0, base=False)
-        >>> with use_context(layer, torch.tensor([3, 7]), batch_dim={"return": (0, 1)}):
+        >>> with use_context(layer, torch.tensor([3, 7])):
         ...     output, (h, c) = layer(torch.randn(2, 5, 8))
         >>> output.shape, h.shape
         (torch.Size([2, 5, 16]), torch.Size([2, 2, 16]))

@@ -54,6 +54,11 @@ class PerSample:
         return [One.of(k, self) for k in self.present]
 
     @property
+    def groups(self) -> "list[tuple[One, Tensor]]":
+        """Selections of the contexts that occur, each with the positions of its samples."""
+        return list(zip(self.ones, self.order.split(self.counts), strict=True))
+
+    @property
     def counts(self) -> list[int]:
         """Number of samples of each context that occurs."""
         return self._groups[1]

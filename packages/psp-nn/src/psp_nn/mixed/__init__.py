@@ -1,0 +1,1 @@
+"""Calls of a network whose batch mixes contexts: the entry is `call.MixedCall`."""
