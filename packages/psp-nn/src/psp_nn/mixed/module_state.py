@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 
 from psp_nn.layers.layer import Layer
 
@@ -53,4 +54,9 @@ class ModuleState:
 
 def _is_equal(x: Tensor, y: Tensor) -> bool:
     """Return True if tensors are equal; BatchNorm does not count its changes as versions."""
-    return x.is_meta or torch.equal(x, y)
+    return not has_values(x) or torch.equal(x, y)
+
+
+def has_values(x: Tensor) -> bool:
+    """Return False for a tensor without data, such as a meta tensor."""
+    return not x.is_meta and not isinstance(x, FakeTensor)

@@ -17,7 +17,7 @@ from psp_nn.layers.inputs import autocasts
 from psp_nn.layers.recompute_guard import inside_mixed_call
 from psp_nn.layers.selection import MixedBatchError, One, PerSample
 from psp_nn.layers.using import using
-from psp_nn.mixed.module_state import ModuleState
+from psp_nn.mixed.module_state import ModuleState, has_values
 from psp_nn.mixed.samples import Call, select
 from psp_nn.mixed.structure import StructureMap, leaves, same_leaf
 
@@ -75,13 +75,13 @@ def _rehearse(net: nn.Module, call: Call) -> tuple[Plan, bool]:
     """Return how to serve the batch, and whether values could be compared."""
     index, coupled = call.batch.index, couples_samples(net)
     count, device = len(index), index.device
-    one = One.of(int(index[0]), PerSample(index[:1].expand_as(index).clone()))
+    one = One.of(index[0], PerSample(index[:1].expand_as(index).clone()))
     call = replace(call, batch=one.batch)
     run = partial(_run, net, call)
     random = _random_states(net)
     with using(call.layers, one):
         whole = run(lambda call: call.run(call.values)[0])
-        compared = not coupled and all(map(torch.equal, random, _random_states(net)))
+        compared = not coupled and random == _random_states(net)
         # BatchNorm needs two samples; an even number of copies of each keeps their statistics.
         few = torch.arange(2 * count if coupled else 1, device=device) % count
         values = call.split(partial(select, at=few), StructureMap())
@@ -174,7 +174,7 @@ def _is_same(net: nn.Module, x: Tensor, y: Tensor, values: bool) -> bool:
     hidden = [_functorch.is_functorch_wrapped_tensor(value) for value in (x, y)]
     if x.shape != y.shape or x.dtype != y.dtype or hidden[0] != hidden[1]:
         return False
-    if not values or hidden[0] or x.is_meta or not x.numel():
+    if not values or hidden[0] or not has_values(x) or not x.numel():
         return True
     if not (x.is_floating_point() or x.is_complex()):
         return bool((x != y).double().mean() <= 0.1)  # rounding may decide between integers
@@ -208,8 +208,11 @@ def _unchanged(x: Tensor) -> Tensor:
 
 
 def _cuda_devices(net: nn.Module) -> list[torch.device]:
-    return [*{x.device for x in net.parameters() if x.is_cuda}]
+    if not torch.cuda.is_initialized():
+        return []
+    return [*{x.device for x in net.parameters() if x.is_cuda and has_values(x)}]
 
 
-def _random_states(net: nn.Module) -> list[Tensor]:
-    return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _cuda_devices(net))]
+def _random_states(net: nn.Module) -> list[bytes]:
+    states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _cuda_devices(net))]
+    return [state.numpy().tobytes() for state in states]
