@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from psp_contexts import BinaryContexts, RotationContexts
 from psp_nn import retrieve, superpose, use_context
-from psp_nn.mixed.samples import Call
 from psp_nn.layers.selection import MixedBatchError
+from psp_nn.mixed.samples import Call
 
 INDEX = torch.tensor([3, 0, 3, 1, 2])
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._C import _functorch
 from torch._C._autograd import _top_saved_tensors_default_hooks
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import _disable_current_modes
 
 from psp_nn._eval_mode import eval_mode
 from psp_nn.layers.inputs import autocasts
@@ -75,8 +76,8 @@ def _rehearse(net: nn.Module, call: Call) -> tuple[Plan, bool]:
     """Return how to serve the batch, and whether values could be compared."""
     index, coupled = call.batch.index, couples_samples(net)
     count, device = len(index), index.device
-    one = One.of(index[0], PerSample(index[:1].expand_as(index).clone()))
-    call = replace(call, batch=one.batch)
+    batch = PerSample(index[:1].expand_as(index).clone())
+    one, call = One.of(index[0], batch), replace(call, batch=batch)
     run = partial(_run, net, call)
     random = _random_states(net)
     with using(call.layers, one):
@@ -214,5 +215,7 @@ def _cuda_devices(net: nn.Module) -> list[torch.device]:
 
 
 def _random_states(net: nn.Module) -> list[bytes]:
-    states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _cuda_devices(net))]
-    return [state.numpy().tobytes() for state in states]
+    devices = _cuda_devices(net)
+    with _disable_current_modes():  # such as that of tensors without data
+        states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, devices)]
+        return [state.numpy().tobytes() for state in states]
