@@ -442,3 +442,68 @@ def test_the_call_exists_only_while_the_batch_mixes_contexts(ways):
 def test_millions_of_contexts_cost_nothing_until_they_are_used():
     net = built(nn.Sequential(nn.Linear(64, 8)), num_contexts=10**6, base=False)
     assert_equals_single_calls(net, draw(3, 64), index=torch.tensor([999_999, 5, 999_999]))
+
+
+class Two(nn.Module):
+    """Two layers whose outputs a test combines."""
+
+    def __init__(self, combine):
+        super().__init__()
+        self.a, self.b, self.combine = nn.Linear(6, 6), nn.Linear(6, 6), combine
+
+    def forward(self, *inputs):
+        return self.combine(self, *inputs)
+
+
+@pytest.mark.parametrize(
+    ("combine", "shapes"),
+    [
+        (lambda net, x, bank: net.a(x) @ net.b(bank).T, [(5, 6), (5, 6)]),
+        (lambda net, x, bank: (net.a(x)[:, None] * net.b(bank)).sum(1), [(5, 6), (5, 6)]),
+        (lambda net, x, mask: (net.a(x) @ x.mT + mask).softmax(-1) @ x, [(5, 5, 6), (5, 5)]),
+        (lambda net, x, position: net.a(x + position[:, None]), [(5, 5, 6), (5,)]),
+        (lambda net, x: net.a(x - x.mean(0)), [(5, 6)]),
+        (lambda net, x: net.a(x) @ net.b(x).T, [(5, 6)]),
+        (lambda net, x: net.a(x).mean(0, keepdim=True), [(5, 6)]),
+        (lambda net, x: torch.cat([net.a(x[:2]), net.b(x[2:])]), [(5, 6)]),
+        (lambda net, x: net.a(x.roll(1, 0)), [(5, 6)]),
+        (lambda net, x: (net.a(x), len(x)), [(5, 6)]),
+        (lambda net, x: {net.a(x)}, [(5, 6)]),
+    ],
+)
+def test_what_depends_on_other_samples_is_refused_by_name(combine, shapes):
+    net = built(Two(combine))
+    with (
+        use_context(net, INDEX),
+        pytest.raises(MixedBatchError, match=r"batch (that )?mixes context"),
+    ):
+        net(*(draw(*shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_results_may_have_their_samples_along_any_dimension(features):
+    net, x = built(Transposed(features)), draw(5, 6)
+    with use_context(net, INDEX):
+        mixed = net(x)
+    assert mixed.shape == (features, 5)
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            torch.testing.assert_close(mixed[:, i : i + 1], net(x[i : i + 1]))
+
+
+class Transposed(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.body = nn.Linear(6, features)
+
+    def forward(self, x):
+        return self.body(x).T
+
+
+def test_a_rehearsal_leaves_the_generator():
+    net, x = built(nn.Sequential(nn.Linear(6, 6), nn.Dropout())).train(), draw(5, 6)
+    results = []
+    for _ in range(2):  # only the first call is rehearsed
+        torch.manual_seed(0)
+        results.append(use_and_call(net, x))
+    torch.testing.assert_close(*results)
