@@ -383,6 +383,11 @@ def test_names_of_runs_between_the_cpu_and_the_paper_are_pinned():
         f"icifar-multi-head-batch-width32-seed0-curveevery250-curveimages1000-{medium}",
         f"icifar-Binary-batch-width32-seed0-curveevery250-curveimages1000-{medium}",
         f"icifar-Binary-batch-width32-seed1-curveevery250-curveimages1000-{medium}",
+        *(
+            f"icifar-base-{family}-batch-width32-seed0-curveevery250-curveimages1000"
+            f"-laterlearningrate0.0003-{medium}"
+            for family in ("Binary", "SignedPermutation")
+        ),
     ]
     assert [run.name for run in PRESETS["wide"]] == [
         f"icifar-{method}-batch-width64-seed0-curveevery250-curveimages1000-steps1000-{recipe}"
@@ -410,8 +415,8 @@ def test_the_later_rates_are_those_that_the_search_found_best():
         searched = [
             record
             for record in records
-            if (record["config"]["method"], record["config"]["norms"])
-            == (str(run.method), run.norms)
+            if record["config"]["method"] == str(run.method)
+            and (run.method.base or record["config"]["norms"] == run.norms)
         ]
         if run.method.family is not KroneckerRotationContexts:
             best = max(searched, key=lambda record: result_of(record).all)
