@@ -71,13 +71,16 @@ class PermutingRun(Run):
     precision: Precision = "float32"
     """Precision of the products; bfloat16 keeps weights and optimiser in float32."""
 
+    later_learning_rate: float | None = None
+    """RMSprop learning rate from the second task on; by default that of the first."""
+
     def __post_init__(self) -> None:
         """Check the fields, and fill in the strength of a penalty."""
         super().__post_init__()
         self.check_choices("method", tuple(name for name in METHODS if not METHODS[name].heads))
         self.check_counts("tasks", "steps", "hidden_layers", "row_images", "fisher_images", "width")
         self.check_counts("seed", least=0)
-        self.check_positive("strength")
+        self.check_positive("strength", "later_learning_rate")
         self.method.check_dim(self.width)
         if not self.method.penalty:
             self.fill("strength", None)
@@ -155,6 +158,7 @@ def prepare(run: PermutingRun, device: torch.device) -> tuple[Learner, Permuting
         num_contexts=run.tasks,
         seed=run.seed,
         learning_rate=run.learning_rate,
+        later_learning_rate=run.later_learning_rate,
         strength=run.strength,
         fisher_images=run.fisher_images,
         device=device,
