@@ -115,6 +115,7 @@ class Adapters(Learner):
         """Give the adapter initial values, with which the network computes as without it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed + 1_000_000 * task)
+            layer: Any
             for layer in self.net.modules():
                 if hasattr(layer, "reset_lora_parameters"):
                     layer.reset_lora_parameters(ADAPTER, init_lora_weights=True)

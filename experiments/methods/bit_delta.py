@@ -86,9 +86,7 @@ class BitDelta(FineTuned):
         values = self.net.state_dict().values()
         return sum(value.numel() + (value.ndim > 1) for value in values)
 
-    def _distil(
-        self, saved: dict[str, Tensor], tuned: State, stream: Stream, steps: range
-    ) -> None:
+    def _distil(self, saved: dict[str, Tensor], tuned: State, stream: Stream, steps: range) -> None:
         """Fit the scales so that the logits are those of the fine-tuned network."""
         names = [name for name in saved if name.endswith(".scale")]
         scales = {name: saved[name].clone().requires_grad_() for name in names}

@@ -104,6 +104,11 @@ class Method:
         """True if the network has complex weights, with four times the arithmetic."""
         return self.family is not None and self.family.is_complex
 
+    @property
+    def has_base(self) -> bool:
+        """True if later tasks start from the network of the first task."""
+        return self.base or self.rival not in (None, "SupSup", "XdG")
+
     def check_dim(self, dim: int) -> None:
         """Raise ValueError if the family has no maps on vectors of that length."""
         if self.family:

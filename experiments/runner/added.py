@@ -36,7 +36,9 @@ def added_tensors(net: nn.Module) -> dict[str, Tensor]:
         added |= {f"{prefix}{key}": getattr(layer, key) for key in layer.superposition.per_context}
         for key in layer.superposition.superposed:
             for contexts in (layer.contexts_for(key), layer.output_contexts_for(key)):
-                for part, value in contexts.named_parameters() if contexts is not None else ():
+                if contexts is None:
+                    continue
+                for part, value in contexts.named_parameters():
                     if len(value) == contexts.num_contexts:
                         added[f"{prefix}{key}.{part}"] = value[0]
     return floating(added)

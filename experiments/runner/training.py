@@ -60,8 +60,9 @@ def run_to_record(
 
     Returns:
         The record: config, environment, seconds, `numbers` (parameters stored),
-        `bytes_per_added_model` (the growth of a file) and the measurements. Its status is `diverged` if a loss or a parameter was not finite; then
-        `diverged` holds the step and the fault.
+        `bytes_per_added_model` (by which a file grows) and the measurements. Its status is
+        `diverged` if a loss or a parameter was not finite; then `diverged` holds the step and the
+        fault.
     """
     learner, stream, measurement = prepare(run, resolve_device(device))
     record = start_record(experiment, run)

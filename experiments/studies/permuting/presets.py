@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.methods.method import named
 from experiments.runner.run import sweep
+from experiments.studies.permuting.price import price, price_search
 from experiments.studies.permuting.run import PermutingRun
 
 PAPER = named("EWC", "SI", "standard", "Binary", "Complex", "OnePower")
@@ -97,6 +98,9 @@ PRESETS = {
     # and a third hidden layer, which the authors' code has and their text has not.
     "learning-rate": _narrow_and_wide(learning_rate=1e-3),
     "three-layers": _narrow_and_wide(hidden_layers=3),
+    # The price of one more model: see `price.py`.
+    "price-search": price_search(),
+    "price": price(SEEDS, ALL),
     "smoke": (
         *_smoke(method=ALL),
         *_smoke(method=named("Binary", "Complex"), precision="bfloat16"),
