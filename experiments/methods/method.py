@@ -187,7 +187,7 @@ class Method:
             def superpose_offline(net: nn.Module) -> nn.Module:
                 assert self.family
                 mixes = not issubclass(self.family, DiagonalContexts)
-                rest = {"norms": norms, "exclude": exclude, "per_channel": mixes, **sizes}
+                rest = {"norms": norms, "per_channel": mixes, **sizes}
                 return superpose_models([net], family=self.family, base=net, **rest).net.to(device)
 
             return rival_learner(

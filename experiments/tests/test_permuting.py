@@ -22,7 +22,7 @@ from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS
 from experiments.studies.permuting.run import STRENGTHS, PermutingRun
 from experiments.studies.permuting.study import STUDY
 from experiments.studies.permuting.summary import paper_table, result_of, table
-from experiments.tests.small import ROOT, record_of, run_all, stop_and_resume
+from experiments.tests.small import ROOT, record_of, run_all, skip_without_peft, stop_and_resume
 
 SMOKE = PRESETS["smoke"]
 MEASURED = ("numbers", "curve", "rows", "final")
@@ -58,6 +58,7 @@ def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
 
 @pytest.mark.parametrize("method", SINGLE_HEAD)
 def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
+    skip_without_peft(method)
     run = small(method, steps=5, curve_every=2)
     record = json.loads(json.dumps(record_of(STUDY, run, tmp_path), allow_nan=False))
     assert record["status"] == "complete"
@@ -140,11 +141,11 @@ def test_a_killed_command_continues_when_it_is_given_again(tmp_path):
 
 
 def test_the_presets_are_complete():
-    figures = {"figure-2", "figure-3", "table"}
-    others = {"search", "ten-tasks", "learning-rate", "three-layers", "smoke"}
+    figures = {"figure-2", "figure-3", "table", "price"}
+    others = {"search", "price-search", "ten-tasks", "learning-rate", "three-layers", "smoke"}
     assert set(PRESETS) == figures | others
     for name, preset in PRESETS.items():
-        if name != "smoke":
+        if name not in ("smoke", "price", "price-search"):
             for run in preset:
                 recipe = (run.dataset, run.tasks, run.steps, run.batch, run.hidden_layers)
                 tasks = 10 if name == "ten-tasks" else 50

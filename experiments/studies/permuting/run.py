@@ -102,10 +102,14 @@ class PermutingRun(Run):
         """The images whose pixels are permuted."""
         return (self.dataset,)
 
+    @property
+    def inputs(self) -> int:
+        """Length of a sample."""
+        return {"digits": 64, "cifar10": 3072}.get(self.dataset, 784)
+
     def cost(self) -> float:
         """Estimate the time of the steps: their overhead, products and memory traffic."""
-        inputs = {"digits": 64, "cifar10": 3072}.get(self.dataset, 784)
-        lengths = [inputs] + [self.width] * (self.hidden_layers - 1)
+        lengths = [self.inputs] + [self.width] * (self.hidden_layers - 1)
         weights = sum(length * self.width for length in lengths)
         products = 2.6 * weights * self.batch * (4 if self.method.is_complex else 1)
         if self.method == METHODS["Rotation"]:
@@ -148,12 +152,18 @@ def prepare(run: PermutingRun, device: torch.device) -> tuple[Learner, Permuting
         batch_size=run.batch,
         steps_per_task=run.steps,
     )
+    learner = learner_of(run, stream.num_classes, device)
+    tests = PermutedTestImages(stream)
+    return learner, stream, Accuracies(learner, stream, tests, run, row_images=run.row_images)
+
+
+def learner_of(run: PermutingRun, classes: int, device: torch.device | str = "cpu") -> Learner:
+    """Build the learner of a run."""
 
     def build(seed: int) -> nn.Module:
-        (inputs,) = stream.sample_shape
-        return build_mlp(inputs, run.width, stream.num_classes, seed, run.hidden_layers)
+        return build_mlp(run.inputs, run.width, classes, seed, run.hidden_layers)
 
-    learner = run.method.learner(
+    return run.method.learner(
         build,
         num_contexts=run.tasks,
         seed=run.seed,
@@ -165,5 +175,3 @@ def prepare(run: PermutingRun, device: torch.device) -> tuple[Learner, Permuting
         precision=run.precision,
         compiled=run.compile,
     )
-    tests = PermutedTestImages(stream)
-    return learner, stream, Accuracies(learner, stream, tests, run, row_images=run.row_images)
