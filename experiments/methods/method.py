@@ -15,7 +15,7 @@ from experiments.methods.penalised import EWC, SI
 from experiments.methods.rivals import Rival, rival_learner
 from experiments.methods.separate_nets import SeparateNets
 from experiments.runner.learner import Learner, Precision
-from experiments.runner.optimiser import rmsprop
+from experiments.runner.optimiser import OptimiserName, optimiser_of
 from psp_contexts import (
     BinaryContexts,
     Contexts,
@@ -122,6 +122,7 @@ class Method:
         seed: int,
         learning_rate: float,
         later_learning_rate: float | None = None,
+        optimiser: OptimiserName = "RMSprop",
         strength: float | None = None,
         norms: Norms = Norms.SHARED,
         exclude: Iterable[str] = (),
@@ -140,8 +141,9 @@ class Method:
             build: Builds a plain network from the seed of its weights.
             num_contexts: Number of contexts, heads or networks.
             seed: Seed of the weights and the contexts.
-            learning_rate: RMSprop learning rate.
+            learning_rate: Learning rate.
             later_learning_rate: The same from the second task on; by default `learning_rate`.
+            optimiser: Optimiser of the network.
             strength: Strength of the penalty.
             norms: Treatment of norm layers, in plain networks, too.
             exclude: Layers that all models share; see `superpose`.
@@ -175,7 +177,7 @@ class Method:
             return retrieve(plain, 0) if plain is not net else net
 
         def optimise(net: nn.Module) -> torch.optim.Optimizer:
-            return rmsprop(net.parameters(), lr=learning_rate)
+            return optimiser_of(optimiser, net, learning_rate)
 
         options: dict[str, Any] = {"precision": precision, "compiled": compiled}
         options["later_learning_rate"] = later_learning_rate

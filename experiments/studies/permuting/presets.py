@@ -8,7 +8,8 @@ from typing import Any
 
 from experiments.methods.method import named
 from experiments.runner.run import sweep
-from experiments.studies.permuting.price import price, price_search
+from experiments.studies.permuting.price import APART, FROM_SCRATCH, OFFLINE, price, price_search
+from experiments.studies.permuting.published import published, published_search
 from experiments.studies.permuting.run import PermutingRun
 
 PAPER = named("EWC", "SI", "standard", "Binary", "Complex", "OnePower")
@@ -29,6 +30,9 @@ SUPERPOSED = named(
 PENALISED = named("EWC", "OnlineEWC", "SI")
 
 ALL = (*named("standard"), *SUPERPOSED, *PENALISED, *named("single"))
+
+RIVALS = (*APART, *OFFLINE, *FROM_SCRATCH)
+"""Rivals that need no further package."""
 
 BASIC = named("standard", "Binary")
 
@@ -101,8 +105,11 @@ PRESETS = {
     # The price of one more model: see `price.py`.
     "price-search": price_search(),
     "price": price(SEEDS, ALL),
+    # EWC and SI as the papers ran them that the paper's table quotes: see `published.py`.
+    "published": published(),
+    "published-search": published_search(),
     "smoke": (
-        *_smoke(method=ALL),
+        *_smoke(method=(*ALL, *RIVALS)),
         *_smoke(method=named("Binary", "Complex"), precision="bfloat16"),
     ),
 }

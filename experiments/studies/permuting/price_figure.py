@@ -79,10 +79,10 @@ def draw_price(records: Sequence[Record], path: Path) -> list[Path]:
         path: Destination without a suffix.
 
     Returns:
-        The files; none if there is nothing to draw.
+        The files; none if no rival has a record.
     """
     groups = _sorted(records)
-    if not groups:
+    if not any(Method.parse(group["method"]).rival for group in groups):
         return []
     figure, (free, paid) = plt.subplots(
         1, 2, figsize=(9, 6), sharey=True, width_ratios=(2, 5), layout="constrained"

@@ -8,6 +8,7 @@ from experiments.studies.permuting.figures import draw_figure_2, draw_figure_3, 
 from experiments.studies.permuting.law import law_table
 from experiments.studies.permuting.presets import PRESETS
 from experiments.studies.permuting.price_figure import draw_price, price_table
+from experiments.studies.permuting.published import published_table
 from experiments.studies.permuting.run import PermutingRun, prepare
 from experiments.studies.permuting.summary import RECIPE, paper_table, table
 
@@ -22,6 +23,7 @@ STUDY = Experiment(
         "beside-the-paper": paper_table,
         "margin-law": law_table,
         "price": price_table,
+        "published": published_table,
     },
     figures={
         "figure-2": draw_figure_2,
