@@ -1,4 +1,4 @@
-"""What a file holds for one more model, and its size in bytes."""
+"""Tensors that one more model adds to a file, and their size in bytes."""
 
 from collections.abc import Mapping
 

@@ -182,7 +182,7 @@ class Learner:
         }
 
     def added_tensors(self) -> dict[str, Tensor]:
-        """Return what a file holds for one added model, as the current model has it."""
+        """Return the tensors that one added model has in a file, as the current model has them."""
         return added_tensors(self.net)
 
     def state_dict(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "padding": 2,
     },
 }
-"""What the runs of a protocol share. Zenke et al. train 20 epochs of 60,000 images a task; van de
+"""Shared values of the runs of a protocol. Zenke et al. train 20 epochs of 60,000 images a task; van de
 Ven and Tolias pad the images to 32 × 32. In both, Adam keeps its state between tasks."""
 
 PUBLISHED = {
