@@ -30,8 +30,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "padding": 2,
     },
 }
-"""Shared values of the runs of a protocol. Zenke et al. train 20 epochs of 60,000 images a task; van de
-Ven and Tolias pad the images to 32 × 32. In both, Adam keeps its state between tasks."""
+"""Shared values of the runs of a protocol. Zenke et al. train 20 epochs of 60,000 images a task;
+van de Ven and Tolias pad the images to 32 × 32. In both, Adam keeps its state between tasks."""
 
 PUBLISHED = {
     ("Zenke et al. 2017", "EWC"): 97.0,
