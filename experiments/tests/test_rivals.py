@@ -20,11 +20,12 @@ from experiments.runner.optimiser import rmsprop
 from experiments.runner.trainer import train
 from experiments.studies.permuting import price_figure
 from experiments.studies.permuting.presets import PRESETS, SEEDS
-from experiments.studies.permuting.price import BASED
+from experiments.studies.permuting.price import BASED, DIGITS, MNIST, SEARCH_SEED
 from experiments.studies.permuting.price_figure import draw_price, price_table
 from experiments.studies.permuting.run import PermutingRun, learner_of
 from experiments.studies.permuting.study import STUDY
-from experiments.tests.small import record_of, skip_without_peft, stop_and_resume
+from experiments.studies.permuting.summary import result_of
+from experiments.tests.small import ROOT, record_of, skip_without_peft, stop_and_resume
 from psp_contexts import BinaryContexts
 from psp_data import PermutingStream, load
 from psp_nn import Norms, superpose_models, use_context
@@ -314,6 +315,22 @@ def test_a_missing_peft_is_named(monkeypatch):
         learner_of(small("LoRA-4"), classes=10)
 
 
+@pytest.mark.parametrize(("name", "comparison"), [("", MNIST), ("-digits", DIGITS)])
+def test_learning_rates_are_those_that_the_search_found_best(name, comparison):
+    records, _ = STUDY.records_of(f"price{name}-search", ROOT / "experiments" / "results")
+    best = {}
+    for record in records:
+        config, accuracy = record["config"], result_of(record).all
+        if accuracy > best.get(config["method"], (0, None))[0]:
+            best[config["method"]] = (accuracy, config)
+    for method, (_, config) in best.items():
+        based = METHODS[method].has_base
+        rate = config["later_learning_rate"] if based else config["learning_rate"]
+        assert comparison.rates[method] == rate, method
+        if METHODS[method].penalty:
+            assert config["strength"] == comparison.strength
+
+
 def test_the_presets_on_the_price_are_complete():
     recipe = {(r.dataset, r.tasks, r.steps, r.batch, r.width) for r in PRESETS["price"]}
     assert recipe == {("mnist", 50, 1000, 128, 256)}
@@ -321,9 +338,11 @@ def test_the_presets_on_the_price_are_complete():
     assert {*RIVALS, *map(str, BASED)} < methods
     assert len(PRESETS["price"]) == len(SEEDS) * len(methods)
     assert set(PRESETS["figure-3"]) < set(PRESETS["price"])
-    assert {run.seed for run in PRESETS["price-search"]} == {100}
-    searched = {str(run.method) for run in PRESETS["price-search"]}
-    assert {*RIVALS} - {"offline-SignedPermutation"} <= searched
+    for name in ("price-search", "price-digits-search"):
+        assert {run.seed for run in PRESETS[name]} == {SEARCH_SEED}
+        searched = {str(run.method) for run in PRESETS[name]}
+        assert {*RIVALS} - {"offline-SignedPermutation"} <= searched
+    assert {run.dataset for run in PRESETS["price-digits"]} == {"digits"}
 
 
 def test_the_price_is_drawn_and_tabled_from_records(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.methods.method import named
 from experiments.runner.run import sweep
-from experiments.studies.permuting.price import APART, FROM_SCRATCH, OFFLINE, price, price_search
+from experiments.studies.permuting.price import DIGITS, MNIST, WITHOUT_PEFT
 from experiments.studies.permuting.published import published, published_search
 from experiments.studies.permuting.run import PermutingRun
 
@@ -30,9 +30,6 @@ SUPERPOSED = named(
 PENALISED = named("EWC", "OnlineEWC", "SI")
 
 ALL = (*named("standard"), *SUPERPOSED, *PENALISED, *named("single"))
-
-RIVALS = (*APART, *OFFLINE, *FROM_SCRATCH)
-"""Rivals that need no further package."""
 
 BASIC = named("standard", "Binary")
 
@@ -102,14 +99,16 @@ PRESETS = {
     # and a third hidden layer, which the authors' code has and their text has not.
     "learning-rate": _narrow_and_wide(learning_rate=1e-3),
     "three-layers": _narrow_and_wide(hidden_layers=3),
-    # The price of one more model: see `price.py`.
-    "price-search": price_search(),
-    "price": price(SEEDS, ALL),
+    # The price of one more model: see `price.py`. The strengths of EWC and SI are not for digits.
+    "price-search": MNIST.search(),
+    "price": MNIST.runs(SEEDS, ALL),
+    "price-digits-search": DIGITS.search(),
+    "price-digits": DIGITS.runs(SEEDS, named("standard", *map(str, SUPERPOSED), "single")),
     # EWC and SI as the papers ran them that the paper's table quotes: see `published.py`.
     "published": published(),
     "published-search": published_search(),
     "smoke": (
-        *_smoke(method=(*ALL, *RIVALS)),
+        *_smoke(method=(*ALL, *WITHOUT_PEFT)),
         *_smoke(method=named("Binary", "Complex"), precision="bfloat16"),
     ),
 }

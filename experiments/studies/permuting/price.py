@@ -1,4 +1,7 @@
-"""Runs of the study's presets on the price of one more model, and their learning rates."""
+"""Runs of the presets on the price of one more model, and their learning rates."""
+
+from dataclasses import dataclass
+from typing import Any
 
 from experiments.methods.method import METHODS, Method, named
 from experiments.runner.run import sweep
@@ -6,72 +9,133 @@ from experiments.studies.permuting.run import PermutingRun
 
 Runs = tuple[PermutingRun, ...]
 
-ADAPTERS = named("LoRA-1", "LoRA-4", "LoRA-16", "IA3")
-"""Rivals that train few parameters, from a base."""
-
-APART = named("fine-tuned", "BitDelta")
-"""Rivals that train all weights from a base, and keep no weights together."""
-
 OFFLINE = named("offline-Binary", "offline-SignedPermutation")
+"""Superpositions of networks fine-tuned apart."""
 
 BASED = tuple(method for method in METHODS.values() if method.base)
 """Superpositions over the network of the first task."""
 
-FROM_SCRATCH = named("SupSup", "XdG", "XdG-SI")
+WITHOUT_PEFT = (*named("fine-tuned", "BitDelta"), *OFFLINE, *named("SupSup", "XdG", "XdG-SI"))
+"""Rivals that need no further package."""
 
-RATES: dict[str, float] = {}
-"""Learning rate of each method that `price-search` searched, of the later tasks if it has a base:
-the one with the highest accuracy on all tasks at the end."""
+RIVALS = (*named("LoRA-1", "LoRA-4", "LoRA-16", "IA3"), *WITHOUT_PEFT)
 
-XDG_SI_STRENGTH = 1.0
-"""Strength of SI beside gates that `price-search` found best."""
-
-SEARCHED = {"base-Binary", "base-SignedPermutation", "offline-Binary"}
-"""Superpositions over a base whose rate is searched; it serves the other families, too."""
+SEARCH_SEED = 100
+"""A seed that is in no table, so that no run both chooses and is reported."""
 
 
-def price_search() -> Runs:
-    """Return runs with a seed that is in no table, so that no run both chooses and is reported.
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of all methods at one size.
 
-    Ten tasks are enough for methods whose models do not change each other.
+    Attributes:
+        recipe: Values of the runs that differ from their defaults.
+        grid: Learning rates to search, by method; of the later tasks if it has a base.
+        strengths: Strengths of SI beside gates to search.
+        rates: Learning rates that the search found best on all tasks at the end. Families that
+            were not searched have the rate of Binary.
+        strength: Strength of SI beside gates that it found best.
+        search_tasks: Tasks of the search for methods whose models do not change each other, for
+            which few are enough; by default all.
     """
-    options = {"seed": 100}
-    return (
-        *_at(ADAPTERS, (1e-3, 3e-3, 1e-2, 3e-2), tasks=10, **options),
-        *_at(APART, (1e-4, 3e-4, 1e-3), tasks=10, **options),
-        *_at(named("SupSup"), (1e-4, 3e-4, 1e-3, 3e-3), tasks=10, **options),
-        *_at(named("XdG"), (1e-4, 3e-4, 1e-3), **options),
-        *_at(named("XdG-SI"), (1e-4, 3e-4), strength=(0.1, 1.0, 10.0), **options),
-        *_at(named(*sorted(SEARCHED)), (3e-5, 1e-4, 3e-4), **options),
-    )
 
+    recipe: dict[str, Any]
+    grid: dict[str, tuple[float, ...]]
+    strengths: tuple[float, ...]
+    rates: dict[str, float]
+    strength: float
+    search_tasks: int | None = None
 
-def price(seeds: tuple[int, ...], others: tuple[Method, ...]) -> Runs:
-    """Return the runs of every method at the size of `figure-3`, the seed slowest.
+    def search(self) -> Runs:
+        """Return the runs of the search."""
+        runs: list[PermutingRun] = []
+        for name, rates in self.grid.items():
+            method = Method.parse(name)
+            values: dict[str, Any] = {"seed": SEARCH_SEED}
+            if self.search_tasks and method.rival and method.rival not in ("offline", "XdG"):
+                values["tasks"] = self.search_tasks
+            if method.penalty:
+                values["strength"] = self.strengths
+            runs += self._runs(method, rates, **values)
+        return tuple(runs)
 
-    Args:
-        seeds: Seeds of each.
-        others: Methods with the paper's recipe, whose runs other presets have, too.
-    """
-    runs: list[PermutingRun] = []
-    for seed in seeds:
-        runs += sweep(PermutingRun, method=others, seed=seed)
-        for method in (*ADAPTERS, *APART, *OFFLINE, *FROM_SCRATCH, *BASED):
-            options = {"strength": XDG_SI_STRENGTH} if method.penalty else {}
-            runs += _at((method,), (rate_of(method),), seed=seed, **options)
-    return tuple(runs)
+    def runs(self, seeds: tuple[int, ...], others: tuple[Method, ...]) -> Runs:
+        """Return the runs of all rivals and superpositions over a base, the seed slowest.
 
+        Args:
+            seeds: Seeds of each.
+            others: Further methods, with the learning rate of the recipe.
+        """
+        runs: list[PermutingRun] = []
+        for seed in seeds:
+            runs += sweep(PermutingRun, method=others, seed=seed, **self.recipe)
+            for method in (*RIVALS, *BASED):
+                strength = {"strength": self.strength} if method.penalty else {}
+                runs += self._runs(method, (self.rate_of(method),), seed=seed, **strength)
+        return tuple(runs)
 
-def rate_of(method: Method) -> float:
-    """Return the method's learning rate, that of Binary for a family that was not searched."""
-    searched = {"offline": "offline-Binary"}.get(method.rival or "", "base-Binary")
-    return RATES.get(str(method), RATES.get(searched, 1e-4))
+    def rate_of(self, method: Method) -> float:
+        """Return the learning rate that the search found best for a method."""
+        binary = "offline-Binary" if method.rival == "offline" else "base-Binary"
+        return self.rates.get(str(method), self.rates[binary])
 
-
-def _at(methods: tuple[Method, ...], rates: tuple[float, ...], **values: object) -> Runs:
-    """Return runs at learning rates, of the later tasks for methods with a base."""
-    runs: list[PermutingRun] = []
-    for method in methods:
+    def _runs(self, method: Method, rates: tuple[float, ...], **values: Any) -> Runs:
         name = "later_learning_rate" if method.has_base else "learning_rate"
-        runs += sweep(PermutingRun, method=method, **{name: rates}, **values)
-    return tuple(runs)
+        return sweep(PermutingRun, **{**self.recipe, "method": method, name: rates, **values})
+
+
+DIGITS = Comparison(
+    recipe={
+        "dataset": "digits",
+        "width": 64,
+        "tasks": 20,
+        "steps": 300,
+        "batch": 64,
+        "learning_rate": 1e-3,
+        "curve_every": 300,
+    },
+    grid={
+        "LoRA-1": (1e-3, 3e-3, 1e-2, 3e-2),
+        "LoRA-4": (1e-3, 3e-3, 1e-2, 3e-2),
+        "LoRA-16": (1e-3, 3e-3, 1e-2, 3e-2),
+        "IA3": (1e-2, 3e-2, 1e-1),
+        "fine-tuned": (3e-4, 1e-3, 3e-3, 1e-2),
+        "BitDelta": (1e-4, 3e-4, 1e-3, 3e-3),
+        "offline-Binary": (1e-5, 3e-5, 1e-4, 3e-4),
+        "offline-SignedPermutation": (1e-5, 3e-5, 1e-4, 3e-4),
+        "SupSup": (3e-4, 1e-3, 3e-3, 1e-2),
+        "XdG": (3e-4, 1e-3, 3e-3, 1e-2),
+        "XdG-SI": (3e-4, 1e-3, 3e-3, 1e-2),
+        "base-Binary": (1e-4, 3e-4, 1e-3, 3e-3),
+        "base-SignedPermutation": (1e-4, 3e-4, 1e-3, 3e-3),
+        "base-Complex": (1e-4, 3e-4, 1e-3, 3e-3),
+    },
+    strengths=(0.1, 1.0, 10.0),
+    rates={"base-Binary": 3e-4, "offline-Binary": 1e-4},
+    strength=1.0,
+)
+"""The digits: minutes instead of hours."""
+
+MNIST = Comparison(
+    recipe={},
+    grid={
+        "LoRA-1": (1e-3, 3e-3, 1e-2),
+        "LoRA-4": (1e-3, 3e-3, 1e-2),
+        "LoRA-16": (1e-3, 3e-3, 1e-2),
+        "IA3": (1e-2, 3e-2, 1e-1),
+        "fine-tuned": (1e-4, 3e-4, 1e-3),
+        "BitDelta": (1e-4, 3e-4, 1e-3),
+        "offline-Binary": (1e-5, 3e-5, 1e-4),
+        "SupSup": (1e-4, 3e-4, 1e-3, 3e-3),
+        "XdG": (1e-4, 3e-4, 1e-3),
+        "XdG-SI": (1e-4, 3e-4),
+        "base-Binary": (3e-5, 1e-4, 3e-4),
+        "base-SignedPermutation": (3e-5, 1e-4, 3e-4),
+    },
+    strengths=(0.1, 1.0, 10.0),
+    # Not searched yet.
+    rates=dict.fromkeys(("base-Binary", "offline-Binary"), 1e-4),
+    strength=1.0,
+    search_tasks=10,
+)
+"""Permuted MNIST with the paper's recipe."""

@@ -89,10 +89,10 @@ def draw_price(records: Sequence[Record], path: Path) -> list[Path]:
     )
     _plot(free, [group for group in groups if bytes_of(group) == 0])
     _plot(paid, [group for group in groups if bytes_of(group)])
-    free.set(xlim=(-0.2, 1), xlabel="0", ylabel="mean accuracy on all tasks (%)", ylim=(0, 100))
+    free.set(xlim=(-0.2, 1), xlabel="0", ylabel="mean accuracy on all tasks (%)", ylim=(0, 106))
     free.set_xticks([])
-    low, high = paid.get_xlim()
-    paid.set(xscale="log", xlim=(max(low, 100) / 2, 4 * high), xlabel="bytes per added model")
+    sizes = [size for size in map(bytes_of, groups) if size]
+    paid.set(xscale="log", xlim=(min(sizes) / 2, 6 * max(sizes)), xlabel="bytes per added model")
     tasks = len(groups[0].records[0]["final"]["correct"])
     figure.suptitle(f"After {tasks} permutations, {groups[0]['width']} units")
     return save_figure(figure, path)

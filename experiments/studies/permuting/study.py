@@ -30,5 +30,6 @@ STUDY = Experiment(
         "figure-3": draw_figure_3,
         "table": draw_table,
         "price": draw_price,
+        "price-digits": draw_price,
     },
 )
