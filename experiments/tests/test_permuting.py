@@ -18,7 +18,8 @@ from experiments.runner.files import DamagedFile
 from experiments.runner.networks import build_mlp
 from experiments.runner.record import config_of, read_record, start_record, write_record
 from experiments.studies.permuting.paper import TABLE_RECIPE
-from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS, RIVALS, SEEDS
+from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS, SEEDS
+from experiments.studies.permuting.price import WITHOUT_PEFT
 from experiments.studies.permuting.published import PROTOCOLS, published_table
 from experiments.studies.permuting.run import STRENGTHS, PermutingRun
 from experiments.studies.permuting.study import STUDY
@@ -48,7 +49,7 @@ def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
     folder = tmp_path / "permuting"
     records = {path.name: read_record(path) for path in folder.iterdir()}
     assert {record["config"]["method"] for record in records.values()} == {
-        str(method) for method in (*ALL, *RIVALS)
+        str(method) for method in (*ALL, *WITHOUT_PEFT)
     }
     assert len(records) == len(SMOKE)
     assert "| 2×16 | Binary |" in done.stdout
