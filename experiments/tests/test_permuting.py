@@ -143,7 +143,7 @@ def test_a_killed_command_continues_when_it_is_given_again(tmp_path):
 
 
 def test_the_presets_are_complete():
-    figures = {"figure-2", "figure-3", "table", "price"}
+    figures = {"figure-2", "figure-3", "table", "price", "price-digits"}
     others = {"search", "ten-tasks", "learning-rate", "three-layers", "smoke"}
     others |= {"price-search", "price-digits-search", "published", "published-search"}
     assert set(PRESETS) == figures | others
