@@ -111,8 +111,23 @@ DIGITS = Comparison(
         "base-Complex": (1e-4, 3e-4, 1e-3, 3e-3),
     },
     strengths=(0.01, 0.1, 1.0),
-    rates={"base-Binary": 3e-4, "offline-Binary": 1e-4},
-    strength=1.0,
+    rates={
+        "LoRA-1": 1e-2,
+        "LoRA-4": 1e-2,
+        "LoRA-16": 3e-3,
+        "IA3": 1e-1,
+        "fine-tuned": 3e-3,
+        "BitDelta": 3e-4,
+        "offline-Binary": 1e-4,
+        "offline-SignedPermutation": 1e-4,
+        "SupSup": 3e-3,
+        "XdG": 3e-3,
+        "XdG-SI": 1e-2,
+        "base-Binary": 3e-4,
+        "base-SignedPermutation": 3e-4,
+        "base-Complex": 3e-4,
+    },
+    strength=0.1,
 )
 """The digits: minutes instead of hours."""
 
