@@ -1,6 +1,7 @@
 """LoRA and IA3 of the library PEFT, on the network of the first task."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -26,22 +27,21 @@ def add_adapter(name: str, net: nn.Module) -> dict[str, nn.Parameter]:
         ImportError: If PEFT is not installed.
     """
     try:
-        from peft import IA3Config, LoraConfig, inject_adapter_in_model
+        peft = import_module("peft")
     except ImportError as error:
         raise ImportError(
-            f"{name} needs the package peft, which is not installed; install it, or leave "
+            f"{name} needs the package peft, which is not installed; pip install peft, or leave "
             "LoRA and IA3 out of --method."
         ) from error
     layers = [n for n, m in net.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     plain = {id(value) for value in net.parameters()}
-    config: Any
     if name == "IA3":
-        config = IA3Config(target_modules=layers, feedforward_modules=layers)
+        config = peft.IA3Config(target_modules=layers, feedforward_modules=layers)
     else:
         rank = int(name.removeprefix("LoRA-"))
-        config = LoraConfig(r=rank, lora_alpha=rank, target_modules=layers)
+        config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=layers)
     with torch.random.fork_rng(devices=[]):
-        inject_adapter_in_model(config, net, ADAPTER)
+        peft.inject_adapter_in_model(config, net, ADAPTER)
     return {key: value for key, value in net.named_parameters() if id(value) not in plain}
 
 
