@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.methods.method import named
 from experiments.runner.run import sweep
-from experiments.studies.permuting.price import DIGITS, MNIST, WITHOUT_PEFT
+from experiments.studies.permuting.price import DIGITS, FROM_SCRATCH, MNIST, WITHOUT_PEFT
 from experiments.studies.permuting.published import published, published_search
 from experiments.studies.permuting.run import PermutingRun
 
@@ -103,7 +103,7 @@ PRESETS = {
     "price-search": MNIST.search(),
     "price": MNIST.runs(SEEDS, ALL),
     "price-digits-search": DIGITS.search(),
-    "price-digits": DIGITS.runs(SEEDS, named("standard", *map(str, SUPERPOSED), "single")),
+    "price-digits": DIGITS.runs(SEEDS, named(*FROM_SCRATCH, "single")),
     # EWC and SI as the papers ran them that the paper's table quotes: see `published.py`.
     "published": published(),
     "published-search": published_search(),

@@ -18,6 +18,19 @@ BASED = tuple(method for method in METHODS.values() if method.base)
 WITHOUT_PEFT = (*named("fine-tuned", "BitDelta"), *OFFLINE, *named("SupSup", "XdG", "XdG-SI"))
 """Rivals that need no further package."""
 
+FROM_SCRATCH = (
+    "standard",
+    "Binary",
+    "Complex",
+    "OnePower",
+    "Rotation",
+    "KroneckerRotation",
+    "SignedPermutation",
+    "Permutation",
+    "LearnedBinary",
+)
+"""Names of the standard network and the superpositions without a base."""
+
 RIVALS = (*named("LoRA-1", "LoRA-4", "LoRA-16", "IA3"), *WITHOUT_PEFT)
 
 SEARCH_SEED = 100
@@ -32,8 +45,8 @@ class Comparison:
         recipe: Values of the runs that differ from their defaults.
         grid: Learning rates to search, by method; of the later tasks if it has a base.
         strengths: Strengths of SI beside gates to search.
-        rates: Learning rates that the search found best on all tasks at the end. Families that
-            were not searched have the rate of Binary.
+        rates: Learning rates that the search found best on all tasks at the end. Over a base,
+            families that were not searched have the rate of Binary.
         strength: Strength of SI beside gates that it found best.
         search_tasks: Tasks of the search for methods whose models do not change each other, for
             which few are enough; by default all.
@@ -64,24 +77,28 @@ class Comparison:
 
         Args:
             seeds: Seeds of each.
-            others: Further methods, with the learning rate of the recipe.
+            others: Further methods.
         """
         runs: list[PermutingRun] = []
         for seed in seeds:
-            runs += sweep(PermutingRun, method=others, seed=seed, **self.recipe)
-            for method in (*RIVALS, *BASED):
-                strength = {"strength": self.strength} if method.penalty else {}
-                runs += self._runs(method, (self.rate_of(method),), seed=seed, **strength)
+            for method in (*others, *RIVALS, *BASED):
+                strength = {"strength": self.strength} if method.rival and method.penalty else {}
+                rate = self._rate_of(method)
+                runs += self._runs(method, () if rate is None else (rate,), seed=seed, **strength)
         return tuple(runs)
 
-    def rate_of(self, method: Method) -> float:
-        """Return the learning rate that the search found best for a method."""
-        binary = "offline-Binary" if method.rival == "offline" else "base-Binary"
-        return self.rates.get(str(method), self.rates[binary])
+    def _rate_of(self, method: Method) -> float | None:
+        """Return the learning rate that the search found best; None for that of the recipe."""
+        if method.has_base and method.family:
+            binary = "offline-Binary" if method.rival else "base-Binary"
+            return self.rates.get(str(method), self.rates[binary])
+        return self.rates.get(str(method))
 
     def _runs(self, method: Method, rates: tuple[float, ...], **values: Any) -> Runs:
+        """Return runs at those learning rates; at that of the recipe if there are none."""
         name = "later_learning_rate" if method.has_base else "learning_rate"
-        return sweep(PermutingRun, **{**self.recipe, "method": method, name: rates, **values})
+        options = {**self.recipe, "method": method, **({name: rates} if rates else {}), **values}
+        return sweep(PermutingRun, **options)
 
 
 DIGITS = Comparison(
@@ -109,6 +126,8 @@ DIGITS = Comparison(
         "base-Binary": (1e-4, 3e-4, 1e-3, 3e-3),
         "base-SignedPermutation": (1e-4, 3e-4, 1e-3, 3e-3),
         "base-Complex": (1e-4, 3e-4, 1e-3, 3e-3),
+        "single": (3e-4, 1e-3, 3e-3, 1e-2),
+        **dict.fromkeys(FROM_SCRATCH, (1e-4, 3e-4, 1e-3)),
     },
     strengths=(0.01, 0.1, 1.0),
     rates={
