@@ -128,6 +128,7 @@ DIGITS = Comparison(
         "base-Complex": (1e-4, 3e-4, 1e-3, 3e-3),
         "single": (3e-4, 1e-3, 3e-3, 1e-2),
         **dict.fromkeys(FROM_SCRATCH, (1e-4, 3e-4, 1e-3)),
+        "standard": (3e-5, 1e-4, 3e-4, 1e-3),
     },
     strengths=(0.01, 0.1, 1.0),
     rates={
@@ -145,6 +146,9 @@ DIGITS = Comparison(
         "base-Binary": 3e-4,
         "base-SignedPermutation": 3e-4,
         "base-Complex": 3e-4,
+        "single": 1e-3,
+        **dict.fromkeys(FROM_SCRATCH, 3e-4),
+        "standard": 1e-4,
     },
     strength=0.1,
 )
