@@ -114,22 +114,37 @@ def _plot(axes: Axes, groups: Sequence[Group]) -> None:
             xytext=(1.25 * size or 0.2, place),
             fontsize=6,
             va="center",
-            arrowprops={"arrowstyle": "-", "linewidth": 0.3, "color": "grey"},
+            arrowprops={
+                "arrowstyle": "-",
+                "linewidth": 0.3,
+                "color": "grey",
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+            },
         )
 
 
 def keep_apart(heights: Sequence[float], least: float) -> list[float]:
-    """Move heights up until no two are closer than `least`, in the same order.
+    """Move heights as little as needed until no two are closer than `least`, in the same order.
 
     Example:
         >>> from experiments.studies.permuting.price_figure import keep_apart
-        >>> keep_apart([50.0, 10.0, 51.0, 51.0], 2)
-        [50.0, 10.0, 52.0, 54.0]
+        >>> keep_apart([50.0, 10.0, 51.0], 3)
+        [49.0, 10.0, 52.0]
     """
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    blocks: list[tuple[float, int]] = []  # mean of the heights less their ranks' shifts, and size
+    for rank, index in enumerate(order):
+        block = (heights[index] - least * rank, 1)
+        while blocks and blocks[-1][0] > block[0]:
+            mean_before, size = blocks.pop()
+            total = mean_before * size + block[0] * block[1]
+            block = (total / (size + block[1]), size + block[1])
+        blocks.append(block)
+    levels = [level for level, size in blocks for _ in range(size)]
     placed = list(heights)
-    last = float("-inf")
-    for index in sorted(range(len(heights)), key=heights.__getitem__):
-        last = placed[index] = max(heights[index], last + least)
+    for rank, index in enumerate(order):
+        placed[index] = levels[rank] + least * rank
     return placed
 
 
