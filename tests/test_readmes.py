@@ -14,7 +14,12 @@ from experiments.tables import fill_tables as filled
 
 ROOT = Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page not in WITH_TABLES]
-READMES = [*WITH_TABLES, *sorted((ROOT / "packages").glob("*/README.md")), *PAGES]
+READMES = [
+    *WITH_TABLES,
+    ROOT / "analysis" / "README.md",
+    *sorted((ROOT / "packages").glob("*/README.md")),
+    *PAGES,
+]
 
 TABLES = {
     "README.md": [

@@ -40,8 +40,8 @@ def predict_retention(
     when model i was learned.
 
     Args:
-        net: What `superpose` returned, with fixed contexts on the inputs of its layers only. Its
-            state is put back at the end.
+        net: What `superpose` returned, with fixed contexts on one side or both, over a base or not.
+            Its state is put back at the end.
         states: Copies of `net.state_dict()` after models 0 … T−1 were learned one after the
             other, model k in context k. T is at least 3; 4 to 8 give a good prediction.
         evaluate: Called with the network, in model k, and k; returns its accuracy, a fraction.
@@ -54,7 +54,7 @@ def predict_retention(
 
     Raises:
         ValueError: If there are fewer than 3 states, `num_models` is less than T, nothing in `net`
-            is superposed, or its contexts are learned, two-sided or `IdentityContexts`.
+            is superposed, or its contexts are learned or `IdentityContexts`.
 
     Source:
         Ours; `experiments/README.md` holds it against measured curves.

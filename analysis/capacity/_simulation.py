@@ -1,6 +1,5 @@
 """Simulation of the models that follow: their updates, bound to unused contexts."""
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,57 +9,46 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.networks._weights import Weight, weights_of
-from psp_contexts import (
-    Contexts,
-    IdentityContexts,
-    PermutationContexts,
-    RotationContexts,
-    SignedPermutationContexts,
-)
+from analysis.capacity._sides import Sides
+from analysis.networks._weights import weights_of
+from psp_contexts import IdentityContexts, PermutationContexts
 
 DRAWS_PER_TEST = 8
 """Most contexts to draw between two tests; more updates than these share contexts."""
 
-Rows = dict[str, Tensor]
-"""Weights by dotted name, in the rows on which contexts act."""
+Update = dict[str, Tensor]
+"""Changes of weights by dotted name, as a model sees them."""
 
 
-def superposed_weights(net: nn.Module) -> dict[str, Weight]:
+def superposed_weights(net: nn.Module) -> dict[str, Sides]:
     """Return the superposed weights of a network, if their updates can be simulated.
 
     Raises:
         ValueError: If there is none, or one has contexts that cannot.
     """
-    weights = weights_of(net)
-    for weight in weights.values():
-        if next(weight.contexts.parameters(), None) is not None:
+    weights = {name: Sides.of(weight) for name, weight in weights_of(net).items()}
+    for sides in weights.values():
+        path = sides.weight.path
+        if next(sides.inputs.parameters(), None) is not None:
             raise ValueError(
-                f"predict_retention: the contexts of layer '{weight.path}' are learned, and go "
+                f"predict_retention: the contexts of layer '{path}' are learned, and go "
                 "where training leads; superpose with a fixed family."
             )
-        if isinstance(weight.contexts, IdentityContexts):
+        if isinstance(sides.inputs, IdentityContexts):
             raise ValueError(
-                f"predict_retention: without contexts the updates of layer '{weight.path}' are not "
+                f"predict_retention: without contexts the updates of layer '{path}' are not "
                 "independent noise; superpose with another family than IdentityContexts."
-            )
-        if weight.layer.output_contexts_for(weight.key) is not None:
-            raise ValueError(
-                f"predict_retention: the outputs of layer '{weight.path}' are permuted per model, "
-                "which the simulation does not do; superpose with two_sided=False."
             )
     return weights
 
 
 def update_of(
-    weights: Mapping[str, Weight], before: Mapping[str, Any], after: Mapping[str, Any], model: int
-) -> Rows:
-    """ΔŴ = (W_after − W_before) C_k: what learning model k added, as it sees it."""
-    update = {}
-    for name, weight in weights.items():
-        index = weight.index(model)
-        update[name] = weight.contexts.retrieve(weight.rows(after[name] - before[name]), index)
-    return update
+    weights: Mapping[str, Sides], before: Mapping[str, Any], after: Mapping[str, Any], model: int
+) -> Update:
+    """ΔŴ = R_k⁻¹ (D_after − D_before) C_k: what learning model k added, as it sees it."""
+    return {
+        name: sides.retrieve(after[name] - before[name], model) for name, sides in weights.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -72,8 +60,10 @@ class Decline:
     energies: tuple[float, ...]
 
     @classmethod
-    def fit(cls, updates: Sequence[Rows]) -> "Decline":
-        energies = [sum(float(_power(rows).sum()) for rows in each.values()) for each in updates]
+    def fit(cls, updates: Sequence[Update]) -> "Decline":
+        energies = [
+            sum(float(value.abs().square().sum()) for value in each.values()) for each in updates
+        ]
         models = np.log(np.arange(1, len(energies) + 1))
         slope, intercept = np.polyfit(models, np.log(energies), 1)
         return cls(math.exp(intercept), -float(slope), tuple(energies))
@@ -89,8 +79,8 @@ class Simulation:
 
     def __init__(
         self,
-        weights: Mapping[str, Weight],
-        updates: Sequence[Rows],
+        weights: Mapping[str, Sides],
+        updates: Sequence[Update],
         others: Sequence[int],
         decline: Decline,
         model: int,
@@ -100,9 +90,7 @@ class Simulation:
         self._weights, self._updates, self._others = weights, updates, others
         self._decline, self._model, self._num_models = decline, model, num_models
         self._rng = np.random.default_rng(seed)
-        self._contexts = {
-            name: _unused(weight, num_models, seed) for name, weight in weights.items()
-        }
+        self._unused = {name: sides.unused(num_models, seed) for name, sides in weights.items()}
 
     def add(self, earlier: int, now: int) -> None:
         """Add the updates of the further models earlier + 1 … now to the stored weights."""
@@ -114,31 +102,15 @@ class Simulation:
             # Updates of different models point in independent directions: their powers add up.
             factor = math.sqrt(self._decline.share(other, models))
             factor *= int(self._rng.choice((-1, 1)))
-            for name, weight in self._weights.items():
-                update, contexts = self._updates[other - 1][name], self._contexts[name]
-                bound = contexts.store(update, weight.index(int(chunk[0])))
-                read = contexts.retrieve(bound, weight.index(0))
-                noise = factor * (read - _shared_part(contexts, update))
-                index = weight.index(self._model)
-                weight.add(weight.contexts.store(noise, index))
-
-
-def _unused(weight: Weight, count: int, seed: tuple[int, ...]) -> Contexts:
-    """Return unused contexts like those of a weight: index 0 to read, n for the n-th update."""
-    contexts = weight.contexts
-    options = {name: value for name, value in contexts.spec().items() if name != "family"}
-    digest = hashlib.blake2b(repr((options["seed"], seed)).encode(), digest_size=7).digest()
-    groups = contexts.num_contexts // weight.num_contexts
-    options |= {"num_contexts": groups * count, "seed": int.from_bytes(digest, "little")}
-    family = type(contexts)
-    if isinstance(contexts, RotationContexts):
-        # The same covariance for any weights and inputs, without dim³ operations for each draw.
-        family = SignedPermutationContexts
-    return family(**options)
+            for name, sides in self._weights.items():
+                update, unused = self._updates[other - 1][name], self._unused[name]
+                read = unused.retrieve(unused.store(update, int(chunk[0])), 0)
+                noise = factor * (read - sides.shared_part(update))
+                sides.add(sides.store(noise, self._model))
 
 
 class Drift:
-    """Drift of what a permutation leaves in place: the mean of every row.
+    """Drift of what permutations leave in place, such as the mean of every row.
 
     All models share these means and all of them train them, so that they wander about a common
     value instead of ever further: the drift over the longest observed lag stands for longer ones.
@@ -147,21 +119,18 @@ class Drift:
 
     def __init__(
         self,
-        weights: Mapping[str, Weight],
+        weights: Mapping[str, Sides],
         states: Sequence[Mapping[str, Any]],
         seed: tuple[int, ...],
     ) -> None:
         self._rng = np.random.default_rng((*seed, 1))
         self._weights = {
-            name: weight
-            for name, weight in weights.items()
-            if isinstance(weight.contexts, PermutationContexts)
+            name: sides
+            for name, sides in weights.items()
+            if isinstance(sides.inputs, PermutationContexts)
         }
         self._means = [
-            {
-                name: _shared_part(weight.contexts, weight.rows(state[name]))
-                for name, weight in self._weights.items()
-            }
+            {name: sides.shared_part(state[name]) for name, sides in self._weights.items()}
             for state in states[1:]
         ]
         self._applied = {name: torch.zeros(()) for name in self._weights}
@@ -171,18 +140,7 @@ class Drift:
         lag = min(further, len(self._means) - 1)
         first = int(self._rng.integers(len(self._means) - lag))
         sign = int(self._rng.choice((-1, 1)))
-        for name, weight in self._weights.items():
+        for name, sides in self._weights.items():
             drift = sign * (self._means[first + lag][name] - self._means[first][name])
-            weight.add(drift - self._applied[name])
+            sides.add(drift - self._applied[name])
             self._applied[name] = drift
-
-
-def _shared_part(contexts: Contexts, rows: Tensor) -> Tensor:
-    """Return the part of rows that every model reads alike, as a column; zero if unbiased."""
-    if isinstance(contexts, PermutationContexts):
-        return rows.mean(-1, keepdim=True)
-    return torch.zeros_like(rows[..., :1])
-
-
-def _power(rows: Tensor) -> Tensor:
-    return rows.abs().square()

@@ -1,13 +1,14 @@
-"""What the superposed weights of a network receive."""
+"""Inputs of the superposed weights of a network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from analysis.networks._weights import weights_of
+from analysis.networks._patches import sample, sample_patches
+from analysis.networks._weights import PROJECTIONS, products_of
 from psp_nn import Superposed, retrieve
 
 Rows = dict[str, Tensor]
@@ -22,8 +23,9 @@ def layer_inputs(
 
     A row is what one output unit multiplies at one place: the input of a linear layer, a patch of
     a convolution (with `per_channel`, the channels of one pixel), the query, key and value of an
-    attention layer, the input or the hidden state of a recurrent layer, the one-hot word of an
-    embedding.
+    attention layer, the input or the hidden state of a recurrent layer. The packed projection of
+    attention is three weights, such as `attn.in_proj_weight[query]`. An `Embedding` is left out:
+    it receives indices, and no vectors.
 
     Args:
         net: What `superpose` returned, in evaluation mode if its norms or dropout shall be.
@@ -50,28 +52,37 @@ def layer_inputs(
         >>> layer_inputs(net, torch.randn(2, 3, 8, 8))["0.weight"].shape
         torch.Size([72, 27])
     """
-    weights, calls = weights_of(net), Calls()
+    weights, calls = products_of(net), Calls()
+    # A tied weight has one name, and receives what all of its layers do.
+    names = {
+        (id(weight.layer.stored(weight.key)), weight.part): name for name, weight in weights.items()
+    }
 
     def record(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert isinstance(layer, Superposed)
         calls.setdefault(layer, []).append((args, kwargs))
 
-    hooks = [
-        module.register_forward_pre_hook(record, with_kwargs=True)
-        for module in net.modules()
-        if isinstance(module, Superposed)
-    ]
+    layers = [module for module in net.modules() if isinstance(module, Superposed)]
+    hooks = [layer.register_forward_pre_hook(record, with_kwargs=True) for layer in layers]
     try:
-        net(samples)
+        with _without_fast_path():
+            net(samples)
     finally:
         for hook in hooks:
             hook.remove()
-    received: dict[str, list[Tensor]] = {}
-    for path, module in net.named_modules():
-        for args, kwargs in calls.get(module, ()) if isinstance(module, Superposed) else ():
-            for key, rows in _rows_of(module, args, kwargs).items():
-                received.setdefault(f"{path}.{key}".lstrip("."), []).append(rows)
     generator = torch.Generator().manual_seed(seed)
+    received: dict[str, list[Tensor]] = {}
+    for layer in layers:
+        for args, kwargs in calls.get(layer, ()):
+            for key, rows in _rows_of(layer, args, kwargs, max_rows, generator).items():
+                key, _, part = key.partition("[")
+                owner, _, key = key.rpartition(".")  # the output projection of attention
+                holder = layer.get_submodule(owner)
+                if isinstance(holder, Superposed):
+                    third = PROJECTIONS.index(part[:-1]) if part else None
+                    name = names.get((id(holder.stored(key)), third))
+                    if name is not None:
+                        received.setdefault(name, []).append(rows)
     return {
         name: _drawn(torch.cat(received[name], -2), max_rows, generator)
         for name in weights
@@ -79,15 +90,28 @@ def layer_inputs(
     }
 
 
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """Let transformers call their layers without nested tensors, which have no rows."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
 def _drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    total = rows.shape[-2]
-    if total <= count:
-        return rows
-    chosen = torch.randperm(total, generator=generator)[:count].sort().values
-    return rows.index_select(-2, chosen.to(rows.device))
+    return rows.index_select(-2, sample(rows.shape[-2], count, generator).to(rows.device))
 
 
-def _rows_of(layer: Superposed, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Rows:
+def _rows_of(
+    layer: Superposed,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    max_rows: int,
+    generator: torch.Generator,
+) -> Rows:
     """Return the rows that one call of a layer gives each of its weights."""
     plain: Any = layer
     if isinstance(layer, nn.MultiheadAttention):
@@ -95,8 +119,6 @@ def _rows_of(layer: Superposed, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     if isinstance(layer, nn.RNNBase):
         return _recurrent_rows(layer, args, kwargs)
     (x, *others) = (*args, *kwargs.values())
-    if isinstance(layer, nn.Embedding):
-        return {"weight": F.one_hot(x.flatten(), layer.num_embeddings).to(layer.stored().dtype)}
     if isinstance(layer, nn.RNNCellBase):
         state = others[0] if others else None
         hidden = state[0] if isinstance(state, tuple) else state
@@ -104,30 +126,12 @@ def _rows_of(layer: Superposed, args: tuple[Any, ...], kwargs: Mapping[str, Any]
             hidden = x.new_zeros(*x.shape[:-1], plain.hidden_size)
         return {"weight_ih": _flat(x), "weight_hh": _flat(hidden)}
     if isinstance(layer, nn.modules.conv._ConvNd):
-        return {"weight": _convolution_rows(layer, x)}
+        return {"weight": sample_patches(layer, x, max_rows=max_rows, generator=generator)}
     return {"weight": _flat(x)}
 
 
 def _flat(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
-
-
-def _convolution_rows(layer: Any, x: Tensor) -> Tensor:
-    """Return patches, channel by channel, or single pixels where contexts act on channels."""
-    spatial = len(layer.kernel_size)
-    x = x if x.dim() == spatial + 2 else x.unsqueeze(0)
-    dim = layer.to_rows("weight", layer.stored()).shape[-1]
-    if dim == layer.in_channels // layer.groups:
-        patches = x.movedim(1, -1).flatten(0, -2)
-    else:
-        padding = layer._reversed_padding_repeated_twice
-        x = F.pad(x, padding, "constant" if layer.padding_mode == "zeros" else layer.padding_mode)
-        sizes = zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
-        for axis, (size, stride, dilation) in enumerate(sizes, 2):
-            x = x.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
-        patches = x.movedim(1, spatial + 1).flatten(0, spatial).flatten(1)
-    rows: Tensor = patches.unflatten(-1, (layer.groups, -1)).movedim(1, 0)
-    return rows[0] if layer.groups == 1 else rows
 
 
 def _attention_rows(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Rows:
@@ -141,7 +145,8 @@ def _attention_rows(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     query, key, value = (_flat(given[name]) for name in ("query", "key", "value"))
     rows = {"out_proj.weight": _flat(heads)}
     if layer._qkv_same_embed_dim:
-        return rows | {"in_proj_weight": torch.cat([query, key, value])}
+        parts = zip(PROJECTIONS, (query, key, value), strict=True)
+        return rows | {f"in_proj_weight[{name}]": part for name, part in parts}
     return rows | {"q_proj_weight": query, "k_proj_weight": key, "v_proj_weight": value}
 
 

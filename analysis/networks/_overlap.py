@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.networks._inputs import layer_inputs
-from analysis.networks._weights import Weight, weights_of
+from analysis.networks._weights import Weight, products_of
 from analysis.overlap import principal_basis, subspace_overlap
 from analysis.theory import coherence_penalty, expected_overlap
 
@@ -21,7 +21,8 @@ class LayerOverlap:
         rank: Dimension d of the subspace.
         overlap: Mean squared cosine between the subspace under two contexts, measured: the mean
             over pairs of contexts.
-        expected_overlap: Its expectation over contexts, from the closed form.
+        expected_overlap: Its expectation over contexts, from the closed form; None where it is not
+            known, as for learned contexts.
         coherence: κ, the overlap under diagonal contexts relative to rotations.
     """
 
@@ -29,7 +30,7 @@ class LayerOverlap:
     dim: int
     rank: int
     overlap: float
-    expected_overlap: float
+    expected_overlap: float | None
     coherence: float
 
 
@@ -57,7 +58,6 @@ def network_overlap(
         One entry for each superposed weight.
 
     Raises:
-        NotImplementedError: If no closed form is known for the contexts, such as learned ones.
         ValueError: If nothing in `net` is superposed, or there is one context only.
 
     Source:
@@ -76,7 +76,7 @@ def network_overlap(
         >>> layer.rank, layer.expected_overlap
         (8, 0.125)
     """
-    weights = weights_of(net)
+    weights = products_of(net)
     inputs = layer_inputs(net, samples, max_rows=max_rows, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     found = []
@@ -106,20 +106,26 @@ def _measure(
     second = (first + shift) % weight.num_contexts
     of_group = (index * weight.groups + group for index in (first, second))
     stored, read = (index.to(x.device) for index in of_group)
-    expected = [
-        expected_overlap(weight.contexts, basis, offset=int(offset))
-        for offset in (stored - read).unique()
-    ]
-    counts = (stored - read).unique(return_counts=True)[1]
-    mean = sum(int(n) * float(value) for n, value in zip(counts, expected, strict=True)) / pairs
     return LayerOverlap(
         label,
         x.shape[-1],
         basis.shape[1],
         float(subspace_overlap(weight.contexts, basis, stored, read).mean()),
-        mean,
+        _expected(weight, basis, stored - read),
         float(coherence_penalty(basis)),
     )
+
+
+def _expected(weight: Weight, basis: Tensor, offsets: Tensor) -> float | None:
+    """Return the mean expected overlap over pairs of contexts."""
+    if not weight.has_closed_form:
+        return None
+    values, counts = offsets.unique(return_counts=True)
+    overlaps = [
+        int(count) * float(expected_overlap(weight.contexts, basis, offset=int(offset)))
+        for offset, count in zip(values, counts, strict=True)
+    ]
+    return sum(overlaps) / len(offsets)
 
 
 def rank_of(x: Tensor, share: float) -> int:

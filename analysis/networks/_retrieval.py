@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.networks._inputs import layer_inputs
-from analysis.networks._weights import Weight, weights_of
+from analysis.networks._weights import Weight, grouped, pair_power, products_of
 from analysis.theory import expected_noise_power, squared_alignment
 from psp_contexts import LocalMixContexts, PermutationContexts
 from psp_nn import use_context
@@ -26,14 +26,15 @@ class LayerRetrieval:
         name: Dotted name of the weight.
         signal: ‖W_s x‖², summed over the outputs.
         noise: ‖(Ŵ_s − W_s) x‖², measured.
-        expected_noise: Its expectation over contexts, from the closed form.
+        expected_noise: Its expectation over contexts, from the closed form; None where it is not
+            known, as for learned contexts.
         squared_alignment: ρ², the share of the weight's power that the inputs use.
     """
 
     name: str
     signal: float
     noise: float
-    expected_noise: float
+    expected_noise: float | None
     squared_alignment: float
 
     @property
@@ -42,8 +43,10 @@ class LayerRetrieval:
         return self.signal / self.noise if self.noise else float("inf")
 
     @property
-    def expected_snr(self) -> float:
+    def expected_snr(self) -> float | None:
         """Signal-to-noise ratio of the expected noise."""
+        if self.expected_noise is None:
+            return None
         return self.signal / self.expected_noise if self.expected_noise else float("inf")
 
 
@@ -74,8 +77,6 @@ def network_retrieval(
 
     Raises:
         IndexError: If there is no such model.
-        NotImplementedError: If no closed form is known: learned contexts; a biased family
-            (Permutation, LocalMix) with contexts on both sides, or LocalMix with groups.
         ValueError: If `net` holds something else than the models.
 
     Source:
@@ -104,32 +105,30 @@ def network_retrieval(
         raise IndexError(f"read={read} is not one of the {len(models)} models.")
     with use_context(net, read):
         inputs = layer_inputs(net, samples, max_rows=max_rows, seed=seed)
-        weights = weights_of(net)
+        weights = products_of(net)
         return [_measure(weights[name], models, x, read) for name, x in inputs.items()]
 
 
 def _measure(weight: Weight, models: Sequence[nn.Module], x: Tensor, read: int) -> LayerRetrieval:
     _check_sum(weight, models)
-    stored = torch.stack([weight.rows(_difference(weight, model)) for model in models])
+    added = torch.stack([_difference(weight, model) for model in models])
     value, base = getattr(weight.layer, weight.key), weight.layer.base(weight.key)
-    retrieved = weight.rows(value if base is None else value - base.to(value))
-    if weight.groups == 1:
-        stored, retrieved, x = stored.unsqueeze(1), retrieved.unsqueeze(0), x.unsqueeze(0)
-    signal = noise = expected = alignment = 0.0
-    for group in range(weight.groups):
-        rows, received = stored[:, group], x[group].to(stored.dtype)
-        target = received @ rows[read].mT
+    retrieved = grouped(weight.rows(value if base is None else value - base.to(value)))
+    own = grouped(weight.rows(added[read]))
+    x = grouped(x).to(own.dtype)
+    signal = noise = alignment = 0.0
+    for rows, other, received in zip(own, retrieved, x, strict=True):
+        target = received @ rows.mT
         signal += _power(target)
-        noise += _power(received @ retrieved[group].mT - target)
-        expected += _expected(weight, rows, received, read)
-        alignment += float(squared_alignment(rows[read], received).mean()) / weight.groups
-    return LayerRetrieval(weight.name, signal, noise, expected, alignment)
+        noise += _power(received @ other.mT - target)
+        alignment += float(squared_alignment(rows, received).mean()) / weight.groups
+    return LayerRetrieval(weight.name, signal, noise, _expected(weight, added, x, read), alignment)
 
 
 def _difference(weight: Weight, model: nn.Module) -> Tensor:
     """Return what a model adds to the superposition, before binding."""
     stored, base = weight.layer.stored(weight.key), weight.layer.base(weight.key)
-    value = model.get_parameter(weight.name).detach().to(stored)
+    value = model.get_parameter(weight.parameter).detach().to(stored)
     return value if base is None else value - base.to(stored)
 
 
@@ -146,22 +145,52 @@ def _check_sum(weight: Weight, models: Sequence[nn.Module]) -> None:
         )
 
 
-def _expected(weight: Weight, rows: Tensor, x: Tensor, read: int) -> float:
-    contexts = weight.contexts
-    if weight.groups > 1 and isinstance(contexts, LocalMixContexts):
-        raise NotImplementedError(
-            f"network_retrieval: '{weight.name}' has groups, for which the noise of LocalMix is "
-            "not known."
-        )
-    if weight.layer.output_contexts_for(weight.key) is None:
-        return float(expected_noise_power(contexts, rows, x, read=read).mean())
-    if type(contexts) in (PermutationContexts, LocalMixContexts):
-        raise NotImplementedError(
-            f"network_retrieval: the noise of {type(contexts).__name__} with contexts on both "
-            f"sides is not known, as in '{weight.name}'; superpose with two_sided=False."
-        )
-    # Permuting the outputs keeps their power, and unbiased models add up in power anyway.
-    return float(expected_noise_power(contexts, rows, x, read=read).mean())
+def _expected(weight: Weight, models: Tensor, x: Tensor, read: int) -> float | None:
+    """Return the expected noise power in model `read`, or None where no closed form is known.
+
+    Args:
+        weight: The weight.
+        models: What the models add to the superposition, shape (K, *parameter.shape).
+        x: Inputs, shape (groups, n, dim).
+        read: Model that is read.
+    """
+    if not weight.has_closed_form:
+        return None
+    outputs = weight.layer.output_contexts_for(weight.key)
+    if outputs is None:
+        return _noise_power(weight, models, x, read)
+    assert isinstance(outputs, PermutationContexts)
+    # Permuted apart, the outputs of two models share only their mean over the units: means and
+    # covariances add up between models in that part, and powers alone in the rest.
+    mean = torch.stack([_mean_output(weight, model, outputs.block_size) for model in models])
+    power = _noise_power(weight, mean, x, read)
+    for k in range(len(models)):
+        if k != read:
+            power += pair_power(weight, grouped(weight.rows(models[k])), x, k - read)
+            power -= pair_power(weight, grouped(weight.rows(mean[k])), x, k - read)
+    return power
+
+
+def _noise_power(weight: Weight, models: Tensor, x: Tensor, read: int) -> float:
+    rows = torch.stack(
+        [grouped(weight.rows(model)) for model in models], 1
+    )  # (groups, K, out, dim)
+    # The contexts of a group are as far apart as there are groups, which matters for LocalMix.
+    apart = weight.groups if isinstance(weight.contexts, LocalMixContexts) else 1
+    spread = rows.new_zeros(len(rows), rows.shape[1] * apart, *rows.shape[2:])
+    spread[:, ::apart] = rows
+    powers = (
+        expected_noise_power(weight.contexts, models, received, read=read * apart).mean()
+        for models, received in zip(spread, x, strict=True)
+    )
+    return sum(map(float, powers))
+
+
+def _mean_output(weight: Weight, model: Tensor, block_size: int) -> Tensor:
+    """Return a weight whose output units are the mean over those that they are permuted with."""
+    units = weight.layer.to_outputs(weight.key, model).unflatten(-2, (-1, block_size))
+    mean = units.mean(-3, keepdim=True).expand_as(units).flatten(-3, -2)
+    return weight.layer.from_outputs(weight.key, mean)
 
 
 def _power(outputs: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""What learning later models does to the layers of an earlier one."""
+"""Changes that learning later models makes in the layers of an earlier one."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.networks._inputs import layer_inputs
-from analysis.networks._weights import Weight, weights_of
-from analysis.theory import second_moment
+from analysis.networks._weights import Weight, grouped, pair_power, products_of
 from psp_nn import use_context
 
 
@@ -20,15 +19,17 @@ class LayerInterference:
 
     Attributes:
         name: Dotted name of the weight.
-        signal: Power of the model's outputs right after it was learned.
+        signal: Power of the model's outputs right after it was learned; over a base, of its
+            difference from it.
         measured: For each later model k, the power of its update's effect on the outputs.
-        expected: The same from the closed form, for contexts drawn independently.
+        expected: The same from the closed form, for contexts drawn independently; None where it is
+            not known, as for learned contexts.
     """
 
     name: str
     signal: float
     measured: tuple[float, ...]
-    expected: tuple[float, ...]
+    expected: tuple[float, ...] | None
 
 
 @torch.no_grad()
@@ -45,7 +46,8 @@ def update_interference(
 
     Model k moves the stored weight by ΔW_k = W^(k) − W^(k−1). As model k sees it, that is
     ΔŴ_k = ΔW_k C_k, and model i receives ΔŴ_k C_k⁻¹ C_i x: interference with the closed form of
-    the family. The inputs are those of model i when it had just been learned.
+    the family. The inputs are those of model i when it had just been learned. Permuted outputs
+    (`two_sided`) keep all of these powers. Learned contexts are those of the state of model i.
 
     Args:
         net: What `superpose` returned; its state is put back.
@@ -61,7 +63,6 @@ def update_interference(
 
     Raises:
         IndexError: If no model follows `model` in the states.
-        NotImplementedError: If no closed form is known for the contexts, or they are two-sided.
         ValueError: If nothing in `net` is superposed.
 
     Example:
@@ -81,7 +82,7 @@ def update_interference(
     """
     if not 0 <= model < len(states) - 1:
         raise IndexError(f"model={model} must be followed by another one in {len(states)} states.")
-    weights = weights_of(net)
+    weights = products_of(net)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     try:
         net.load_state_dict(states[model])
@@ -95,32 +96,20 @@ def update_interference(
 def _measure(
     weight: Weight, states: Sequence[Mapping[str, Any]], x: Tensor, model: int
 ) -> LayerInterference:
-    if weight.layer.output_contexts_for(weight.key) is not None:
-        raise NotImplementedError(
-            f"update_interference: '{weight.name}' has contexts on both sides; superpose with "
-            "two_sided=False."
-        )
-    stored = weight.rows(states[model][weight.name])
+    stored = weight.rows(states[model][weight.parameter])
     measured, expected, read = [], [], weight.index(model)
     later = list(itertools.pairwise(states))[model:]
     for k, (earlier, now) in enumerate(later, model + 1):
-        update = weight.rows(now[weight.name] - earlier[weight.name])
+        update = weight.rows(now[weight.parameter] - earlier[weight.parameter])
         measured.append(_power(weight.contexts.retrieve(update, read), x))
-        as_seen = weight.contexts.retrieve(update, weight.index(k))
-        expected.append(_expected(weight, as_seen, x, (k - model) * weight.groups))
-    signal = _power(weight.contexts.retrieve(stored, read), x)
-    return LayerInterference(weight.name, signal, tuple(measured), tuple(expected))
-
-
-def _expected(weight: Weight, rows: Tensor, x: Tensor, offset: int) -> float:
-    pairs = zip(rows, x, strict=True) if weight.groups > 1 else [(rows, x)]
-    return sum(
-        float(
-            second_moment(weight.contexts, w.unsqueeze(-3), received.unsqueeze(-2), offset=offset)
-            .sum(-1)
-            .mean()
-        )
-        for w, received in pairs
+        if weight.has_closed_form:
+            as_seen = grouped(weight.contexts.retrieve(update, weight.index(k)))
+            expected.append(pair_power(weight, as_seen, grouped(x), k - model))
+    return LayerInterference(
+        weight.name,
+        _power(weight.contexts.retrieve(stored, read), x),
+        tuple(measured),
+        tuple(expected) if weight.has_closed_form else None,
     )
 
 

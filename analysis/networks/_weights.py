@@ -1,12 +1,17 @@
 """Superposed weights of a network, as the rows on which contexts act."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from analysis.theory import second_moment
+from analysis.theory._families import moments_of
 from psp_contexts import Contexts
 from psp_nn import Superposed
+
+PROJECTIONS = ("query", "key", "value")
+"""Parts of the packed projection of attention, which receive different inputs."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +21,18 @@ class Weight:
     path: str
     layer: Superposed
     key: str
+    part: int | None = None
+    """Which third of a packed projection of attention; None for the whole weight."""
+
+    @property
+    def parameter(self) -> str:
+        """Dotted name of the parameter."""
+        return f"{self.path}.{self.key}".lstrip(".")
 
     @property
     def name(self) -> str:
-        return f"{self.path}.{self.key}".lstrip(".")
+        """Dotted name, with the part."""
+        return self.parameter + ("" if self.part is None else f"[{PROJECTIONS[self.part]}]")
 
     @property
     def contexts(self) -> Contexts:
@@ -41,13 +54,17 @@ class Weight:
 
     def rows(self, value: Tensor) -> Tensor:
         """Return a stored value as the rows on which contexts act."""
-        return self.layer.to_rows(self.key, value.to(self.layer.stored(self.key)))
+        rows = self.layer.to_rows(self.key, value.to(self.layer.stored(self.key)))
+        return rows if self.part is None else rows.chunk(len(PROJECTIONS))[self.part]
 
-    def add(self, rows: Tensor) -> None:
-        """Add rows to the stored weight."""
-        stored = self.layer.stored(self.key)
-        whole = rows.expand_as(self.layer.to_rows(self.key, stored))
-        stored.add_(self.layer.from_rows(self.key, whole))
+    @property
+    def has_closed_form(self) -> bool:
+        """True if the moments of the family are known, which are not those of learned contexts."""
+        try:
+            moments_of(self.contexts, self.contexts.dim)
+        except NotImplementedError:
+            return False
+        return True
 
 
 def weights_of(net: nn.Module) -> dict[str, Weight]:
@@ -69,3 +86,44 @@ def weights_of(net: nn.Module) -> dict[str, Weight]:
     if not weights:
         raise ValueError("nothing in net is superposed; call psp_nn.superpose first.")
     return weights
+
+
+def products_of(net: nn.Module) -> dict[str, Weight]:
+    """Return the superposed weights that multiply vectors, by name; packed projections in parts.
+
+    Raises:
+        ValueError: If nothing is superposed.
+    """
+    products = {}
+    for weight in weights_of(net).values():
+        if isinstance(weight.layer, nn.Embedding):
+            continue
+        parts = range(len(PROJECTIONS)) if weight.key == "in_proj_weight" else (None,)
+        for part in parts:
+            product = replace(weight, part=part)
+            products[product.name] = product
+    return products
+
+
+def grouped(rows: Tensor) -> Tensor:
+    """Return rows or inputs with a dimension for groups, also where there is one group."""
+    return rows if rows.dim() == 3 else rows.unsqueeze(0)
+
+
+def pair_power(weight: Weight, rows: Tensor, x: Tensor, offset: int) -> float:
+    """Return the expected power of one model's noise in the model `offset` contexts away.
+
+    Permuting the outputs of either keeps it.
+
+    Args:
+        weight: A weight with a closed form.
+        rows: What the one model adds, shape (groups, out, dim).
+        x: Inputs of the other, shape (groups, n, dim).
+        offset: Distance between their contexts.
+    """
+    offset *= weight.groups
+    powers = (
+        second_moment(weight.contexts, w, received.unsqueeze(-2), offset=offset).sum(-1).mean()
+        for w, received in zip(rows, x, strict=True)
+    )
+    return sum(map(float, powers))

@@ -177,10 +177,77 @@ def test_networks_whose_updates_are_no_independent_noise_are_refused():
         predict_retention(plain, [plain.state_dict()] * 3, learned.score, num_models=9, seed=0)
 
 
-def test_an_update_of_a_convolution_with_groups_is_read_with_the_contexts_of_its_model():
-    net = nn.Conv2d(4, 6, 3, groups=2, bias=False)
-    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
-    before, update = copy.deepcopy(net.state_dict()), torch.randn(6, 2, 3, 3)
-    net.add_to_model("weight", 1, update)
-    seen = update_of(superposed_weights(net), before, net.state_dict(), 1)["weight"]
-    torch.testing.assert_close(seen, net.to_rows("weight", update))
+@pytest.mark.parametrize("base", [False, True])
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Linear(6, 4), nn.Conv2d(4, 6, 3, groups=2), nn.LSTM(4, 3), nn.MultiheadAttention(6, 3)],
+    ids=lambda layer: type(layer).__name__,
+)
+@pytest.mark.parametrize("family", [BinaryContexts, PermutationContexts, SignedPermutationContexts])
+def test_an_update_is_read_as_its_model_sees_it(family, layer, base):
+    torch.manual_seed(0)
+    net = superpose(copy.deepcopy(layer), family=family, num_contexts=3, seed=0, base=base)
+    weights = superposed_weights(net)
+    before, updates = copy.deepcopy(net.state_dict()), {}
+    for name, sides in weights.items():
+        updates[name] = torch.randn_like(sides.weight.layer.stored(sides.weight.key))
+        sides.weight.layer.add_to_model(sides.weight.key, 1, updates[name])
+    seen = update_of(weights, before, net.state_dict(), 1)
+    torch.testing.assert_close(seen, updates)
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("family", FIXED)
+def test_unused_contexts_leave_the_shared_part_and_turn_the_rest_into_noise(family, two_sided):
+    torch.manual_seed(0)
+    net = superpose(
+        nn.Linear(9, 6), family=family, num_contexts=3, seed=0, base=True, two_sided=two_sided
+    )
+    (sides,) = superposed_weights(net).values()
+    unused, update = sides.unused(200, (0,)), torch.randn_like(net.stored())
+    torch.testing.assert_close(unused.retrieve(unused.store(update, 7), 7), update)
+    reads = torch.stack([unused.retrieve(unused.store(update, k), 0) for k in range(1, 200)])
+    shared = sides.shared_part(update)
+    torch.testing.assert_close(
+        sides.shared_part(reads[0]), shared.expand_as(sides.shared_part(reads[0]))
+    )
+    rest = (reads - shared).abs()
+    assert (reads.mean(0) - shared).abs().square().mean() < 3 / 199 * rest.square().mean()
+
+
+def test_the_first_five_models_over_a_trained_base_predict_the_next_fifteen():
+    torch.manual_seed(0)
+    count, dim, tasks = 300, 32, 20
+    labels = torch.arange(2 * count) % 6
+    x = torch.randn(6, dim)[labels] + 1.2 * torch.randn(2 * count, dim)
+    orders = [torch.randperm(dim) for _ in range(tasks)]
+    net = nn.Sequential(nn.Linear(dim, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU())
+    net.append(nn.Linear(48, 6))
+
+    def learn(order, steps):
+        optimiser = torch.optim.RMSprop(net.parameters(), lr=2e-3)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(net(x[:count, order]), labels[:count]).backward()
+            optimiser.step()
+
+    def score(net, task):
+        right = net(x[count:, orders[task]]).argmax(-1) == labels[count:]
+        return right.double().mean().item()
+
+    learn(torch.arange(dim), 40)
+    net = superpose(net, family=BinaryContexts, num_contexts=tasks, seed=0, base=True)
+    assert net[0].output_contexts_for() is not None
+    states, learned, kept = [], [], []
+    for task in range(tasks):
+        use_context(net, task)
+        learn(orders[task], 20)
+        learned.append(score(net, task))
+        states.append(copy.deepcopy(net.state_dict()))
+    for task in range(tasks):
+        with use_context(net, task):
+            kept.append(score(net, task))
+    retention = predict_retention(net, states[:5], score, num_models=tasks, seed=0)
+    lost = np.mean(learned) - np.mean(kept)
+    assert lost > 0.05
+    assert 1 / 1.5 < retention.lost()[-1] / lost < 1.5

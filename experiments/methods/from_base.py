@@ -13,8 +13,9 @@ from psp_data import Stream
 class FromBase(Learner):
     """A plain network learns the first task; later tasks are differences from it.
 
-    After its last step of the first task, the network becomes the base of a superposition. Model
-    0 stays as it is, and only the interference of later differences changes it.
+    After its last step of the first task, the network becomes the base of a superposition. Later
+    tasks change model 0 by the interference of their differences, and by training what all models
+    share: excluded layers and the biases.
 
     Args:
         net: The plain network.

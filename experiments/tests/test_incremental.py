@@ -125,6 +125,19 @@ def test_a_stopped_run_ends_with_the_same_record(method, norms, two_tasks, tmp_p
         assert resumed[part] == whole[part]
 
 
+@pytest.mark.parametrize("done", [2, 3, 4])
+def test_a_run_stopped_around_its_superposition_ends_with_the_same_record(
+    done, two_tasks, tmp_path, monkeypatch
+):
+    layout = {"precision": "bfloat16", "channels_last": True, "later_learning_rate": 3e-4}
+    run = small("base-two-sided-Binary", "batch", curve_every=1, **layout)
+    whole = record_of(STUDY, run, tmp_path)
+    resumed = stop_and_resume(STUDY, run, tmp_path, monkeypatch, done / 6)
+    assert resumed["resumed_at"] == [done]
+    for part in MEASURED:
+        assert resumed[part] == whole[part]
+
+
 @pytest.mark.parametrize(("method", "norms"), [*BASE, ("base-two-sided-Binary", "per-context")])
 def test_the_network_of_the_first_task_becomes_the_base_of_all(method, norms, two_tasks):
     def plain_logits():

@@ -1,18 +1,30 @@
 """Retrieval of one model from among K: aligned models, and trained layers."""
 
+import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from analysis.networks import LayerRetrieval, network_retrieval
 from analysis.retrieval import Retrieval, aligned_models, measure_retrieval
 from experiments.methods.method import FAMILIES
 from experiments.runner.trainer import train
 from experiments.studies.permuting.run import PermutedTestImages, PermutingRun, prepare
+from psp_contexts import Contexts
+from psp_nn import store, superpose
 
 OUT_FEATURES = 16
 """Rows of an aligned model, over which the noise is averaged."""
+
+LAYER = "2"
+"""Name of the trained layer that is read: the one between the hidden layers."""
+
+READS = 4
+"""Largest number of trained models to read."""
 
 LAYER_INPUTS = 16
 """Number of test images with which a trained layer is read."""
@@ -89,40 +101,75 @@ def retrieve_trained(cell: TrainedCell) -> dict[str, dict[str, list[dict[str, fl
     Returns:
         By family, then by "whole" and "difference": one point for each K.
     """
-    start, weights, inputs = train_apart(cell)
-    models, width = weights.shape[:2]
-    results = {}
-    for family in cell.families:
-        contexts = FAMILIES[family](width, models, seed=cell.run.seed, name="trained")
-        results[family] = {
-            name: [
-                _plain(point)
-                for point in measure_retrieval(
-                    contexts,
-                    (stored, inputs),
-                    doubling(models),
-                    reads=4,
-                    expected=True,
-                    device=cell.device,
-                )
-            ]
-            for name, stored in (("whole", weights), ("difference", weights - start))
+    start, models, samples = train_apart(cell)
+    starts = {"whole": copy.deepcopy(start), "difference": start}
+    nn.init.zeros_(starts["whole"].get_parameter(f"{LAYER}.weight"))
+    return {
+        family: {
+            name: _store_and_read(cell, family, base, models, samples)
+            for name, base in starts.items()
         }
-    return results
+        for family in cell.families
+    }
 
 
-def train_apart(cell: TrainedCell) -> tuple[Tensor, Tensor, Tensor]:
+def _store_and_read(
+    cell: TrainedCell, family: str, base: nn.Module, models: list[nn.Module], samples: list[Tensor]
+) -> list[dict[str, float]]:
+    """Store one layer of growing numbers of models over a base, and read some of them each time.
+
+    Each model keeps its other layers to itself, so that the layer receives what it was trained on.
+    """
+
+    def contexts(dim: int, num_contexts: int, *, seed: int, name: str) -> Contexts:
+        return FAMILIES[family](dim, num_contexts, seed=seed, name="trained")
+
+    linear = [name for name, module in base.named_modules() if isinstance(module, nn.Linear)]
+    net = superpose(
+        base,
+        family=contexts,
+        num_contexts=len(models),
+        seed=cell.run.seed,
+        base=True,
+        two_sided=False,
+        include=LAYER,
+        own=[name for name in linear if name != LAYER],
+        bias_per_context=True,
+    )
+    points = []
+    for stored, count in itertools.pairwise([0, *doubling(len(models))]):
+        for k in range(stored, count):
+            store(net, k, models[k])
+        reads = torch.linspace(0, count - 1, min(READS, count)).round().long().tolist()
+        layers = [network_retrieval(net, models[:count], samples[k], read=k)[0] for k in reads]
+        points.append(_mean_point(count, layers))
+    return points
+
+
+def _mean_point(count: int, layers: list[LayerRetrieval]) -> dict[str, float]:
+    """Average powers over the models read, as the record holds them."""
+    signal, noise, expected, rho2 = (
+        fmean(getattr(layer, name) for layer in layers)
+        for name in ("signal", "noise", "expected_noise", "squared_alignment")
+    )
+    return {
+        "models": count,
+        "snr": _rounded(signal / noise),
+        "expected": _rounded(signal / expected),
+        "rho2": _rounded(rho2),
+    }
+
+
+def train_apart(cell: TrainedCell) -> tuple[nn.Module, list[nn.Module], list[Tensor]]:
     """Train one network per permuted task, all from one start, none in superposition.
 
     Returns:
-        Of the layer between the hidden ones: the weights at the start (width, width), trained
-        (models, width, width), and inputs on test images (models, LAYER_INPUTS, width).
+        The network at the start, the trained ones, and LAYER_INPUTS test images for each.
     """
-    weights, inputs = [], []
+    models, samples = [], []
     for task in range(cell.run.tasks):
         learner, stream, _ = prepare(cell.run, torch.device(cell.device))
-        layer = learner.net.get_parameter("2.weight")
-        start = layer.detach().clone()
+        start = copy.deepcopy(learner.net)
         first = stream.first_step(task)
         train(
             learner,
@@ -132,11 +179,9 @@ def train_apart(cell: TrainedCell) -> tuple[Tensor, Tensor, Tensor]:
             every=cell.run.steps,
             observe=lambda done, loss: None,
         )
-        weights.append(layer.detach())
-        with torch.no_grad():
-            samples, _ = PermutedTestImages(stream)(task, LAYER_INPUTS)
-            inputs.append(torch.relu(learner.net.get_submodule("0")(samples)))
-    return start, torch.stack(weights), torch.stack(inputs)
+        models.append(learner.net)
+        samples.append(PermutedTestImages(stream)(task, LAYER_INPUTS)[0])
+    return start, models, samples
 
 
 def doubling(limit: int, *, between: bool = False) -> list[int]:

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from psp_contexts import BinaryContexts, RotationContexts
 from psp_contexts.operators import (
@@ -152,3 +153,27 @@ def test_a_grouped_operator_does_not_hold_on_to_the_vectors():
     contexts, x = RotationContexts(4, 3, seed=0), torch.randn(1000, 4)
     operator = contexts.operator(torch.arange(2), x)
     assert operator._one.keywords["like"].numel() == 0
+
+
+class ReadValues(TorchDispatchMode):
+    """Counts the values that are read from tensors."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=family_name)
+def test_an_unchecked_operator_is_the_same_and_reads_no_values(family):
+    contexts, x = family(16, 4, seed=0), torch.randn(3, 16)
+    contexts.fill(x)
+    index = torch.tensor([2, 0, 2])
+    with ReadValues() as checked:
+        expected = contexts.operator(index, x).bind(x)
+    with ReadValues() as unchecked:
+        operator = contexts.operator(index, x, check=False)
+    assert checked.count > 0
+    assert unchecked.count == 0
+    assert torch.equal(operator.bind(x), expected)

@@ -144,3 +144,14 @@ def test_contexts_are_inferred_by_a_gradient_only_of_inputs_that_fit():
     net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0, base=False)
     with pytest.raises(ValueError, match=r"\(4,\) channels, but its input"):
         infer_context(net, torch.randn(2, 1), by=InferBy.GRADIENT)
+
+
+def test_heads_of_different_sizes_are_refused():
+    options = {"family": BinaryContexts, "num_contexts": 3, "seed": 0, "base": False}
+    net = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    x = torch.randn(5, 4)
+    for by in InferBy:
+        equal = superpose(net, **options, own={"1": [3, 3, 3]})
+        assert infer_context(equal, x, by=by).evidence.shape == (3,)
+        with pytest.raises(ValueError, match="the models differ in the outputs of layer '1'"):
+            infer_context(superpose(net, **options, own={"1": [3, 2, 3]}), x, by=by)

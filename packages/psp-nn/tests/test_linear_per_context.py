@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from psp_contexts import BinaryContexts, ComplexContexts
@@ -181,6 +182,97 @@ def test_heads_of_different_sizes_train_apart():
         with use_context(net, k):
             net(x[i : i + 1]).log_softmax(-1)[:, 0].sum().backward()
     torch.testing.assert_close(mixed, net[2].stored().grad)
+
+
+def test_heads_of_different_sizes_depend_on_the_seed_alone():
+    net = plain()
+    options = {"family": BinaryContexts, "num_contexts": 4, "base": False, "own": {"2": SIZES}}
+    state = torch.get_rng_state()
+    first = superpose(net, **options, seed=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(1)
+    second = superpose(net, **options, seed=0)
+    assert torch.equal(first[2].stored(), second[2].stored())
+    assert not torch.equal(first[2].stored(), superpose(net, **options, seed=1)[2].stored())
+    store(first, 1, head_of(7))
+    bound = 6**-0.5
+    assert 0 < second[2].stored()[:, 3:].abs().max() <= bound
+    assert torch.equal(first[2].stored()[0, :5], second[2].stored()[0])
+
+
+@pytest.mark.parametrize("base", [True, False])
+@pytest.mark.parametrize(("saved", "present"), [(9, 3), (3, 9), (9, 4)])
+def test_files_and_state_dicts_fit_heads_of_any_size(base, saved, present, tmp_path):
+    options = {"family": BinaryContexts, "seed": 0, "base": base, "bias_per_context": True}
+    net = superpose(plain(), num_contexts=3, **options, own={"2": [3, 3, 3]})
+    store(net, 1, head_of(saved))
+    save(net, tmp_path / "net")
+    save(net, tmp_path / "model", context=1)
+    x = torch.randn(5, 4)
+
+    def built():
+        other = superpose(plain(), num_contexts=4, **options, own={"2": [3, 3, 3, 3]})
+        store(other, 3, head_of(present))
+        return other
+
+    loaded, copied, one = built(), built(), built()
+    expected = retrieve(loaded, 3)[2]
+    load(tmp_path / "net", into=loaded)
+    copied.load_state_dict(net.state_dict())
+    load(tmp_path / "model", into=one, context=2)
+    for other in (loaded, copied):
+        for k in (0, 1, 2):
+            with use_context(net, k), use_context(other, k):
+                assert torch.equal(other(x), net(x))
+        with use_context(other, 3):
+            assert torch.equal(other[2].weight, expected.weight)
+    with use_context(one, 2), use_context(net, 1):
+        assert torch.equal(one[2].weight, net[2].weight)
+        assert torch.equal(one[2].bias, net[2].bias)
+
+
+def test_a_file_holds_no_unused_rows(tmp_path):
+    net = superpose(
+        plain(), family=BinaryContexts, num_contexts=2, seed=0, base=False, own={"2": [3, 900]}
+    )
+    store(net, 1, head_of(2))
+    save(net, tmp_path / "net")
+    save(net, tmp_path / "model", context=1)
+    with safe_open(tmp_path / "net", "pt") as file:
+        assert file.get_slice("2.weight").get_shape() == [2, 3, 6]
+    with safe_open(tmp_path / "model", "pt") as file:
+        assert file.get_slice("2.weight").get_shape() == [2, 6]
+
+
+def test_a_file_that_does_not_fit_changes_no_head(tmp_path):
+    options = {"family": BinaryContexts, "num_contexts": 3, "base": False}
+    save(superpose(plain(), seed=1, **options, own={"2": [3, 9, 3]}), tmp_path / "net")
+    net = superpose(plain(), seed=0, **options, own={"2": [3, 3, 3]})
+    with pytest.raises(ValueError, match="saved with another context"):
+        load(tmp_path / "net", into=net)
+    assert net[2].stored().shape == (3, 3, 6)
+
+
+def test_heads_compile_once_for_each_size():
+    torch.compiler.reset()
+    options = {"family": BinaryContexts, "num_contexts": 12, "seed": 0, "base": False}
+    net = superpose(plain(), **options, own={"2": [3, 7] * 6})
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    x = torch.randn(3, 4)
+    selections = [*range(12), *map(torch.tensor, ([0, 2, 4], [0, 1, 4], [1, 3, 5]))]
+    for selection in selections:
+        use_context(net, selection)
+        torch.testing.assert_close(compiled(x), net(x))
+
+
+def test_the_report_counts_the_original_head():
+    net = superpose(
+        plain(), family=BinaryContexts, num_contexts=4, seed=0, base=False, own={"2": SIZES}
+    )
+    layer = report(net).layers[1]
+    assert layer.parameters_before == 6 * 3 + 3
+    assert layer.num_per_model == 4 * (6 * 5 + 5)
+    assert layer.reason == "weight, bias per context"
 
 
 @pytest.mark.parametrize("sizes", [[3, 3], [3, 3, 0, 3]])

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -189,11 +191,64 @@ def test_a_retrieved_network_can_be_exported_with_a_dynamic_batch(mlp):
     torch.testing.assert_close(exported(more), net(more))
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6)])
-def test_a_complex_norm_before_a_layer_that_is_left_out_is_refused(norm):
-    net = nn.Sequential(nn.Linear(4, 6), norm, nn.Linear(6, 3))
-    net = superpose(
-        net, family=ComplexContexts, num_contexts=3, seed=0, base=False, exclude="2"
-    ).eval()
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.RMSNorm(6)]
+)
+@pytest.mark.parametrize("norms", [Norms.PER_CONTEXT, Norms.SHARED])
+def test_a_complex_norm_before_a_layer_that_is_left_out_keeps_its_real_part(norm, norms):
+    net = nn.Sequential(nn.Linear(4, 6), copy.deepcopy(norm), nn.ReLU(), nn.Linear(6, 3)).double()
+    options = {"family": ComplexContexts, "num_contexts": 3, "seed": 0, "base": False}
+    net = perturbed(superpose(net, **options, exclude="3", norms=norms)).eval()
+    x = torch.randn(5, 4, dtype=torch.float64)
+    model = retrieve(net, 1, example=x[:1])
+    with use_context(net, 1):
+        torch.testing.assert_close(model(x), net(x))
+
+
+class Squared(nn.Module):
+    """Squares complex units, which no real network of twice the width does."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6, bias=False), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.second(h * h)
+
+
+@pytest.mark.parametrize("example", [torch.zeros(1, 4), torch.ones(1, 4)])
+def test_an_example_of_zeros_hides_no_difference(example):
+    net = superpose(Squared(), family=ComplexContexts, num_contexts=3, seed=0, base=False)
     with pytest.raises(ValueError, match="no ordinary form of twice the width"):
+        retrieve(net, 1, example=example)
+
+
+class Outputs(nn.Module):
+    """Adds the outputs of two layers with one unit."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 1), nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.first(x) + self.second(x)
+
+
+def test_outputs_that_would_broadcast_are_refused():
+    net = superpose(
+        Outputs(), family=ComplexContexts, num_contexts=3, seed=0, base=False, random_phases=False
+    )
+    for value in net.first.parameters():
+        value.data.zero_()  # both units of the doubled sum are then equal
+    with pytest.raises(ValueError, match="no ordinary form of twice the width"):
+        retrieve(net, 1, example=torch.randn(5, 4))
+
+
+@pytest.mark.parametrize("middle", [nn.Linear(6, 6), nn.BatchNorm1d(6), nn.LayerNorm(6)])
+def test_a_layer_that_takes_the_real_part_between_complex_ones_is_refused_by_name(middle):
+    net = nn.Sequential(nn.Linear(4, 6), middle, nn.Linear(6, 3))
+    options = {"family": ComplexContexts, "num_contexts": 3, "seed": 0, "base": False}
+    net = superpose(net, **options, exclude="1").eval()
+    with pytest.raises(ValueError, match=r"layer '1' is left out .* before layer '2'"):
         retrieve(net, 1, example=torch.randn(1, 4))

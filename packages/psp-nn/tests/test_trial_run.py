@@ -52,47 +52,6 @@ def test_as_many_samples_as_positions_are_served_if_the_network_keeps_them(batch
         torch.testing.assert_close(mixed.select(batch_dim, k), expected)
 
 
-class Prototypes(nn.Module):
-    """Compares the samples with a bank of as many vectors as there are classes."""
-
-    def __init__(self, classes):
-        super().__init__()
-        self.body, self.classes = nn.Linear(4, 8), classes
-        self.words, self.prototypes = nn.Embedding(classes, 6), nn.Linear(6, 8)
-
-    def forward(self, x):
-        bank = self.words(torch.arange(self.classes, device=x.device))
-        return self.body(x) @ self.prototypes(bank).T
-
-
-def test_a_bank_of_as_many_vectors_as_samples_is_refused():
-    net = built(Prototypes(5))
-    for samples in (4, 5, 6):
-        with (
-            use_context(net, torch.arange(samples)),
-            pytest.raises(ValueError, match=r"layer 'words' got x of shape \(5, 1, 6\)"),
-        ):
-            net(torch.randn(samples, 4))
-    use_context(net, 3)
-    assert net(torch.randn(5, 4)).shape == (5, 5)
-
-
-def test_a_network_that_cannot_run_with_another_number_of_samples_is_served():
-    class Fixed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 2)
-
-        def forward(self, x):
-            return self.layer(x + torch.ones(5, 4, device=x.device))
-
-    net, x = built(Fixed()), torch.randn(5, 4)
-    with use_context(net, torch.arange(5)):
-        mixed = net(x)
-    use_context(net, 2)
-    torch.testing.assert_close(mixed[2], net(x)[2])
-
-
 def test_samples_that_the_network_moves_to_the_stated_dimension_are_served():
     class PositionsFirst(nn.Module):
         def __init__(self):

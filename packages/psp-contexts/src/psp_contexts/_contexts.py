@@ -103,7 +103,7 @@ class Contexts(SpecModule):
         """Return the operator of a context, for vectors of any dtype and device; see `operator`."""
         return ContextOperator(self, checked_context(self, context))
 
-    def operator(self, context: int | Tensor, like: Tensor) -> Operator:
+    def operator(self, context: int | Tensor, like: Tensor, *, check: bool = True) -> Operator:
         """Return the operator of a context in the dtype and on the device of a tensor.
 
         The operator checks nothing and looks nothing up, which suits small layers and tracing. For
@@ -113,6 +113,9 @@ class Contexts(SpecModule):
         Args:
             context: An index, or a LongTensor of any shape.
             like: A tensor with the dtype and device of the vectors.
+            check: False for an index and a dtype that have been checked before. Checking a tensor
+                of indices reads its values, for which a GPU has to be waited for. Without it, an
+                index out of range gives an undefined operator or another error.
 
         Raises:
             IndexError: If an index is not in 0..num_contexts-1.
@@ -126,8 +129,10 @@ class Contexts(SpecModule):
             >>> torch.equal(contexts.operator(3, x).bind(x), contexts.bind(x, 3))
             True
         """
-        check_dtype(self, "like", like.dtype)
-        return self._look_up(checked_context(self, context), like)
+        if check:
+            check_dtype(self, "like", like.dtype)
+            context = checked_context(self, context)
+        return self._look_up(context, like)
 
     def bind(self, x: Tensor, context: int | Tensor) -> Tensor:
         """Return C_k x for every vector of x.

@@ -130,7 +130,7 @@ class Converter:
             self._replace(layer, key, (self._options.num_contexts,), layer.stored(key).dtype)
         if sizes is not None:
             assert isinstance(layer, LinearPerContext)
-            layer.allow_sizes(sizes)
+            layer.allow_sizes(sizes, self._generator(f"{name}.rows"))
 
     def check_ties(self, net: nn.Module) -> None:
         """Check that no module still holds a tensor that has been replaced.
@@ -235,13 +235,17 @@ class Converter:
     def _complex_weight(self, weight: nn.Parameter, label: str) -> nn.Parameter:
         value = weight.detach().to(_complex_dtype(weight.dtype))
         if self._options.random_phases and not self._options.base:
-            text = f"{self._options.seed}\0{label}".encode()
-            digest = hashlib.blake2b(text, digest_size=7).digest()
-            generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+            generator = self._generator(label)
             angles = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
             phases = torch.polar(torch.ones_like(angles), angles * (2 * math.pi))
             value = value * phases.to(value.device, value.dtype)
         return parameter_like(value, weight)
+
+    def _generator(self, label: str) -> torch.Generator:
+        """Return a generator that depends on the seed and a label alone."""
+        text = f"{self._options.seed}\0{label}".encode()
+        digest = hashlib.blake2b(text, digest_size=7).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
 def is_norm(module: nn.Module) -> bool:

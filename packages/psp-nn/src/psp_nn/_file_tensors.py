@@ -1,5 +1,7 @@
 """Tensors of a superposition that go into a file, as views of its own."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from psp_contexts import Contexts
 from psp_nn._context_index import checked_layers, num_contexts_of, one_context, superposed_layers
 from psp_nn._model_values import dotted
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.linear_per_context import NUM_OUTPUTS, LinearPerContext
 from psp_nn.layers.model_record import ModelRecord
 from psp_nn.layers.resize import resize_contexts
 from psp_nn.layers.superposed import base_name, contexts_name
@@ -97,6 +100,44 @@ def model_tensors(
             f"{caller}: no tensor of {argument} belongs to one model alone, no norm, bias or "
             "learned context; a whole model is what retrieve returns."
         )
+    return tensors
+
+
+def output_dims(net: nn.Module) -> dict[str, int]:
+    """Return the dimension of the outputs in the tensors of heads of different sizes, by name."""
+    return {
+        dotted(path, name): dim
+        for path, layer in net.named_modules(remove_duplicate=False)
+        if isinstance(layer, LinearPerContext) and layer.has_sizes
+        for key, dim in layer.row_dims.items()
+        for name in (key, base_name(key))
+    }
+
+
+def without_unused_rows(net: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors without the rows of heads that none of their models uses."""
+    tensors = dict(tensors)
+    for name, dim in output_dims(net).items():
+        path = name.rpartition(".")[0]
+        sizes = [dotted(path, key) for key in (NUM_OUTPUTS, base_name(NUM_OUTPUTS))]
+        used = max(int(tensors[key].max()) for key in sizes if key in tensors)
+        if name in tensors:
+            tensors[name] = tensors[name].narrow(dim, 0, used)
+    return tensors
+
+
+def with_saved_rows(net: nn.Module, tensors: dict[str, Tensor], file: Any) -> dict[str, Tensor]:
+    """Return the tensors with as many outputs as heads of different sizes have in the file.
+
+    Those with another number than in the network have no data.
+    """
+    tensors, names = dict(tensors), set(file.keys())
+    for name, dim in output_dims(net).items():
+        if name in tensors and name in names:
+            shape, saved = list(tensors[name].shape), file.get_slice(name).get_shape()
+            if len(saved) == len(shape) and saved[dim] != shape[dim]:
+                shape[dim] = saved[dim]
+                tensors[name] = tensors[name].new_empty(shape, device="meta")
     return tensors
 
 

@@ -10,6 +10,7 @@ from psp_nn._checks import check_logits
 from psp_nn._context_index import checked_layers, superposed_layers
 from psp_nn._eval_mode import eval_mode
 from psp_nn._use_context import use_context
+from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.selection import Mixture
 
 
@@ -65,8 +66,8 @@ def infer_context(
 
     Raises:
         ValueError: If nothing in `net` is superposed, it has room for fewer than three models (a
-            score compares one with several others), there are no inputs, its output is not (batch,
-            classes), or is not finite.
+            score compares one with several others), models have heads of different sizes, there
+            are no inputs, its output is not (batch, classes), or is not finite.
 
     Source:
         The paper's section 5 leaves this open. The gradient is that of Wortsman et al. 2020,
@@ -87,6 +88,13 @@ def infer_context(
     num_contexts = min(layer.superposition.num_contexts for layer in layers)
     if num_contexts < 3:
         raise ValueError(f"infer_context compares at least 3 models, but net has {num_contexts}.")
+    for layer in layers:
+        if isinstance(layer, LinearPerContext) and layer.outputs_differ:
+            raise ValueError(
+                "infer_context: entropies over different numbers of classes do not compare, but "
+                f"the models differ in the outputs of layer '{layer.superposition.name}'; give "
+                "all heads the same number."
+            )
     if not len(x):
         raise ValueError(f"infer_context got no inputs: x has shape {tuple(x.shape)}.")
     with eval_mode(net):

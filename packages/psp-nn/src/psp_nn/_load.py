@@ -13,7 +13,9 @@ from psp_nn._file_tensors import (
     as_real,
     first_entries,
     model_tensors,
+    output_dims,
     state_tensors,
+    with_saved_rows,
     without_base_entries,
 )
 from psp_nn._save import with_path
@@ -28,6 +30,7 @@ from psp_nn._save_format import (
     first_difference,
     grouped_layers,
 )
+from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.model_record import ModelRecord
 
 
@@ -58,10 +61,7 @@ def load(
     """
     path, into = Path(path), unwrapped(into)
     caller = f"load: path {path}"
-    if context is None:
-        tensors = state_tensors("load", "into", into)
-    else:
-        tensors = model_tensors("load", "into", into, context)
+    tensors = _tensors(into, context)
     for name, value in tensors.items():
         sizes = zip(value.stride(), value.shape, strict=True)
         if any(step == 0 and size > 1 for step, size in sizes):
@@ -78,8 +78,10 @@ def load(
                     tensors = without_base_entries(into, tensors)
                 num_contexts = _saved_num_contexts(caller, metadata, into)
                 tensors = first_entries(into, tensors, num_contexts)
+                tensors = with_saved_rows(into, tensors, file)
                 expected = describe(into, tensors, num_contexts)
             else:
+                tensors = with_saved_rows(into, tensors, file)
                 expected = describe_model(into, tensors)
             _check_part(caller, "architecture", metadata, expected)
             saved = _read(file, tensors)
@@ -96,11 +98,13 @@ def load(
             record.read_json(models or ModelRecord().to_json(), num_contexts)
         except ValueError as error:
             raise _altered(caller) from error
-    with torch.no_grad():
-        for name, value in tensors.items():
-            value.copy_(saved[name])
-    for layer in superposed_layers(into):
-        layer.select(layer.superposition.selection)
+    _write(into, context, saved)
+
+
+def _tensors(into: nn.Module, context: int | str | Tensor | None) -> dict[str, Tensor]:
+    if context is None:
+        return state_tensors("load", "into", into)
+    return model_tensors("load", "into", into, context)
 
 
 def _check_format(caller: str, metadata: Description) -> None:
@@ -170,6 +174,21 @@ def _read(file: Any, expected: dict[str, Tensor]) -> dict[str, Tensor] | None:
             return None
         saved[name] = torch.view_as_complex(tensor) if value.is_complex() else tensor
     return saved
+
+
+@torch.no_grad()
+def _write(into: nn.Module, context: int | str | Tensor | None, saved: dict[str, Tensor]) -> None:
+    """Write what a file holds to the first entries of the network's tensors, or to one model's."""
+    for name, dim in output_dims(into).items():
+        if name in saved:
+            layer = into.get_submodule(name.rpartition(".")[0])
+            assert isinstance(layer, LinearPerContext)
+            layer.make_rows(saved[name].shape[dim])
+    for name, value in _tensors(into, context).items():
+        if name in saved:
+            value[tuple(map(slice, saved[name].shape))].copy_(saved[name])
+    for layer in superposed_layers(into):
+        layer.select(layer.superposition.selection)
 
 
 def _altered(caller: str) -> ValueError:

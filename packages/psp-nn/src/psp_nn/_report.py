@@ -8,7 +8,7 @@ from psp_contexts import Contexts
 from psp_nn._context_index import checked_layers
 from psp_nn._model_values import tensors_of
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.linear_per_context import NUM_OUTPUTS
+from psp_nn.layers.linear_per_context import NUM_OUTPUTS, LinearPerContext
 from psp_nn.layers.registry import superposed_class
 from psp_nn.layers.selection import Base, Mixture, PerSample, same_selection
 from psp_nn.layers.superposed import base_name
@@ -160,13 +160,16 @@ def _report_superposed(name: str, layer: Layer, counted: set[Tensor]) -> LayerRe
         if key not in bases:
             copies = state.num_contexts if key in state.per_context else 1
             before += count // (copies * reals_per_entry)
+    if isinstance(layer, LinearPerContext):  # the table may have more rows than the layer had
+        before = before // layer.stored().shape[1] * layer.out_features
     num_per_model += sum(_count(value, counted) for c in contexts for value in c.parameters())
     over_base = " over a base" if state.has_base else ""
     reasons = [f"{type(c).__name__} of dim {c.dim}{over_base}" for c in contexts]
     outputs = [layer.output_contexts_for(key) for key in state.two_sided]
     reasons += [f"{type(c).__name__} of dim {c.dim} on the outputs" for c in outputs if c]
-    if state.per_context:
-        reasons.append(f"{', '.join(state.per_context)} per context")
+    per_context = [key for key in state.per_context if key != NUM_OUTPUTS]
+    if per_context:
+        reasons.append(f"{', '.join(per_context)} per context")
     not_shared = {*state.superposed, *state.per_context, *bases}
     shared = [key for key in tensors_of(layer) if key not in not_shared]
     if shared:

@@ -10,7 +10,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from psp_nn._context_index import num_contexts_of, superposed_layers, unwrapped
-from psp_nn._file_tensors import as_real, model_tensors, state_tensors
+from psp_nn._file_tensors import as_real, model_tensors, state_tensors, without_unused_rows
 from psp_nn._save_format import compute_digest, describe, describe_model
 
 ABANDONED = 3600.0
@@ -64,10 +64,10 @@ def save(
     """
     path, net = Path(path), unwrapped(net)
     if context is None:
-        tensors = state_tensors("save", "net", net)
+        tensors = without_unused_rows(net, state_tensors("save", "net", net))
         description = describe(net, tensors, num_contexts_of(superposed_layers(net)))
     else:
-        tensors = model_tensors("save", "net", net, context)
+        tensors = without_unused_rows(net, model_tensors("save", "net", net, context))
         description = describe_model(net, tensors)
     description["digest"] = compute_digest(tensors, description)
     content = to_bytes(

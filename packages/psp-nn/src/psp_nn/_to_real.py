@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from psp_nn._context_index import superposed_layers
 from psp_nn._restore import plain_class, set_class, strip_superposition
@@ -19,66 +20,113 @@ def make_real(net: nn.Module, example: Tensor) -> None:
     A complex vector z becomes the real one [Re z, Im z], and W the matrix [[Re W, −Im W],
     [Im W, Re W]]. Activations that act on both parts separately act on it as on any real vector.
     Layers that take real input keep the left half of the matrix. The last layer, whose real part
-    is the output, keeps the upper half.
+    is the output, keeps the upper half, and norms after it the tables of the real part.
 
     Args:
         net: A copy in evaluation mode, with the context selected.
         example: An input. It shows which layers take real input, and checks the result.
 
     Raises:
-        ValueError: If a layer has no real form, or the outputs for the example differ.
+        ValueError: If a layer has no real form, or the outputs differ for the example or, if it
+            is floating, for random numbers of its shape.
     """
-    takes_complex: dict[Layer, bool] = {}
-
-    def record(layer: nn.Module, args: tuple[Any, ...]) -> None:
-        assert isinstance(layer, Layer)
-        is_complex, name = args[0].is_complex(), layer.superposition.name
-        if takes_complex.pop(layer, is_complex) != is_complex:
-            raise ValueError(f"retrieve: layer '{name}' takes both real and complex input.")
-        takes_complex[layer] = is_complex  # keeps the layers in the order of their last call
-
-    layers = superposed_layers(net)
-    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
+    inputs = [example]
+    if example.is_floating_point():  # an example of zeros would hide differences
+        generator = torch.Generator().manual_seed(0)
+        inputs.append(torch.rand(example.shape, generator=generator).to(example))
+    takes_complex = _trace(net, example)
     with torch.no_grad():
-        expected = net(example)
-    for hook in hooks:
-        hook.remove()
+        expected = [net(x) for x in inputs]
+    order = list(takes_complex)
     # A layer of which each model has its own takes the real part.
-    last = [layer for layer in takes_complex if layer.superposition.parts == 1][-1]
-    for layer in layers:
-        state = layer.superposition
-        if layer not in takes_complex:
-            raise ValueError(f"retrieve: layer '{state.name}' did not run on the example.")
-        if state.superposed:
-            _double(layer, takes_complex[layer], layer is last)
+    last = max(i for i, layer in enumerate(order) if layer.superposition.parts == 1)
+    for i, layer in enumerate(order):
+        if layer.superposition.superposed:
+            _double(layer, takes_complex[layer], i == last)
         elif isinstance(layer, LinearPerContext):
             _widen_input(layer, takes_complex[layer])
         else:
-            _double_norm(layer, takes_complex[layer])
+            _double_norm(layer, takes_complex[layer] and i < last)
         strip_superposition(layer)
     for module in net.modules():
         if isinstance(module, SplitComplex):
             set_class(module, plain_class(type(module)))
-        before = module._forward_pre_hooks
-        for key in [key for key, hook in before.items() if hook is real_input]:
-            del before[key]
-    for key in [key for key, hook in net._forward_hooks.items() if hook is real_part]:
-        del net._forward_hooks[key]
-    _check_output(net, example, expected)
-
-
-@torch.no_grad()
-def _check_output(net: nn.Module, example: Tensor, expected: Tensor) -> None:
-    tolerance = 1e3 * torch.finfo(expected.dtype).eps
-    try:
-        agree = torch.allclose(net(example), expected, rtol=tolerance, atol=tolerance)
-    except (RuntimeError, ValueError):  # the shapes within the network do not fit
-        agree = False
-    if not agree:
+        _remove(module._forward_pre_hooks, real_input)
+    _remove(net._forward_hooks, real_part)
+    if not all(_agree(net, x, y) for x, y in zip(inputs, expected, strict=True)):
         raise ValueError(
             "retrieve: this complex network has no ordinary form of twice the width: a layer mixes "
             "units of both parts, or the output is not that of the last superposed layer."
         )
+
+
+def _trace(net: nn.Module, example: Tensor) -> dict[Layer, bool]:
+    """Return whether each superposed layer takes complex input, in the order of their last calls.
+
+    Raises:
+        ValueError: If a layer takes both or does not run, or one that is left out takes the real
+            part in the middle of the network.
+    """
+    takes_complex: dict[Layer, bool] = {}
+    takes_real_part: dict[str, int] = {}  # with the number of layers called before
+    names = {module: name for name, module in net.named_modules()}
+
+    def record(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        is_complex = any(isinstance(x, Tensor) and x.is_complex() for x in args)
+        if not isinstance(layer, Layer):
+            if is_complex:
+                takes_real_part.setdefault(names[layer], len(calls))
+            return
+        if takes_complex.pop(layer, is_complex) != is_complex:
+            raise ValueError(f"retrieve: layer '{names[layer]}' takes both real and complex input.")
+        takes_complex[layer] = is_complex
+        calls.append(layer)
+
+    calls: list[Layer] = []
+    hooks = [
+        module.register_forward_pre_hook(record, prepend=True)
+        for module in names
+        if isinstance(module, Layer) or real_input in module._forward_pre_hooks.values()
+    ]
+    with torch.no_grad():
+        net(example)
+    for hook in hooks:
+        hook.remove()
+    for layer in superposed_layers(net):
+        if layer not in takes_complex:
+            raise ValueError(f"retrieve: layer '{names[layer]}' did not run on the example.")
+    for name, position in takes_real_part.items():
+        after = [layer for layer in calls[position:] if layer.superposition.parts == 1]
+        if after:
+            raise ValueError(
+                f"retrieve: layer '{name}' is left out of this complex network and takes the real "
+                f"part of its input, before layer '{names[after[0]]}', which is not: there is no "
+                "ordinary form of twice the width."
+            )
+    return takes_complex
+
+
+def _remove(hooks: dict[int, Any], unwanted: Any) -> None:
+    for key in [key for key, hook in hooks.items() if hook is unwanted]:
+        del hooks[key]
+
+
+@torch.no_grad()
+def _agree(net: nn.Module, x: Tensor, expected: Any) -> bool:
+    """Return True if the outputs of a network have the expected shapes and values."""
+    try:
+        outputs = net(x)
+    except (RuntimeError, ValueError):  # the shapes within the network do not fit
+        return False
+    return all(map(_close, tree_leaves(outputs), tree_leaves(expected)))
+
+
+def _close(value: Any, expected: Any) -> bool:
+    if not isinstance(expected, Tensor):
+        return bool(value == expected)
+    tolerance = 1e3 * torch.finfo(expected.dtype).eps if expected.is_floating_point() else 0
+    close = value.shape == expected.shape
+    return close and torch.allclose(value, expected, rtol=tolerance, atol=tolerance)
 
 
 @torch.no_grad()

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
-from psp_nn._split_complex import real_input, real_part
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import MisplacedBatchError, PerSample
 
@@ -23,10 +22,9 @@ _passed: WeakKeyDictionary[nn.Module, set[object]] = WeakKeyDictionary()
 class TrialRunHooks:
     """Forward hooks that refuse N sequences of length N if the network swaps the two dimensions.
 
-    A layer checks that the stated dimension is as long as the batch. This proves nothing if
-    another dimension has the same length, or if the input is no batch at all but a fixed number of
-    vectors, such as class prototypes. So the network runs once more with one sample added, a
-    number that nothing else has. The outcome is cached by the shapes of the input.
+    A layer checks that the stated dimension is as long as the batch. If another dimension has the
+    same length this proves nothing. So the network runs once more with one sample added, a number
+    that no other dimension has. The outcome is cached by the shapes of the input.
     """
 
     def __init__(self) -> None:
@@ -55,9 +53,8 @@ class TrialRunHooks:
             selection.watching -= 1
             doubts = selection.doubts.copy()
             selection.doubts.clear()
-            first, selection.first = selection.first, None
-            if not failed and (doubts or (first is not None and not _has_hooks(net))):
-                _settle(net, args, kwargs, selection, doubts[0] if doubts else None)
+            if doubts and not failed:
+                _settle(net, args, kwargs, selection, doubts[0])
 
 
 def check_calls(net: nn.Module, modules: Collection[nn.Module]) -> list[nn.Module]:
@@ -92,15 +89,6 @@ def _is_trial_run(hook: Callable[..., Any]) -> bool:
     return isinstance(getattr(hook, "__self__", None), TrialRunHooks)
 
 
-def _has_hooks(net: nn.Module) -> bool:
-    """Return True if a module has hooks of the user's, which a trial run would call again."""
-    return any(
-        not _is_trial_run(hook) and hook not in (real_input, real_part)
-        for module in net.modules()
-        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    )
-
-
 def _mixed_selections(net: nn.Module) -> list[PerSample]:
     layers = (module for module in net.modules() if isinstance(module, Layer))
     selections = (layer.superposition.selection for layer in layers)
@@ -108,16 +96,8 @@ def _mixed_selections(net: nn.Module) -> list[PerSample]:
 
 
 def _settle(
-    net: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    selection: PerSample,
-    layer: str | None,
+    net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], selection: PerSample, layer: str
 ) -> None:
-    """Run the network with one sample more, and refuse the batch if a layer refuses that one.
-
-    Without a layer in doubt, a network that cannot run with another number of samples passes.
-    """
     samples = len(selection.index)
     leaves, structure = tree_flatten((args, kwargs))
     shapes = (str(structure), *map(_shape, leaves), samples, selection.batch_dim)
@@ -145,14 +125,6 @@ def _settle(
                 continue
             passed.add(shapes)
             return
-    if layer is None:
-        if not refusals:
-            passed.add(shapes)
-            return
-        raise ValueError(
-            "a layer's input does not have one row per sample, although it is as long as the "
-            f"batch ({samples}), so that the network was tried with one sample more: {refusals[0]}"
-        )
     outcome = (
         f"was tried with one sample more: {refusals[0]}"
         if refusals

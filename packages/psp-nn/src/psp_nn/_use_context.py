@@ -32,11 +32,9 @@ def use_context(
         batch_dim: For one index per sample, the dimension along which the samples lie in the
             input of every layer, for example 1 for a Transformer that takes (length, batch,
             features). It is never guessed: a layer whose input has another length there, and an
-            attention layer that declares another dimension, refuse the batch by name. The first
-            call with inputs of new shapes runs `net` once more with one sample added, and refuses
-            the batch if a layer refuses that one: its input is then as long as the batch by
-            chance. Hooks of your own are not called twice: a network that has some runs once more
-            only where a layer's input has another dimension as long as the batch.
+            attention layer that declares another dimension, refuse the batch by name. Where a
+            layer's input has another dimension as long as the batch, `net` runs once more with
+            one sample added, and refuses the batch if a layer refuses that one.
 
     Returns:
         A context manager that restores the previous selection on exit. It serves one `with`

@@ -264,9 +264,7 @@ class Layer(Superposed):
             if isinstance(index, Tensor):
                 index = index.to(like.device).unsqueeze(-1)
             index = index * groups + torch.arange(groups, device=like.device)
-        # Unlike `Contexts.operator` this does not check an index that `use_context` has checked,
-        # which would read its values from the device in every layer.
-        return contexts._look_up(index, like)
+        return contexts.operator(index, like, check=False)  # use_context has checked it
 
     def note_use(self) -> None:
         """Record the model that a forward pass uses; see `RecomputeGuard.note`."""

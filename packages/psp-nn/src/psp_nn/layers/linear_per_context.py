@@ -40,81 +40,112 @@ class LinearPerContext(Layer, nn.Linear):
     weights: ClassVar[tuple[str, ...]] = ()
     tables: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
+    row_dims: ClassVar[dict[str, int]] = {"weight": -2, "bias": -1}
+    """Dimension of the outputs in a parameter, its table and its base, by name."""
+
     weight: Any = entry_per_context("weight")
     bias: Any = entry_per_context("bias")
 
-    _sizes: list[int] | None = None
-    """Numbers of outputs of the models, as Python numbers, if they differ."""
+    _outputs: int | None = None
+    """Outputs of the model in use, or most outputs in a mixed batch; None if not known."""
 
-    _base_size = 0
+    @property
+    def has_sizes(self) -> bool:
+        """True if the models may have different numbers of outputs."""
+        return NUM_OUTPUTS in self._buffers
 
-    def allow_sizes(self, sizes: Sequence[int]) -> None:
-        """Let the models have different numbers of outputs, at first these."""
-        state = self.superposition
+    @property
+    def outputs_differ(self) -> bool:
+        """True if the models have different numbers of outputs."""
+        sizes = self._buffers.get(NUM_OUTPUTS)
+        return sizes is not None and bool(sizes.min() != sizes.max())
+
+    @torch.no_grad()
+    def allow_sizes(self, sizes: Sequence[int], generator: torch.Generator) -> None:
+        """Let the models have different numbers of outputs, at first these.
+
+        Outputs that the layer does not have yet start as torch starts those of a linear layer.
+        """
+        state, bound = self.superposition, self.in_features**-0.5
         state.per_context = (*state.per_context, NUM_OUTPUTS)
         table = torch.tensor(list(sizes), device=self.stored().device)
         self.register_buffer(NUM_OUTPUTS, table)
         if base_name("weight") in self._buffers:
             base = torch.tensor(self.out_features, device=table.device)
             self.register_buffer(base_name(NUM_OUTPUTS), base)
-        self._make_rows(max(sizes))
+        self.make_rows(max(sizes))
+        for name in self.tables:
+            value = self.table(name)
+            if value is not None:
+                rows = value[:, self.out_features :]
+                start = torch.empty(rows.shape[1:])
+                rows.copy_(start.uniform_(-bound, bound, generator=generator))
         self.select(state.selection)
 
     def set_entry(self, name: str, context: int, value: Tensor) -> None:
         """Set a tensor of one model, which may have another number of outputs than before."""
+        if not self.has_sizes:
+            return super().set_entry(name, context, value)
+        self.make_rows(len(value))
         table = self.table(name)
         assert table is not None
-        if self._sizes is not None:
-            self._make_rows(len(value))
-            self.get_buffer(NUM_OUTPUTS)[context] = len(value)
-            table[context, : len(value)].copy_(value)
-            self.select(self.superposition.selection)
-        else:
-            super().set_entry(name, context, value)
+        table[context, : len(value)].copy_(value)
+        self.get_buffer(NUM_OUTPUTS)[context] = len(value)
+        self.select(self.superposition.selection)
 
     @torch.no_grad()
-    def _make_rows(self, count: int) -> None:
-        """Give the tables at least so many rows; they stay the same objects."""
-        missing = count - self.stored().shape[1]
-        if missing <= 0:
-            return
-        fresh = nn.Linear(self.in_features, missing)
-        for name in self.tables:
-            start = fresh.get_parameter(name)
+    def make_rows(self, count: int) -> None:
+        """Give the tables at least so many rows, the new ones zero; they stay the same objects."""
+        for name, dim in self.row_dims.items():
             for table in (self.table(name), self._buffers.get(base_name(name))):
-                if table is not None:
-                    rows = start.to(table).expand(
-                        *table.shape[: table.dim() - start.dim()], *start.shape
-                    )
-                    table.data = torch.cat([table.data, rows], -start.dim())
-                    table.grad = None
+                if table is not None and count > table.shape[dim]:
+                    table.data = _with_rows(table.data, count, dim)
+                    table.grad = None  # it has the old shape
 
     def select(self, selection: Selection) -> None:
-        """Select the model or models that a forward pass uses."""
+        """Use another model or other models from now on."""
         super().select(selection)
-        table = self._buffers.get(NUM_OUTPUTS)
-        if table is not None and not table.is_meta:
-            self._sizes = table.tolist()
-            base = self._buffers.get(base_name(NUM_OUTPUTS))
-            self._base_size = 0 if base is None else int(base)
+        self._outputs = self._outputs_of(selection)
 
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
+    def _outputs_of(self, selection: Selection) -> int | None:
+        sizes = self._buffers.get(NUM_OUTPUTS)
+        if sizes is None or sizes.is_meta:
+            return None
+        if isinstance(selection, Base):
+            sizes = self.get_buffer(base_name(NUM_OUTPUTS))
+        elif isinstance(selection, PerSample):
+            sizes = selection.rows(sizes) if len(selection.index) else sizes
+        elif isinstance(selection, One) and isinstance(selection.index, int):
+            sizes = sizes[selection.index]
+        elif self.outputs_differ:
+            return None
+        return int(sizes.max())
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        if self.has_sizes:
+            self._fit_rows(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
         self.select(self.superposition.selection)  # for the sizes
+
+    def _fit_rows(self, state_dict: Any, prefix: str) -> None:
+        """Give the tables here and in a state dict the same number of rows."""
+        for name, dim in self.row_dims.items():
+            for key in (name, base_name(name)):
+                saved, table = state_dict.get(prefix + key), self.table(key)
+                if isinstance(saved, Tensor) and table is not None and saved.dim() == table.dim():
+                    self.make_rows(saved.shape[dim])
+                    state_dict[prefix + key] = _with_rows(saved, table.shape[dim], dim)
 
     def _entry(self, name: str, part: int) -> Tensor | None:
         value = super()._entry(name, part)
-        if value is None or self._sizes is None or name == NUM_OUTPUTS:
+        if value is None or not self.has_sizes or name == NUM_OUTPUTS:
             return value
-        selection = self.superposition.selection
-        if isinstance(selection, Base):
-            return value[: self._base_size]
-        if isinstance(selection, One) and isinstance(selection.index, int):
-            return value[: self._sizes[selection.index]]
-        raise RuntimeError(
-            f"layer '{self.superposition.name}' has another number of outputs for each model, so "
-            "that the model in use must be an int; call the network once per context."
-        )
+        if self._outputs is None:
+            raise RuntimeError(
+                f"layer '{self.superposition.name}' has another number of outputs for each model, "
+                "so that the model in use must be an int; call the network once per context."
+            )
+        return value[: self._outputs]
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer of the model in use.
@@ -147,9 +178,15 @@ class LinearPerContext(Layer, nn.Linear):
         bias = self.table("bias")
         if bias is not None:
             y = y + selection.rows(bias).reshape(*shape, -1).to(y.dtype)
-        if self._sizes is None:
+        if not self.has_sizes:
             return y
-        sizes = selection.rows(self.get_buffer(NUM_OUTPUTS))
-        y = y[..., : int(sizes.max())] if len(sizes) else y
-        missing = torch.arange(y.shape[-1], device=y.device) >= sizes.reshape(*shape, 1)
-        return y.masked_fill(missing, -torch.inf)
+        y = y[..., : self._outputs]
+        sizes = selection.rows(self.get_buffer(NUM_OUTPUTS)).reshape(*shape, 1)
+        return y.masked_fill(torch.arange(y.shape[-1], device=y.device) >= sizes, -torch.inf)
+
+
+def _with_rows(table: Tensor, count: int, dim: int) -> Tensor:
+    """Return a table with at least so many rows, the new ones zero."""
+    shape = list(table.shape)
+    shape[dim] = count - shape[dim]
+    return table if shape[dim] <= 0 else torch.cat([table, table.new_zeros(shape)], dim)

@@ -50,14 +50,12 @@ class PerSample:
         index: Index of each sample's model, a LongTensor of shape (batch,).
         batch_dim: Dimension of every layer's input along which the samples lie.
         doubts: Layers whose input had another dimension as long as the batch.
-        first: The layer that was called first in a running call.
         watching: Number of running calls after which the doubts are settled.
     """
 
     index: Tensor
     batch_dim: int
     doubts: list[str] = field(default_factory=list)
-    first: str | None = None
     watching: int = 0
 
     def check(self, x: Tensor, layer: str, *, trailing: int) -> None:
@@ -75,8 +73,6 @@ class PerSample:
             )
         if x.shape[: x.dim() - trailing].count(len(self.index)) > 1:
             self._doubt(x, layer)
-        elif self.watching and self.first is None:
-            self.first = layer
 
     def check_batch_first(self, dim: int, layer: str, *, batch_first: bool) -> None:
         """Check that the stated dimension is the one that a layer declares.
