@@ -34,6 +34,10 @@ BASE_VARIANTS: tuple[tuple[str, tuple[Method, ...]], ...] = (
 """Methods that continue from the network of the first task, with another learning rate."""
 
 
+RIVALS = named("fine-tuned", "BitDelta", "offline-Binary", "offline-SignedPermutation", "SupSup")
+"""Rivals that run on a ResNet and need no further package."""
+
+
 LATER_RATES: dict[str, float | None] = {
     "base-Binary": 3e-4,
     "base-two-sided-Binary": 3e-4,
@@ -136,6 +140,6 @@ PRESETS = {
     "base-search": _base_search(1e-3, 3e-4, 1e-4),
     "smoke": (
         *_every(**_SMOKE, seed=0),
-        *sweep(IncrementalRun, **_SMOKE, norms="batch", method=BASE_METHODS, seed=0),
+        *sweep(IncrementalRun, **_SMOKE, norms="batch", method=(*BASE_METHODS, *RIVALS), seed=0),
     ),
 }

@@ -101,7 +101,8 @@ class IncrementalRun(Run):
 
     norms: NormsName | None = None
     """Statistics and affine of BatchNorm: batch statistics without affine (the paper's), one set
-    per context, or one shared set; by default per-context for superposed nets, else shared."""
+    per context, or one shared set; by default batch for rivals, per-context for superposed nets,
+    else shared."""
 
     seed: int = 0
     """Seeds of the weights, the contexts and the order of the samples."""
@@ -117,7 +118,10 @@ class IncrementalRun(Run):
         self.check_positive("strength", "later_learning_rate")
         self.method.check_dim(self.width)
         if self.norms is None:
-            self.fill("norms", "per-context" if self.method.family else "shared")
+            default = "per-context" if self.method.family else "shared"
+            self.fill("norms", "batch" if self.method.rival else default)
+        if self.method.rival and self.norms != "batch":
+            raise ValueError(f"{self.method} keeps no norms for each model; use norms batch.")
         if not self.method.penalty:
             self.fill("strength", None)
         elif self.strength is None:
