@@ -320,6 +320,9 @@ def test_the_presets_are_complete():
         "search",
         "base",
         "base-search",
+        "price-search",
+        "price",
+        "price-split-cifar100",
         "smoke",
     ]
     assert list(PRESETS) == names

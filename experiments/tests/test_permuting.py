@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+from experiments.methods.comparison import WITHOUT_PEFT
 from experiments.methods.method import METHODS, Method, named
 from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.command_line import parse_runs
@@ -19,7 +20,6 @@ from experiments.runner.networks import build_mlp
 from experiments.runner.record import config_of, read_record, start_record, write_record
 from experiments.studies.permuting.paper import TABLE_RECIPE
 from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS, SEEDS
-from experiments.studies.permuting.price import WITHOUT_PEFT
 from experiments.studies.permuting.published import PROTOCOLS, published_table
 from experiments.studies.permuting.run import STRENGTHS, PermutingRun
 from experiments.studies.permuting.study import STUDY

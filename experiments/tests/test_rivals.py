@@ -1,34 +1,43 @@
 """The rivals of superposition: each against its paper's definition, resumed, and its bytes."""
 
 import sys
+from collections import Counter
 from math import ceil
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.func import functional_call
 
 from experiments.methods.adapters import ADAPTER
 from experiments.methods.bit_delta import BitDelta, compress, restore
+from experiments.methods.comparison import BASED, CONVOLUTIONAL, SEARCH_SEED
 from experiments.methods.gating import Gate
 from experiments.methods.method import METHODS
 from experiments.methods.sup_sup import Supermask
-from experiments.runner.added import num_bytes
+from experiments.runner import price
+from experiments.runner.added import floating, num_bytes
+from experiments.runner.groups import Group
 from experiments.runner.networks import build_mlp, build_resnet18
 from experiments.runner.optimiser import rmsprop
+from experiments.runner.record import config_of
 from experiments.runner.trainer import train
-from experiments.studies.permuting import price_figure
+from experiments.studies.incremental.presets import BASE_METHODS
+from experiments.studies.incremental.presets import PRESETS as INCREMENTAL
+from experiments.studies.incremental.price import ICIFAR
+from experiments.studies.incremental.run import IncrementalRun
+from experiments.studies.incremental.run import learner_of_config as incremental_learner
+from experiments.studies.incremental.study import STUDY as INCREMENTAL_STUDY
 from experiments.studies.permuting.presets import PRESETS, SEEDS
-from experiments.studies.permuting.price import BASED, DIGITS, MNIST, SEARCH_SEED
-from experiments.studies.permuting.price_figure import draw_price, price_table
-from experiments.studies.permuting.run import PermutingRun, learner_of
+from experiments.studies.permuting.price import DIGITS, MNIST
+from experiments.studies.permuting.run import PermutingRun, learner_of, learner_of_config
 from experiments.studies.permuting.study import STUDY
-from experiments.studies.permuting.summary import result_of
 from experiments.tests.small import ROOT, record_of, skip_without_peft, stop_and_resume
 from psp_contexts import BinaryContexts
 from psp_data import PermutingStream, load
-from psp_nn import Norms, superpose_models, use_context
+from psp_nn import Norms, save, superpose_models, use_context
 
 RIVALS = [name for name, method in METHODS.items() if method.rival]
 ADAPTERS = ["LoRA-4", "IA3"]
@@ -107,6 +116,27 @@ def test_bytes_per_added_model_are_those_of_what_is_saved(method, expected):
     assert num_bytes(made.added_tensors()) == expected
 
 
+@pytest.mark.parametrize("method", ["Binary", "LearnedBinary", "multi-head", "base-Binary"])
+@pytest.mark.parametrize("norms", ["shared", "per-context"])
+def test_a_file_of_one_more_model_is_larger_by_the_bytes_per_added_model(method, norms, tmp_path):
+    def saved(contexts):
+        made = METHODS[method].learner(
+            lambda seed: build_resnet18(2, 10, seed),
+            num_contexts=contexts,
+            seed=0,
+            learning_rate=1e-3,
+            norms=Norms(norms),
+        )
+        if METHODS[method].base:
+            made.end_task(None, 1)
+        path = tmp_path / f"{contexts}.safetensors"
+        save(made.net, path)
+        return num_bytes(floating(load_file(path))), num_bytes(made.added_tensors())
+
+    (three, _), (four, added) = saved(3), saved(4)
+    assert four - three == added
+
+
 def test_norms_and_heads_of_a_model_are_bytes():
     def added(method, norms):
         made = METHODS[method].learner(
@@ -156,6 +186,13 @@ def test_an_adapter_starts_as_the_network_of_the_first_task(method):
     assert {n for n, v in made.net.named_parameters() if v.requires_grad} == set(
         made.added_tensors()
     )
+    for name, value in made.added_tensors().items():
+        if "lora_B" in name:
+            assert not value.any()
+        elif "lora_A" in name:
+            assert value.all()
+        else:
+            assert (value == 1).all()
 
 
 def test_bit_delta_keeps_signs_and_mean_absolute_differences():
@@ -315,20 +352,32 @@ def test_a_missing_peft_is_named(monkeypatch):
         learner_of(small("LoRA-4"), classes=10)
 
 
-@pytest.mark.parametrize(("name", "comparison"), [("", MNIST), ("-digits", DIGITS)])
-def test_learning_rates_are_those_that_the_search_found_best(name, comparison):
-    records, _ = STUDY.records_of(f"price{name}-search", ROOT / "experiments" / "results")
-    best = {}
-    for record in records:
-        config, accuracy = record["config"], result_of(record).all
-        if accuracy > best.get(config["method"], (0, None))[0]:
-            best[config["method"]] = (accuracy, config)
-    for method, (_, config) in best.items():
-        based = METHODS[method].has_base
-        rate = config["later_learning_rate"] if based else config["learning_rate"]
-        assert comparison.rates[method] == rate, method
-        if METHODS[method].penalty:
-            assert config["strength"] == comparison.strength
+@pytest.mark.parametrize(
+    ("study", "name", "comparison"),
+    [(STUDY, "", MNIST), (STUDY, "-digits", DIGITS), (INCREMENTAL_STUDY, "", ICIFAR)],
+)
+def test_learning_rates_are_those_that_the_search_found_best(study, name, comparison):
+    records, _ = study.records_of(f"price{name}-search", ROOT / "experiments" / "results")
+    if not records:
+        pytest.skip("not searched yet")
+    for row in price.search_table(records).splitlines()[2:]:
+        method, best, _ = row.strip("| ").split(" | ")
+        strength = f" ({comparison.strength:g})" if METHODS[method].penalty else ""
+        assert best == f"{comparison.rates[method]:g}{strength}", method
+
+
+def test_the_best_rate_is_that_of_the_highest_accuracy_on_all_tasks():
+    def record(method, rate, correct):
+        config = {"method": method, "learning_rate": 1e-3, "strength": None, "seed": 100}
+        config |= {"later_learning_rate": rate}
+        rows, final = [[9], correct], {"images": 10, "correct": correct}
+        return {"config": config, "rows": {"images": 10, "correct": rows}, "final": final}
+
+    tried = [("IA3", 0.1, [5, 6]), ("IA3", 0.3, [8, 6]), ("SupSup", None, [4, 4])]
+    assert price.search_table([record(*each) for each in tried]).splitlines()[2:] == [
+        "| IA3 | 0.3 | 0.1: 55.0, 0.3: 70.0 |",
+        "| SupSup | 0.001 | 0.001: 40.0 |",
+    ]
 
 
 def test_the_presets_on_the_price_are_complete():
@@ -338,18 +387,28 @@ def test_the_presets_on_the_price_are_complete():
     assert {*RIVALS, *map(str, BASED)} < methods
     assert len(PRESETS["price"]) == len(SEEDS) * len(methods)
     assert set(PRESETS["figure-3"]) < set(PRESETS["price"])
-    for name in ("price-search", "price-digits-search"):
-        assert {run.seed for run in PRESETS[name]} == {SEARCH_SEED}
-        searched = {str(run.method) for run in PRESETS[name]}
-        assert {*RIVALS} - {"offline-SignedPermutation"} <= searched
     assert {run.dataset for run in PRESETS["price-digits"]} == {"digits"}
+    searches = [PRESETS["price-search"], PRESETS["price-digits-search"]]
+    for runs, rivals in [*((runs, RIVALS) for runs in searches), (ICIFAR.search(), CONVOLUTIONAL)]:
+        assert {run.seed for run in runs} == {SEARCH_SEED}
+        searched = {str(run.method) for run in runs}
+        assert {*map(str, rivals)} - {"offline-SignedPermutation"} <= searched
+
+
+@pytest.mark.parametrize("name", ["price", "price-split-cifar100"])
+def test_the_presets_on_the_price_on_cifar_have_every_method_once(name):
+    variants = Counter((run.method, run.norms) for run in INCREMENTAL[name])
+    assert set(variants.values()) == {len(SEEDS)}
+    assert {(method, "batch") for method in (*CONVOLUTIONAL, *BASE_METHODS)} < set(variants)
+    assert {norms for _, norms in variants} == {"batch", "shared", "per-context"}
 
 
 def test_the_price_is_drawn_and_tabled_from_records(tmp_path, monkeypatch):
     methods = ("Binary", "LearnedBinary", "single", "XdG", "base-Binary", "SupSup")
     runs = [small(m, seed=seed) for m in methods for seed in (0, 1)]
     records = [record_of(STUDY, run, tmp_path) for run in runs]
-    rows = [row.split(" | ") for row in price_table(records).splitlines()[2:]]
+    table = price.price_table(records, learner_of_config)
+    rows = [row.split(" | ") for row in table.splitlines()[2:]]
     assert {row[0] for row in rows[:3]} == {"| Binary", "| XdG", "| base-Binary"}
     assert [row[:2] for row in rows[3:]] == [
         ["| SupSup", f"{WEIGHTS // 8}"],
@@ -358,16 +417,32 @@ def test_the_price_is_drawn_and_tabled_from_records(tmp_path, monkeypatch):
     ]
     for record in records:  # as before there was the field
         record.pop("bytes_per_added_model")
-    assert [row.split(" | ") for row in price_table(records).splitlines()[2:]] == rows
+    assert price.price_table(records, learner_of_config) == table
     figures = []
-    monkeypatch.setattr(price_figure, "save_figure", lambda figure, _: figures.append(figure))
-    draw_price(records, tmp_path)
+    monkeypatch.setattr(price, "save_figure", lambda figure, _: figures.append(figure))
+    price.draw_price(records, tmp_path, learner_of_config, "Digits")
     free, paid = figures[0].axes
     assert {text.get_text() for text in free.texts} == {"Binary", "XdG", "base-Binary"}
     assert {text.get_text() for text in paid.texts} == {"SupSup", "LearnedBinary", "single"}
     assert paid.get_xscale() == "log"
     plt.close(figures[0])
-    assert draw_price([], tmp_path) == []
+    assert price.draw_price([], tmp_path, learner_of_config, "Digits") == []
+
+
+def test_norms_are_named_beside_a_method_on_cifar():
+    shared = {"method": "Binary", "strength": None}
+    labels = [price.label_of(Group({**shared, "norms": n}, ())) for n in ("batch", "per-context")]
+    assert labels == ["Binary", "Binary, norms per-context"]
+    assert price.label_of(Group(shared, ())) == "Binary"
+
+
+@pytest.mark.parametrize("norms", ["batch", "shared", "per-context"])
+def test_old_records_on_cifar_have_their_bytes_recounted_without_images(norms):
+    run = IncrementalRun(method=METHODS["multi-head"], norms=norms, tasks="split-cifar100", width=4)
+    units = sum(m.num_features for m in build_resnet18(4, 10, 0).modules() if hasattr(m, "eps"))
+    rows = 4 * 4 * units if norms == "per-context" else 0
+    made = incremental_learner(config_of(run))
+    assert num_bytes(made.added_tensors()) == 4 * (32 * 5 + 5) + rows
 
 
 class Pixels:

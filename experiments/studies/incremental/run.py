@@ -11,7 +11,7 @@ from experiments.runner.learner import Learner, Precision
 from experiments.runner.networks import build_resnet18
 from experiments.runner.run import Run, spell_number
 from experiments.studies.incremental.measure import IncrementalMeasurement, TestImages
-from experiments.studies.incremental.tasks import IMAGE_SETS, Tasks, stream_of
+from experiments.studies.incremental.tasks import CLASSES_PER_TASK, IMAGE_SETS, Tasks, stream_of
 from psp_data import IncrementalStream
 from psp_nn import Norms
 
@@ -186,18 +186,30 @@ def prepare(
 def learner_of(
     run: IncrementalRun, stream: IncrementalStream, device: torch.device | str
 ) -> Learner:
-    """Build the learner of a run."""
+    """Build the learner of a run on a stream."""
+    channels, classes = stream.sample_shape[0], stream.num_classes
+    return _learner(run, channels, classes, stream.num_contexts, device)
 
+
+def learner_of_config(config: dict[str, Any]) -> Learner:
+    """Build the learner of a record's config, for two tasks, without its images."""
+    run = IncrementalRun(**{**config, "method": Method.parse(config["method"])})
+    channels = 1 if run.tasks == "split-digits" else 3
+    return _learner(run, channels, CLASSES_PER_TASK.get(run.tasks, 10), 2, "cpu")
+
+
+def _learner(
+    run: IncrementalRun, channels: int, classes: int, contexts: int, device: torch.device | str
+) -> Learner:
     def build(seed: int) -> nn.Module:
-        channels = stream.sample_shape[0]
-        net: nn.Module = build_resnet18(run.width, stream.num_classes, seed, channels=channels)
+        net: nn.Module = build_resnet18(run.width, classes, seed, channels=channels)
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         return net.to(memory_format=layout)
 
     assert run.norms is not None
     return run.method.learner(
         build,
-        num_contexts=stream.num_contexts,
+        num_contexts=contexts,
         seed=run.seed,
         learning_rate=run.learning_rate,
         later_learning_rate=run.later_learning_rate,

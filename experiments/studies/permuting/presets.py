@@ -6,9 +6,10 @@ Each but `smoke` and `ten-tasks` has the paper's full size, 50 tasks of 1000 ste
 
 from typing import Any
 
+from experiments.methods.comparison import BASED, RIVALS, WITHOUT_PEFT
 from experiments.methods.method import named
 from experiments.runner.run import sweep
-from experiments.studies.permuting.price import DIGITS, FROM_SCRATCH, MNIST, WITHOUT_PEFT
+from experiments.studies.permuting.price import DIGITS, FROM_SCRATCH, MNIST
 from experiments.studies.permuting.published import published, published_search
 from experiments.studies.permuting.run import PermutingRun
 
@@ -101,9 +102,9 @@ PRESETS = {
     "three-layers": _narrow_and_wide(hidden_layers=3),
     # The price of one more model: see `price.py`. The strengths of EWC and SI are not for digits.
     "price-search": MNIST.search(),
-    "price": MNIST.runs(SEEDS, ALL),
+    "price": MNIST.runs((*ALL, *RIVALS, *BASED), SEEDS),
     "price-digits-search": DIGITS.search(),
-    "price-digits": DIGITS.runs(SEEDS, named(*FROM_SCRATCH, "single")),
+    "price-digits": DIGITS.runs((*named(*FROM_SCRATCH, "single"), *RIVALS, *BASED), SEEDS),
     # EWC and SI as the papers ran them that the paper's table quotes: see `published.py`.
     "published": published(),
     "published-search": published_search(),

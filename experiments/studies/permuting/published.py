@@ -18,6 +18,7 @@ _SHARED: dict[str, Any] = {
     "optimiser": "Adam",
     "pixels": "unit",
     "padding": 0,
+    "precision": "bfloat16",
 }
 
 PROTOCOLS: dict[str, dict[str, Any]] = {

@@ -1,7 +1,7 @@
 """A run on permuted images: one method, one width, one seed."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -193,3 +193,9 @@ def learner_of(run: PermutingRun, classes: int, device: torch.device | str = "cp
         precision=run.precision,
         compiled=run.compile,
     )
+
+
+def learner_of_config(config: dict[str, Any]) -> Learner:
+    """Build the learner of a record's config."""
+    run = PermutingRun(**{**config, "method": Method.parse(config["method"])})
+    return learner_of(run, classes=10)
