@@ -17,7 +17,8 @@ def add_adapter(name: str, net: nn.Module) -> dict[str, nn.Parameter]:
     """Add an adapter to every linear layer and convolution; return its parameters by name.
 
     LoRA has α = r, so that the adapter's output is not scaled, and no dropout. IA3 scales the
-    inputs of every layer, where contexts act, too.
+    inputs of every layer, where contexts act, too; its paper scales some activations of a
+    transformer.
 
     Args:
         name: `IA3`, or `LoRA-` and the rank.

@@ -14,7 +14,8 @@ from psp_data import Stream
 State = Mapping[str, Tensor]
 
 SCALE_STEPS, SCALE_RATE = 200, 1e-4
-"""Steps and Adam learning rate of the distillation of the scales, those of the paper."""
+"""Steps and Adam learning rate of the distillation of the scales, those of the paper, whose rate
+falls along a cosine."""
 
 
 def compress(base: State, tuned: State) -> dict[str, Tensor]:
@@ -26,7 +27,8 @@ def compress(base: State, tuned: State) -> dict[str, Tensor]:
 
     Returns:
         For each matrix or kernel the signs of its difference from the base, packed in bytes, and
-        the mean absolute difference; every other tensor (biases, norms) whole.
+        the mean absolute difference; every other tensor (biases, norms) whole. The head is
+        compressed, too, which the paper leaves whole.
 
     Source:
         Liu et al. 2024, BitDelta: Your fine-tune may only be worth one bit, section 3.1.

@@ -72,6 +72,8 @@ def add_gates(net: nn.Module, num_contexts: int, seed: int) -> nn.Sequential:
 class XdG(Learner):
     """Context-dependent gating; its network has gates.
 
+    The paper also has dropout, and ξ = 0.01 in SI; here they are as in the other methods.
+
     Source:
         Masse et al. 2018, Alleviating catastrophic forgetting using context-dependent gating and
         synaptic stabilization.

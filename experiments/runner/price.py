@@ -81,10 +81,10 @@ def draw_price(
         1, 2, figsize=(9, 6), sharey=True, width_ratios=(2, 5), layout="constrained"
     )
     heights = [mean(accuracies_of(group)) for _, group in priced]
-    free.set(xlim=(-0.2, 1), xlabel="0", ylabel="mean accuracy on all tasks (%)")
+    free.set(xlim=(-0.2, 1.1), xlabel="0", ylabel="mean accuracy on all tasks (%)")
     free.set(xticks=[], ylim=(min(heights) - 5, max(heights) + 5))
     sizes = [size for size, _ in priced if size]
-    paid.set(xscale="log", xlim=(min(sizes) / 4, 4 * max(sizes)), xlabel="bytes per added model")
+    paid.set(xscale="log", xlim=(min(sizes) / 6, 4 * max(sizes)), xlabel="bytes per added model")
     _plot(free, [(size, group) for size, group in priced if not size])
     _plot(paid, [(size, group) for size, group in priced if size])
     shapes = {"D": "from the network of the first task", "o": "from scratch"}
