@@ -49,8 +49,8 @@ STRENGTHS = {
     ("van de Ven, Tolias 2019", "EWC"): 100.0,
     ("van de Ven, Tolias 2019", "SI"): 10.0,
 }
-"""λ of EWC and c of SI: Zenke et al. give c; the others are the defaults of the code that van de Ven
-et al. published in 2022 for this scenario, with a Fisher information from 1000 images."""
+"""λ of EWC and c of SI: Zenke et al. give c; the others are the defaults of the code that van de
+Ven et al. published in 2022 for this scenario, with a Fisher information from 1000 images."""
 
 HEADS = ("protocol", "method", "all (%)", "published (%)", "n")
 
