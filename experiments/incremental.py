@@ -9,6 +9,7 @@ is then tested on all of them. Only the preset `paper` has the paper's size:
     python experiments/incremental.py wide               # the paper's net, 1/20 of the steps
     python experiments/incremental.py split-cifar100 --jobs 2    # tasks of five classes, cpu size
     python experiments/incremental.py search --jobs 2    # strengths of EWC and SI, cpu size
+    python experiments/incremental.py price --jobs 2     # bytes and accuracy per added model
     python experiments/incremental.py smoke              # every method on the digits, in seconds
     python experiments/incremental.py paper --precision bfloat16 --channels-last
     python experiments/incremental.py --method Binary --norms per-context --width 16 --steps 500

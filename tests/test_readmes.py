@@ -42,6 +42,8 @@ TABLES = {
         ("permuting/table", "accuracy"),
         ("permuting/search", "accuracy"),
         ("permuting/ten-tasks", "accuracy"),
+        ("permuting/price-digits", "price"),
+        ("permuting/price-digits-search", "learning-rates"),
         ("rotating/figure-4", "accuracy"),
         ("rotating/figure-4", "forgetting"),
         ("rotating/figure-4", "inferred"),

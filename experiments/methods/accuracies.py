@@ -10,7 +10,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from experiments.methods.separate_nets import SeparateNets
 from experiments.runner.learner import TEST_BATCH, Learner
 from experiments.runner.run import Run
 from experiments.runner.trainer import Log
@@ -66,8 +65,7 @@ class Accuracies:
         self._last = stream.num_tasks - 1
         self._curve_images = min(run.curve_images, tests.counts[0])
         self._row_images = min(max(1, row_images // stream.num_tasks), *tests.counts)
-        # Networks of earlier tasks never change, so that their counts stay valid.
-        self._forgets_nothing = isinstance(learner, SeparateNets)
+        self._forgets_nothing = learner.forgets_nothing  # so that earlier counts stay valid
         same_size = len(set(tests.counts)) == 1
         points: dict[str, list[float]] = {"steps": [], "correct": [], "loss": []}
         self.log: Log = {

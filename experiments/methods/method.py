@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -12,9 +12,10 @@ import psp_contexts
 from experiments.methods.from_base import FromBase
 from experiments.methods.multi_head import draw_heads, name_of_head
 from experiments.methods.penalised import EWC, SI
+from experiments.methods.rivals import Rival, rival_learner
 from experiments.methods.separate_nets import SeparateNets
 from experiments.runner.learner import Learner, Precision
-from experiments.runner.optimiser import rmsprop
+from experiments.runner.optimiser import OptimiserName, optimiser_of
 from psp_contexts import (
     BinaryContexts,
     Contexts,
@@ -23,7 +24,7 @@ from psp_contexts import (
     KroneckerRotationContexts,
     SignedPermutationContexts,
 )
-from psp_nn import Norms, retrieve, superpose
+from psp_nn import Norms, retrieve, superpose, superpose_models
 
 Penalty = Literal["EWC", "OnlineEWC", "SI"]
 
@@ -54,6 +55,8 @@ class Method:
         penalty: Penalty on forgetting.
         heads: One output layer for each task.
         separate: One network for each task.
+        rival: Another way to keep many models; see `rival_learner`. `offline` has a family, and
+            `XdG` may have the penalty SI.
 
     Example:
         >>> from experiments.methods.method import Method
@@ -70,6 +73,7 @@ class Method:
     penalty: Penalty | None = None
     heads: bool = False
     separate: bool = False
+    rival: Rival | None = None
 
     @classmethod
     def parse(cls, name: str) -> "Method":
@@ -87,6 +91,7 @@ class Method:
         words = [
             "single" if self.separate else "",
             "multi-head" if self.heads else "",
+            self.rival or "",
             "base" if self.base else "",
             "two-sided" if self.two_sided else "",
             ("Learned" if self.learned else "") + (name_of(self.family) if self.family else ""),
@@ -98,6 +103,11 @@ class Method:
     def is_complex(self) -> bool:
         """True if the network has complex weights, with four times the arithmetic."""
         return self.family is not None and self.family.is_complex
+
+    @property
+    def has_base(self) -> bool:
+        """True if later tasks start from the network of the first task."""
+        return self.base or self.rival not in (None, "SupSup", "XdG")
 
     def check_dim(self, dim: int) -> None:
         """Raise ValueError if the family has no maps on vectors of that length."""
@@ -112,6 +122,7 @@ class Method:
         seed: int,
         learning_rate: float,
         later_learning_rate: float | None = None,
+        optimiser: OptimiserName = "RMSprop",
         strength: float | None = None,
         norms: Norms = Norms.SHARED,
         exclude: Iterable[str] = (),
@@ -130,8 +141,9 @@ class Method:
             build: Builds a plain network from the seed of its weights.
             num_contexts: Number of contexts, heads or networks.
             seed: Seed of the weights and the contexts.
-            learning_rate: RMSprop learning rate.
+            learning_rate: Learning rate.
             later_learning_rate: The same from the second task on; by default `learning_rate`.
+            optimiser: Optimiser of the network.
             strength: Strength of the penalty.
             norms: Treatment of norm layers, in plain networks, too.
             exclude: Layers that all models share; see `superpose`.
@@ -165,12 +177,30 @@ class Method:
             return retrieve(plain, 0) if plain is not net else net
 
         def optimise(net: nn.Module) -> torch.optim.Optimizer:
-            return rmsprop(net.parameters(), lr=learning_rate)
+            return optimiser_of(optimiser, net, learning_rate)
 
         options: dict[str, Any] = {"precision": precision, "compiled": compiled}
         options["later_learning_rate"] = later_learning_rate
         if self.base:
             return FromBase(prepare_plain(build_task(0)), optimise, prepare, **options)
+        if self.rival:
+            sizes: dict[str, Any] = {"num_contexts": num_contexts, "seed": seed}
+
+            def superpose_offline(net: nn.Module) -> nn.Module:
+                assert self.family
+                mixes = not issubclass(self.family, DiagonalContexts)
+                rest = {"norms": norms, "per_channel": mixes, **sizes}
+                return superpose_models([net], family=self.family, base=net, **rest).net.to(device)
+
+            return rival_learner(
+                self.rival,
+                prepare_plain(build_task(0)),
+                optimise,
+                superpose_offline=superpose_offline,
+                strength=strength if self.penalty else None,
+                **sizes,
+                **options,
+            )
         if self.separate:
             return SeparateNets(lambda task: prepare(build_task(task)), optimise, **options)
         net = prepare(build_task(0))
@@ -207,7 +237,8 @@ class Method:
 
 
 _FAMILIES = [family for family in FAMILIES.values() if family is not IdentityContexts]
-_BASE_FAMILIES = (BinaryContexts, SignedPermutationContexts, KroneckerRotationContexts)
+_TWO_SIDED = (BinaryContexts, SignedPermutationContexts, KroneckerRotationContexts)
+_OFFLINE = (BinaryContexts, SignedPermutationContexts)
 _PENALTIES: tuple[Penalty, ...] = ("EWC", "OnlineEWC", "SI")
 
 METHODS = {
@@ -216,9 +247,13 @@ METHODS = {
         Method(),
         *(Method(family) for family in _FAMILIES),
         *(Method(f, learned=True) for f in _FAMILIES if issubclass(f, DiagonalContexts)),
-        *(Method(f, base=True, two_sided=both) for f in _BASE_FAMILIES for both in (False, True)),
+        *(Method(family, base=True) for family in _FAMILIES),
+        *(Method(family, base=True, two_sided=True) for family in _TWO_SIDED),
         *(Method(penalty=penalty) for penalty in _PENALTIES),
         Method(separate=True),
+        *(Method(family, rival="offline") for family in _OFFLINE),
+        *(Method(rival=rival) for rival in get_args(Rival) if rival != "offline"),
+        Method(rival="XdG", penalty="SI"),
         Method(heads=True),
         *(Method(heads=True, penalty=penalty) for penalty in _PENALTIES),
     )

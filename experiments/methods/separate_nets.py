@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from experiments.runner.added import floating
 from experiments.runner.learner import Learner
 
 
@@ -17,6 +18,8 @@ class SeparateNets(Learner):
         optimise: Builds the optimiser of a network.
         options: See `Learner`.
     """
+
+    forgets_nothing = True
 
     def __init__(
         self,
@@ -33,6 +36,10 @@ class SeparateNets(Learner):
         """Start with the network of the task."""
         self.net.load_state_dict(self._build(task).state_dict())
         self.optimiser = self._optimise(self.net)
+
+    def added_tensors(self) -> dict[str, Tensor]:
+        """Return the whole network."""
+        return floating(self.net.state_dict())
 
     def num_parameters(self, tasks: int) -> dict[str, int]:
         """Count one network for every task."""

@@ -32,11 +32,13 @@ def colour_of(family: str) -> str:
 
 
 def style_of(name: str) -> dict[str, Any]:
-    """Return colour and line of a method: that of its family; black with a penalty or for single.
+    """Return colour and line of a method: that of its family; black for others than ours.
 
     Learned contexts, several heads and permuted outputs have broken lines.
     """
     method = Method.parse(name)
+    if method.rival and not method.family:
+        return {"color": "black", "linestyle": "-"}
     if method.penalty or method.separate:
         return {"color": "black", "linestyle": _PENALTY_LINES[method.penalty]}
     colour = colour_of(name_of(method.family) if method.family else "Identity")

@@ -1,7 +1,10 @@
 """Image sets, and evenly spaced samples of them."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from experiments.runner.files import DamagedFile
 from psp_data import Images, load
@@ -26,6 +29,24 @@ def load_images(name: str) -> Images:
         return load(name)
     except ValueError as error:
         raise DamagedFile(str(error)) from None
+
+
+def pad_images(images: Images, padding: int) -> Images:
+    """Surround images with black pixels.
+
+    Args:
+        images: The image set.
+        padding: Pixels on each side.
+
+    Example:
+        >>> from experiments.runner.images import load_images, pad_images
+        >>> pad_images(load_images("digits"), 2).image_shape
+        (1, 12, 12)
+    """
+    if not padding:
+        return images
+    train, test = (F.pad(part, [padding] * 4) for part in (images.train_images, images.test_images))
+    return replace(images, train_images=train, test_images=test)
 
 
 def evenly_spaced(total: int, count: int, device: torch.device | str = "cpu") -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments.runner.added import added_tensors
 from experiments.runner.diverged import Diverged, find_fault, locate_nonfinite
 from psp_data import Stream
 from psp_nn import Superposed, use_context
@@ -35,6 +36,7 @@ class Learner:
     Attributes:
         copies: Tensors that training keeps for each weight: the weight itself and what a penalty
             adds.
+        forgets_nothing: Models of earlier tasks never change, and only the latest is in memory.
 
     Example:
         >>> import torch
@@ -51,6 +53,7 @@ class Learner:
     """
 
     copies = 1
+    forgets_nothing = False
 
     def __init__(
         self,
@@ -177,6 +180,10 @@ class Learner:
             "total": self.copies * weights + statistics + stored,
             "per_added_model": per_context + tables,
         }
+
+    def added_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that one added model has in a file, as the current model has them."""
+        return added_tensors(self.net)
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values, on which the rest of the run depends."""

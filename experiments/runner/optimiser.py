@@ -1,10 +1,19 @@
-"""RMSprop in one pass over the weights."""
+"""Optimisers, and RMSprop in one pass over the weights."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+OptimiserName = Literal["RMSprop", "Adam"]
+
+
+def optimiser_of(name: OptimiserName, net: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """Return the optimiser of that name for a network."""
+    if name == "Adam":
+        return torch.optim.Adam(net.parameters(), lr=lr)
+    return rmsprop(net.parameters(), lr=lr)
 
 
 def rmsprop(

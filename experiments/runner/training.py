@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from experiments.runner.added import num_bytes
 from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.device import Device, resolve_device
 from experiments.runner.diverged import Diverged
@@ -58,9 +59,10 @@ def run_to_record(
         checkpoint_seconds: See `Checkpoint.every_seconds`.
 
     Returns:
-        The record: config, environment, seconds, `numbers` (parameters stored) and the
-        measurements. Its status is `diverged` if a loss or a parameter was not finite; then
-        `diverged` holds the step and the fault.
+        The record: config, environment, seconds, `numbers` (parameters stored),
+        `bytes_per_added_model` (by which a file grows) and the measurements. Its status is
+        `diverged` if a loss or a parameter was not finite; then `diverged` holds the step and the
+        fault.
     """
     learner, stream, measurement = prepare(run, resolve_device(device))
     record = start_record(experiment, run)
@@ -99,8 +101,11 @@ def run_to_record(
     record |= {name: part for name, part in log.items() if name not in ("step", "seconds")}
     # Of the whole run, including the time before the latest checkpoint.
     seconds = {"seconds": round(sum(parts.values()), 1), "seconds_of": parts}
-    numbers = {"numbers": learner.num_parameters(stream.num_contexts)}
-    return complete_record(record, status) | seconds | numbers
+    counts = {
+        "numbers": learner.num_parameters(stream.num_contexts),
+        "bytes_per_added_model": num_bytes(learner.added_tensors()),
+    }
+    return complete_record(record, status) | seconds | counts
 
 
 def _peak_memory_mb() -> int | None:

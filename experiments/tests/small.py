@@ -25,6 +25,12 @@ VOLATILE = ("started", "seconds", "seconds_of", "resumed_at", "commits", "checks
 """Fields of a record about its making."""
 
 
+def skip_without_peft(method):
+    """Skip a test of LoRA or IA3 where the library that implements them is not installed."""
+    if method.startswith(("LoRA", "IA3")):
+        pytest.importorskip("peft")
+
+
 def results(folder):
     """Read every record in a folder without the fields about its making, by path."""
     records = {}

@@ -57,7 +57,8 @@ WIDTH = 2
 PAPER = {("standard", "batch"), ("multi-head", "batch"), ("Binary", "batch")}
 SMOKE = [(str(run.method), run.norms) for run in PRESETS["smoke"]]
 BASE = [variant for variant in SMOKE if variant[0].startswith("base")]
-VARIANTS = [variant for variant in SMOKE if variant not in BASE]
+RIVALS = [(str(method), "batch") for method in METHODS.values() if method.rival]
+VARIANTS = [variant for variant in SMOKE if variant not in (*BASE, *RIVALS)]
 
 
 def small(method, norms, **changes):
@@ -354,6 +355,9 @@ def test_the_presets_are_complete():
         "search",
         "base",
         "base-search",
+        "price-search",
+        "price",
+        "price-split-cifar100",
         "smoke",
     ]
     assert list(PRESETS) == names
@@ -559,3 +563,9 @@ def test_the_papers_size_trains_on_a_gpu_of_16_gb(run, monkeypatch, capsys):
     with capsys.disabled():
         print(f"\n{run.name}: {gigabytes(expected)} on the device, {expected}")
     assert 1e9 < sum(expected.values()) < 16e9
+
+
+def test_rivals_have_the_norms_of_the_batch_alone():
+    assert IncrementalRun(method=METHODS["LoRA-4"]).norms == "batch"
+    with pytest.raises(ValueError, match="SupSup keeps no norms for each model; use norms batch"):
+        small("SupSup", "shared")

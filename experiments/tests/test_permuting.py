@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+from experiments.methods.comparison import WITHOUT_PEFT
 from experiments.methods.method import METHODS, Method, named
 from experiments.runner.checkpoint import Checkpoint
 from experiments.runner.command_line import parse_runs
@@ -19,10 +20,11 @@ from experiments.runner.networks import build_mlp
 from experiments.runner.record import config_of, read_record, start_record, write_record
 from experiments.studies.permuting.paper import TABLE_RECIPE
 from experiments.studies.permuting.presets import ALL, PAPER, PENALISED, PRESETS, SEEDS
+from experiments.studies.permuting.published import PROTOCOLS, published_table
 from experiments.studies.permuting.run import STRENGTHS, PermutingRun
 from experiments.studies.permuting.study import STUDY
 from experiments.studies.permuting.summary import paper_table, result_of, table
-from experiments.tests.small import ROOT, record_of, run_all, stop_and_resume
+from experiments.tests.small import ROOT, record_of, run_all, skip_without_peft, stop_and_resume
 
 SMOKE = PRESETS["smoke"]
 MEASURED = ("numbers", "curve", "rows", "final")
@@ -47,7 +49,7 @@ def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
     folder = tmp_path / "permuting"
     records = {path.name: read_record(path) for path in folder.iterdir()}
     assert {record["config"]["method"] for record in records.values()} == {
-        str(method) for method in ALL
+        str(method) for method in (*ALL, *WITHOUT_PEFT)
     }
     assert len(records) == len(SMOKE)
     assert "| 2×16 | Binary |" in done.stdout
@@ -58,6 +60,7 @@ def test_every_method_leaves_a_record_and_is_not_run_again(tmp_path):
 
 @pytest.mark.parametrize("method", SINGLE_HEAD)
 def test_a_record_holds_the_whole_accuracy_matrix(method, tmp_path):
+    skip_without_peft(method)
     run = small(method, steps=5, curve_every=2)
     record = json.loads(json.dumps(record_of(STUDY, run, tmp_path), allow_nan=False))
     assert record["status"] == "complete"
@@ -140,11 +143,12 @@ def test_a_killed_command_continues_when_it_is_given_again(tmp_path):
 
 
 def test_the_presets_are_complete():
-    figures = {"figure-2", "figure-3", "table"}
+    figures = {"figure-2", "figure-3", "table", "price", "price-digits"}
     others = {"search", "ten-tasks", "learning-rate", "three-layers", "smoke"}
+    others |= {"price-search", "price-digits-search", "published", "published-search"}
     assert set(PRESETS) == figures | others
     for name, preset in PRESETS.items():
-        if name != "smoke":
+        if not name.startswith(("smoke", "price", "published")):
             for run in preset:
                 recipe = (run.dataset, run.tasks, run.steps, run.batch, run.hidden_layers)
                 tasks = 10 if name == "ten-tasks" else 50
@@ -341,3 +345,35 @@ def test_the_grid_runs_on_a_dask_cluster_of_two_workers(tmp_path):
     for ours, theirs in zip(locally, on_cluster, strict=True):
         for part in MEASURED:
             assert ours[part] == theirs[part]
+
+
+def test_padded_unit_pixels_and_adam_make_another_run_that_resumes(tmp_path, monkeypatch):
+    run = small("SI", optimiser="Adam", pixels="unit", padding=1)
+    plain = small("SI")
+    assert run.name == f"{plain.name}-optimiserAdam-pixelsunit-padding1"
+    learner, stream, _ = STUDY.prepare(run, torch.device("cpu"))
+    assert type(learner.optimiser) is torch.optim.Adam
+    samples, _ = stream.test_set(0)
+    assert samples.shape[1] == run.inputs == learner.net[0].in_features == 100
+    assert (samples.min(), samples.max()) == (0, 1)
+    assert not samples.view(-1, 10, 10)[:, 0].any()
+    whole = record_of(STUDY, run, tmp_path)
+    resumed = stop_and_resume(STUDY, run, tmp_path, monkeypatch, 80 / 180)
+    for part in MEASURED:
+        assert resumed[part] == whole[part]
+
+
+def test_published_values_stand_beside_runs_of_their_protocol_alone(tmp_path):
+    record = record_of(STUDY, small("SI"), tmp_path)
+    name, protocol = next(iter(PROTOCOLS.items()))
+    config = record["config"] | protocol
+    (row,) = published_table([record | {"config": config}]).splitlines()[2:]
+    assert row.startswith(f"| {name} | SI (0.3) | ")
+    assert row.endswith(" | 97.2 | 1 |")
+    assert not published_table([record | {"config": config | {"padding": 1}}]).splitlines()[2:]
+    assert {(run.tasks, run.batch, run.optimiser) for run in PRESETS["published"]} == {
+        (10, 256, "Adam")
+    }
+    assert not {run.name for run in PRESETS["published-search"]} & {
+        run.name for run in PRESETS["published"]
+    }

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from experiments.methods.comparison import CONVOLUTIONAL, WITHOUT_PEFT
 from experiments.methods.method import Method, named
 from experiments.runner.run import sweep
+from experiments.studies.incremental.price import ICIFAR, SPLIT_CIFAR100
 from experiments.studies.incremental.run import CPU_SIZE, IncrementalRun
 from psp_contexts import KroneckerRotationContexts
 
@@ -104,6 +106,34 @@ _SMOKE: dict[str, Any] = {
     "fisher_images": 16,
 }
 
+_CPU = _every(steps=500, **CPU_SIZE, seed=SEEDS)
+
+_SPLIT = _every(tasks="split-cifar100", steps=250, **CPU_SIZE, seed=SEEDS)
+
+_BASE = tuple(
+    run
+    for norms, methods in BASE_ROWS
+    for method in methods
+    for run in sweep(
+        IncrementalRun,
+        **CPU_SIZE,
+        steps=500,
+        method=method,
+        norms=norms,
+        later_learning_rate=LATER_RATES[str(method)],
+        seed=SEEDS,
+    )
+)
+
+_NORMLESS = (*BASE_METHODS, *(method for method in CONVOLUTIONAL if method in WITHOUT_PEFT))
+
+
+def _without_based(runs: tuple[IncrementalRun, ...]) -> tuple[IncrementalRun, ...]:
+    """Leave out the methods that the preset `base` has at their own later learning rate."""
+    based = {(run.method, run.norms) for run in _BASE}
+    return tuple(run for run in runs if (run.method, run.norms) not in based)
+
+
 PRESETS = {
     "paper": sweep(IncrementalRun, method=PAPER, norms="batch"),
     # Half the paper's channels, so a quarter of its weights, its batch and a tenth of its steps.
@@ -122,31 +152,25 @@ PRESETS = {
     ),
     "wide": sweep(IncrementalRun, steps=1000, **_MEDIUM, method=named("Binary", "standard")),
     # 1/40 of the paper's steps: 14 methods with 3 seeds take an hour on two cores.
-    "cpu": _every(steps=500, **CPU_SIZE, seed=SEEDS),
+    "cpu": _CPU,
     # Half the images of the ten-class tasks, so half the steps.
-    "split-cifar100": _every(tasks="split-cifar100", steps=250, **CPU_SIZE, seed=SEEDS),
+    "split-cifar100": _SPLIT,
     "search": (
         *_search(("EWC", "OnlineEWC"), 10.0, 30.0, 100.0, 300.0, 1000.0),
         *_search(("SI",), 1.0, 3.0, 10.0, 30.0, 100.0),
     ),
-    "base": tuple(
-        run
-        for norms, methods in BASE_ROWS
-        for method in methods
-        for run in sweep(
-            IncrementalRun,
-            **CPU_SIZE,
-            steps=500,
-            method=method,
-            norms=norms,
-            later_learning_rate=LATER_RATES[str(method)],
-            seed=SEEDS,
-        )
-    ),
+    "base": _BASE,
     # Learning rates of the tasks after the first.
     "base-search": _base_search(1e-3, 3e-4, 1e-4),
+    # Bytes and accuracy per added model, beside rivals: see `price.py`.
+    "price-search": ICIFAR.search(),
+    "price": (*_without_based(_CPU), *_BASE, *ICIFAR.runs(CONVOLUTIONAL, SEEDS)),
+    "price-split-cifar100": (
+        *_SPLIT,
+        *SPLIT_CIFAR100.runs((*CONVOLUTIONAL, *BASE_METHODS), SEEDS),
+    ),
     "smoke": (
         *_every(**_SMOKE, seed=0),
-        *sweep(IncrementalRun, **_SMOKE, norms="batch", method=BASE_METHODS, seed=0),
+        *sweep(IncrementalRun, **_SMOKE, norms="batch", method=_NORMLESS, seed=0),
     ),
 }

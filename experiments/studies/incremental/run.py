@@ -11,7 +11,7 @@ from experiments.runner.learner import Learner, Precision
 from experiments.runner.networks import build_resnet18
 from experiments.runner.run import Run, spell_number
 from experiments.studies.incremental.measure import IncrementalMeasurement, TestImages
-from experiments.studies.incremental.tasks import IMAGE_SETS, Tasks, stream_of
+from experiments.studies.incremental.tasks import CLASSES_PER_TASK, IMAGE_SETS, Tasks, stream_of
 from psp_data import IncrementalStream
 from psp_nn import Norms
 
@@ -101,7 +101,8 @@ class IncrementalRun(Run):
 
     norms: NormsName | None = None
     """Statistics and affine of BatchNorm: batch statistics without affine (the paper's), one set
-    per context, or one shared set; by default per-context for superposed nets, else shared."""
+    per context, or one shared set; by default batch for rivals, per-context for superposed nets,
+    else shared."""
 
     seed: int = 0
     """Seeds of the weights, the contexts and the order of the samples."""
@@ -117,7 +118,10 @@ class IncrementalRun(Run):
         self.check_positive("strength", "later_learning_rate")
         self.method.check_dim(self.width)
         if self.norms is None:
-            self.fill("norms", "per-context" if self.method.family else "shared")
+            default = "per-context" if self.method.family else "shared"
+            self.fill("norms", "batch" if self.method.rival else default)
+        if self.method.rival and self.norms != "batch":
+            raise ValueError(f"{self.method} keeps no norms for each model; use norms batch.")
         if not self.method.penalty:
             self.fill("strength", None)
         elif self.strength is None:
@@ -182,18 +186,30 @@ def prepare(
 def learner_of(
     run: IncrementalRun, stream: IncrementalStream, device: torch.device | str
 ) -> Learner:
-    """Build the learner of a run."""
+    """Build the learner of a run on a stream."""
+    channels, classes = stream.sample_shape[0], stream.num_classes
+    return _learner(run, channels, classes, stream.num_contexts, device)
 
+
+def learner_of_config(config: dict[str, Any]) -> Learner:
+    """Build the learner of a record's config, for two tasks, without its images."""
+    run = IncrementalRun(**{**config, "method": Method.parse(config["method"])})
+    channels = 1 if run.tasks == "split-digits" else 3
+    return _learner(run, channels, CLASSES_PER_TASK.get(run.tasks, 10), 2, "cpu")
+
+
+def _learner(
+    run: IncrementalRun, channels: int, classes: int, contexts: int, device: torch.device | str
+) -> Learner:
     def build(seed: int) -> nn.Module:
-        channels = stream.sample_shape[0]
-        net: nn.Module = build_resnet18(run.width, stream.num_classes, seed, channels=channels)
+        net: nn.Module = build_resnet18(run.width, classes, seed, channels=channels)
         layout = torch.channels_last if run.channels_last else torch.contiguous_format
         return net.to(memory_format=layout)
 
     assert run.norms is not None
     return run.method.learner(
         build,
-        num_contexts=stream.num_contexts,
+        num_contexts=contexts,
         seed=run.seed,
         learning_rate=run.learning_rate,
         later_learning_rate=run.later_learning_rate,

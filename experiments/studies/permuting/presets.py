@@ -6,8 +6,11 @@ Each but `smoke` and `ten-tasks` has the paper's full size, 50 tasks of 1000 ste
 
 from typing import Any
 
+from experiments.methods.comparison import BASED, RIVALS, WITHOUT_PEFT
 from experiments.methods.method import named
 from experiments.runner.run import sweep
+from experiments.studies.permuting.price import DIGITS, FROM_SCRATCH, MNIST
+from experiments.studies.permuting.published import published, published_search
 from experiments.studies.permuting.run import PermutingRun
 
 PAPER = named("EWC", "SI", "standard", "Binary", "Complex", "OnePower")
@@ -97,8 +100,16 @@ PRESETS = {
     # and a third hidden layer, which the authors' code has and their text has not.
     "learning-rate": _narrow_and_wide(learning_rate=1e-3),
     "three-layers": _narrow_and_wide(hidden_layers=3),
+    # The price of one more model: see `price.py`. The strengths of EWC and SI are not for digits.
+    "price-search": MNIST.search(),
+    "price": MNIST.runs((*ALL, *RIVALS, *BASED), SEEDS),
+    "price-digits-search": DIGITS.search(),
+    "price-digits": DIGITS.runs((*named(*FROM_SCRATCH, "single"), *RIVALS, *BASED), SEEDS),
+    # EWC and SI as the papers ran them that the paper's table quotes: see `published.py`.
+    "published": published(),
+    "published-search": published_search(),
     "smoke": (
-        *_smoke(method=ALL),
+        *_smoke(method=(*ALL, *WITHOUT_PEFT)),
         *_smoke(method=named("Binary", "Complex"), precision="bfloat16"),
     ),
 }

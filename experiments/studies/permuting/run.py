@@ -1,20 +1,24 @@
 """A run on permuted images: one method, one width, one seed."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from experiments.methods.accuracies import Accuracies
 from experiments.methods.method import METHODS, Method
-from experiments.runner.images import load_images, take_evenly
+from experiments.runner.images import load_images, pad_images, take_evenly
 from experiments.runner.learner import Learner, Precision
 from experiments.runner.networks import build_mlp
+from experiments.runner.optimiser import OptimiserName
 from experiments.runner.run import Run, spell_number
 from psp_data import PermutingStream
 
 Dataset = Literal["mnist", "fashion_mnist", "cifar10", "digits"]
+
+SHAPES = {"mnist": (1, 28), "fashion_mnist": (1, 28), "cifar10": (3, 32), "digits": (1, 8)}
+"""Channels and side of an image."""
 
 STRENGTHS = {"EWC": 0.01, "OnlineEWC": 3.0, "SI": 1.0}
 """Default strengths of the penalties: the best ones of the preset `search` on the last ten tasks,
@@ -71,13 +75,25 @@ class PermutingRun(Run):
     precision: Precision = "float32"
     """Precision of the products; bfloat16 keeps weights and optimiser in float32."""
 
+    later_learning_rate: float | None = None
+    """Learning rate from the second task on; by default that of the first."""
+
+    optimiser: OptimiserName = "RMSprop"
+    """RMSprop with α 0.99, or Adam with torch's other defaults."""
+
+    pixels: Literal["standardised", "unit"] = "standardised"
+    """Pixels less their mean over their standard deviation, or in [0, 1]."""
+
+    padding: int = 0
+    """Black pixels around the image, permuted with the others."""
+
     def __post_init__(self) -> None:
         """Check the fields, and fill in the strength of a penalty."""
         super().__post_init__()
         self.check_choices("method", tuple(name for name in METHODS if not METHODS[name].heads))
         self.check_counts("tasks", "steps", "hidden_layers", "row_images", "fisher_images", "width")
-        self.check_counts("seed", least=0)
-        self.check_positive("strength")
+        self.check_counts("seed", "padding", least=0)
+        self.check_positive("strength", "later_learning_rate")
         self.method.check_dim(self.width)
         if not self.method.penalty:
             self.fill("strength", None)
@@ -99,10 +115,15 @@ class PermutingRun(Run):
         """The images whose pixels are permuted."""
         return (self.dataset,)
 
+    @property
+    def inputs(self) -> int:
+        """Length of a sample."""
+        channels, side = SHAPES[self.dataset]
+        return channels * (side + 2 * self.padding) ** 2
+
     def cost(self) -> float:
         """Estimate the time of the steps: their overhead, products and memory traffic."""
-        inputs = {"digits": 64, "cifar10": 3072}.get(self.dataset, 784)
-        lengths = [inputs] + [self.width] * (self.hidden_layers - 1)
+        lengths = [self.inputs] + [self.width] * (self.hidden_layers - 1)
         weights = sum(length * self.width for length in lengths)
         products = 2.6 * weights * self.batch * (4 if self.method.is_complex else 1)
         if self.method == METHODS["Rotation"]:
@@ -138,28 +159,43 @@ class PermutedTestImages:
 
 def prepare(run: PermutingRun, device: torch.device) -> tuple[Learner, PermutingStream, Accuracies]:
     """Build the learner, the stream and the measurement of a run."""
+    images = pad_images(load_images(run.dataset), run.padding)
+    if run.pixels == "unit":
+        images = replace(images, mean=0.0, std=1.0)
     stream = PermutingStream(
-        load_images(run.dataset).to(device),
+        images.to(device),
         num_tasks=run.tasks,
         seed=run.seed,
         batch_size=run.batch,
         steps_per_task=run.steps,
     )
+    learner = learner_of(run, stream.num_classes, device)
+    tests = PermutedTestImages(stream)
+    return learner, stream, Accuracies(learner, stream, tests, run, row_images=run.row_images)
+
+
+def learner_of(run: PermutingRun, classes: int, device: torch.device | str = "cpu") -> Learner:
+    """Build the learner of a run."""
 
     def build(seed: int) -> nn.Module:
-        (inputs,) = stream.sample_shape
-        return build_mlp(inputs, run.width, stream.num_classes, seed, run.hidden_layers)
+        return build_mlp(run.inputs, run.width, classes, seed, run.hidden_layers)
 
-    learner = run.method.learner(
+    return run.method.learner(
         build,
         num_contexts=run.tasks,
         seed=run.seed,
         learning_rate=run.learning_rate,
+        later_learning_rate=run.later_learning_rate,
+        optimiser=run.optimiser,
         strength=run.strength,
         fisher_images=run.fisher_images,
         device=device,
         precision=run.precision,
         compiled=run.compile,
     )
-    tests = PermutedTestImages(stream)
-    return learner, stream, Accuracies(learner, stream, tests, run, row_images=run.row_images)
+
+
+def learner_of_config(config: dict[str, Any]) -> Learner:
+    """Build the learner of a record's config."""
+    run = PermutingRun(**{**config, "method": Method.parse(config["method"])})
+    return learner_of(run, classes=10)
