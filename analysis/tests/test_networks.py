@@ -215,9 +215,6 @@ def test_rows_are_drawn_from_all_and_unused_layers_left_out():
     assert min(drawn) < 100 <= max(drawn)
     with pytest.raises(ValueError, match="nothing in net is superposed"):
         layer_inputs(nn.Linear(2, 2), x)
-    packed = nn.utils.rnn.pack_sequence([torch.randn(5, 4)])
-    with pytest.raises(NotImplementedError, match="has a projection or a packed sequence"):
-        layer_inputs(superposed(nn.LSTM(4, 6, batch_first=True)), packed)
 
 
 def mlp(sizes):
