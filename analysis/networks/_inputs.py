@@ -23,9 +23,9 @@ def layer_inputs(
 
     A row is what one output unit multiplies at one place: the input of a linear layer, a patch of
     a convolution (with `per_channel`, the channels of one pixel), the query, key and value of an
-    attention layer, the input or the state of a recurrent layer, packed sequences included. The packed projection of
-    attention is three weights, such as `attn.in_proj_weight[query]`. An `Embedding` is left out:
-    it receives indices, and no vectors.
+    attention layer, the input or the state of a recurrent layer, packed sequences included. The
+    packed projection of attention is three weights, such as `attn.in_proj_weight[query]`. An
+    `Embedding` is left out: it receives indices, and no vectors.
 
     Args:
         net: What `superpose` returned. It runs in evaluation mode, so that its norms stay as they
@@ -87,8 +87,9 @@ def layer_inputs(
 def _product(layer: Superposed, key: str) -> tuple[int, int | None]:
     """Return the id of a weight and its third, by a key of `_rows_of`."""
     key, _, part = key.partition("[")
-    parameter = layer.stored(key) if "." not in key else layer.get_parameter(key)
-    return id(parameter), PROJECTIONS.index(part[:-1]) if part else None
+    path, _, key = key.rpartition(".")
+    owner: Any = layer.get_submodule(path)
+    return id(owner.stored(key)), PROJECTIONS.index(part[:-1]) if part else None
 
 
 @contextmanager
