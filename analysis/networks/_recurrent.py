@@ -67,7 +67,7 @@ def _run(plain: Any, suffix: str, x: Tensor, start: Any, rows: Rows) -> Tensor:
     }
     if plain.proj_size:
         weights["weight_hr"] = plain.get_parameter(f"weight_hr{suffix}")
-    output = _single(plain, weights)(x, start)[0]
+    output: Tensor = _single(plain, weights)(x, start)[0]
     hidden, cell = start if isinstance(start, tuple) else (start, None)
     first = torch.zeros_like(output[:1]) if hidden is None else hidden
     before = torch.cat([first, output[:-1]])
