@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from analysis.networks._patches import sample, sample_patches
+from analysis.networks._recurrent import Rows, recurrent_rows
 from analysis.networks._weights import PROJECTIONS, products_of
 from psp_nn import Superposed, retrieve
 
-Rows = dict[str, Tensor]
 Calls = dict[Superposed, list[tuple[tuple[Any, ...], dict[str, Any]]]]
 
 
@@ -23,12 +23,13 @@ def layer_inputs(
 
     A row is what one output unit multiplies at one place: the input of a linear layer, a patch of
     a convolution (with `per_channel`, the channels of one pixel), the query, key and value of an
-    attention layer, the input or the hidden state of a recurrent layer. The packed projection of
-    attention is three weights, such as `attn.in_proj_weight[query]`. An `Embedding` is left out:
-    it receives indices, and no vectors.
+    attention layer, the input or the state of a recurrent layer, packed sequences included. The
+    packed projection of attention is three weights, such as `attn.in_proj_weight[query]`. An
+    `Embedding` is left out: it receives indices, and no vectors.
 
     Args:
-        net: What `superpose` returned, in evaluation mode if its norms or dropout shall be.
+        net: What `superpose` returned. It runs in evaluation mode, so that its norms stay as they
+            are, and is put back into its own.
         samples: Input of the network, passed on to it.
         max_rows: Largest number of rows for each weight, drawn evenly from all.
         seed: Seed of that draw.
@@ -38,8 +39,6 @@ def layer_inputs(
         with groups. Weights that the network did not use are left out.
 
     Raises:
-        NotImplementedError: If a recurrent layer has a projection (`proj_size`) or a packed
-            sequence.
         ValueError: If nothing in `net` is superposed, or the selection mixes models.
 
     Example:
@@ -64,20 +63,20 @@ def layer_inputs(
 
     layers = [module for module in net.modules() if isinstance(module, Superposed)]
     hooks = [layer.register_forward_pre_hook(record, with_kwargs=True) for layer in layers]
-    try:
-        with _without_fast_path():
-            net(samples)
-    finally:
-        for hook in hooks:
-            hook.remove()
     generator = torch.Generator().manual_seed(seed)
     received: dict[str, list[Tensor]] = {}
-    for layer in layers:
-        for args, kwargs in calls.get(layer, ()):
-            for key, rows in _rows_of(layer, args, kwargs, max_rows, generator).items():
-                product = _product(layer, key)
-                if product in names:
-                    received.setdefault(names[product], []).append(rows)
+    with _evaluating(net):
+        try:
+            net(samples)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for layer in layers:
+            for args, kwargs in calls.get(layer, ()):
+                for key, rows in _rows_of(layer, args, kwargs, max_rows, generator).items():
+                    product = _product(layer, key)
+                    if product in names:
+                        received.setdefault(names[product], []).append(rows)
     return {
         name: _drawn(torch.cat(received[name], -2), max_rows, generator)
         for name in weights
@@ -96,14 +95,21 @@ def _product(layer: Superposed, key: str) -> tuple[int, int | None] | None:
 
 
 @contextmanager
-def _without_fast_path() -> Iterator[None]:
-    """Let transformers call their layers without nested tensors, which have no rows."""
+def _evaluating(net: nn.Module) -> Iterator[None]:
+    """Put `net` into evaluation mode, where its transformers call their layers on plain tensors.
+
+    Nested tensors, which they would pass on by their fast path, have no rows.
+    """
+    training = [module for module in net.modules() if module.training]
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    net.eval()
     try:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+        for module in training:  # net.train() would also change modules that were evaluating
+            module.training = True
 
 
 def _drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -122,7 +128,7 @@ def _rows_of(
     if isinstance(layer, nn.MultiheadAttention):
         return _attention_rows(layer, args, kwargs)
     if isinstance(layer, nn.RNNBase):
-        return _recurrent_rows(layer, args, kwargs)
+        return recurrent_rows(layer, args, kwargs)
     (x, *others) = (*args, *kwargs.values())
     if isinstance(layer, nn.RNNCellBase):
         state = others[0] if others else None
@@ -153,48 +159,3 @@ def _attention_rows(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         parts = zip(PROJECTIONS, (query, key, value), strict=True)
         return rows | {f"in_proj_weight[{name}]": part for name, part in parts}
     return rows | {"q_proj_weight": query, "k_proj_weight": key, "v_proj_weight": value}
-
-
-def _recurrent_rows(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Rows:
-    """Run the inner layers one by one, which shows their hidden states."""
-    x, state = (*args, *kwargs.values(), None)[:2]
-    if layer.proj_size or not isinstance(x, Tensor):
-        raise NotImplementedError(
-            f"layer_inputs: layer '{layer.superposition.name}' has a projection or a packed "
-            "sequence; only plain sequences are read."
-        )
-    plain = retrieve(layer, layer.superposition.selection.index)
-    x = x if x.dim() == 3 else x.unsqueeze(0 if layer.batch_first else 1)
-    x = x.transpose(0, 1) if layer.batch_first else x
-    rows: Rows = {}
-    for depth in range(layer.num_layers):
-        outputs = []
-        for direction in range(1 + layer.bidirectional):
-            suffix = f"_l{depth}{'_reverse' * direction}"
-            sequence = x.flip(0) if direction else x
-            start = _start(state, depth * (1 + layer.bidirectional) + direction)
-            output = _single(plain, suffix, sequence.shape[-1])(sequence, start)[0]
-            hidden = start[0] if isinstance(start, tuple) else start
-            first = torch.zeros_like(output[:1]) if hidden is None else hidden
-            rows[f"weight_ih{suffix}"] = _flat(sequence)
-            rows[f"weight_hh{suffix}"] = _flat(torch.cat([first, output[:-1]]))
-            outputs.append(output.flip(0) if direction else output)
-        x = torch.cat(outputs, -1)
-    return rows
-
-
-def _start(state: Any, index: int) -> Any:
-    if state is None:
-        return None
-    if isinstance(state, tuple):
-        return tuple(_start(part, index) for part in state)
-    return (state if state.dim() == 3 else state.unsqueeze(1))[index : index + 1]
-
-
-def _single(plain: Any, suffix: str, size: int) -> Any:
-    """Return one inner layer and direction of a recurrent layer."""
-    options = {"nonlinearity": plain.nonlinearity} if type(plain) is nn.RNN else {}
-    single = type(plain)(size, plain.hidden_size, bias=plain.bias, **options)
-    for kind in ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if plain.bias else ())):
-        single.get_parameter(f"{kind}_l0").copy_(plain.get_parameter(kind + suffix))
-    return single.to(plain.get_parameter("weight_ih_l0"))

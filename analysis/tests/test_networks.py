@@ -201,6 +201,20 @@ def test_a_transformer_with_padding_calls_its_layers_on_plain_tensors():
     assert torch.backends.mha.get_fastpath_enabled() == enabled
 
 
+def test_reading_inputs_leaves_norms_and_modes_alone():
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 2))
+    net = superpose(net, family=BinaryContexts, num_contexts=3, seed=0, base=False)
+    use_context(net, 1)
+    net.train()
+    net[2].eval()
+    before, modes = copy.deepcopy(net.state_dict()), [each.training for each in net.modules()]
+    first, second = (layer_inputs(net, torch.ones(5, 4) * 3)["3.weight"] for _ in range(2))
+    assert torch.equal(first, second)
+    assert [each.training for each in net.modules()] == modes
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_rows_are_drawn_from_all_and_unused_layers_left_out():
     net = nn.ModuleDict({"used": nn.Linear(4, 4), "unused": nn.Linear(4, 4)})
     net.forward = lambda x: net["used"](net["used"](x))
@@ -215,9 +229,6 @@ def test_rows_are_drawn_from_all_and_unused_layers_left_out():
     assert min(drawn) < 100 <= max(drawn)
     with pytest.raises(ValueError, match="nothing in net is superposed"):
         layer_inputs(nn.Linear(2, 2), x)
-    packed = nn.utils.rnn.pack_sequence([torch.randn(5, 4)])
-    with pytest.raises(NotImplementedError, match="has a projection or a packed sequence"):
-        layer_inputs(superposed(nn.LSTM(4, 6, batch_first=True)), packed)
 
 
 def mlp(sizes):
