@@ -30,7 +30,7 @@ from psp_contexts import (
 from psp_nn import save, superpose, use_context
 
 INPUTS, CLASSES, BATCH, CONTEXTS = 784, 10, 128, 50
-PARTS = ("steps", "base", "mixed", "resnet", "disk")
+PARTS = ("steps", "base", "mixed", "mixed-resnet", "mixed-llama", "resnet", "disk")
 
 TARGETS: dict[tuple[type[Contexts], int], float] = {
     (BinaryContexts, 256): 1.15,
@@ -59,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             base(width, options.seconds)
         if "mixed" in parts:
             mixed(width, options.seconds)
+    if "mixed-resnet" in parts:
+        mixed_resnet(options.seconds)
+    if "mixed-llama" in parts:
+        mixed_llama(options.seconds)
     if "resnet" in parts:
         resnet(options.seconds)
     if "disk" in parts:
@@ -107,10 +111,50 @@ def base(width: int, seconds: float) -> None:
     _show(_minimum_times(runs, seconds), "base=False", targets)
 
 
-def mixed(width: int, seconds: float, batch: int = 1024) -> None:
-    """Time a batch that mixes all contexts against a batch with one context, and against loops."""
-    net = superpose(_mlp(width), family=BinaryContexts, num_contexts=CONTEXTS, seed=0, base=False)
-    x, context = torch.randn(batch, INPUTS), torch.arange(batch) % CONTEXTS
+def mixed(width: int, seconds: float) -> None:
+    """Time a batch of 1024 samples that mixes contexts in the multi-layer perceptron."""
+    x = torch.randn(1024, INPUTS)
+    targets = {"mixed batch": 1.05 if width >= 2048 else 1.3}
+    for over_base in (False, True):
+        options: dict[str, Any] = {"base": over_base, "two_sided": False} if over_base else {}
+        net = _superposed(_mlp(width), **options)
+        name = f"{INPUTS}-{width}-{width}-{CLASSES}{' over a base' if over_base else ''}"
+        _mixed(name, net, x, seconds, {} if over_base else targets)
+
+
+def mixed_resnet(seconds: float) -> None:
+    """Time mixed batches in a ResNet-18 of width 16 on small images. Needs torchvision."""
+    for per_channel, target in ((False, 2.4), (True, 1.4)):
+        net = _superposed(_resnet18(16), per_channel=per_channel).eval()
+        name = f"ResNet-18 of width 16, 32 × 32 images{', per channel' if per_channel else ''}"
+        _mixed(name, net, torch.randn(64, 3, 32, 32), seconds, {"mixed batch": target})
+
+
+def mixed_llama(seconds: float) -> None:
+    """Time mixed batches in a Llama of 4 layers of 256 units. Needs transformers."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=512,
+        hidden_size=256,
+        intermediate_size=688,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+    )
+    net = _superposed(LlamaForCausalLM(config), exclude="lm_head").eval()
+    tokens = torch.randint(512, (50, 32))
+    _mixed("Llama, 4 × 256, 32 tokens", net, tokens, seconds, {"mixed batch": 1.1})
+
+
+def _superposed(net: nn.Module, **options: Any) -> nn.Module:
+    options = {"base": False, **options}
+    return superpose(net, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, **options)
+
+
+def _mixed(name: str, net: nn.Module, x: Tensor, seconds: float, targets: dict[str, float]) -> None:
+    """Time a batch that mixes all contexts, one with one context, and one call per context."""
+    context = torch.arange(len(x)) % CONTEXTS
 
     @torch.no_grad()
     def one_context() -> None:
@@ -123,37 +167,24 @@ def mixed(width: int, seconds: float, batch: int = 1024) -> None:
             net(x)
 
     @torch.no_grad()
-    def loop_over_contexts() -> None:
+    def one_call_per_context() -> None:
         for k in range(CONTEXTS):
             with use_context(net, k):
                 net(x[context == k])
 
-    @torch.no_grad()
-    def loop_over_samples() -> None:
-        for sample, k in zip(x, context.tolist(), strict=True):
-            with use_context(net, k):
-                net(sample)
-
     runs = {
         "one context": one_context,
         "mixed batch": mixed_batch,
-        "loop over contexts": loop_over_contexts,
-        "loop over samples": loop_over_samples,
+        "one call per context": one_call_per_context,
     }
-    print(f"forward pass, batch {batch} over {CONTEXTS} contexts, Binary, width {width}")
-    _show(_minimum_times(runs, seconds), "one context", {"mixed batch": 1.3})
+    print(f"forward pass, batch {len(x)} over {CONTEXTS} contexts, Binary, {name}")
+    _show(_minimum_times(runs, seconds), "one context", targets)
 
 
 def resnet(seconds: float) -> None:
     """Time a training step of ResNet-18 on small images. Needs torchvision."""
-    from torchvision.models import resnet18
-
-    plain = resnet18(num_classes=CLASSES)
-    plain.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-    plain.maxpool = nn.Identity()
-    net = superpose(
-        plain, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, base=False, exclude="conv1"
-    )
+    plain = _resnet18(64)
+    net = _superposed(plain, exclude="0")
     use_context(net, 7)
     x, labels = torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))
     runs = {"plain": _step(plain, x, labels), "BinaryContexts": _step(net, x, labels)}
@@ -184,6 +215,25 @@ def _mlp(width: int) -> nn.Module:
         nn.ReLU(),
         nn.Linear(width, CLASSES),
     )
+
+
+def _resnet18(width: int) -> nn.Module:
+    from torchvision.models.resnet import BasicBlock
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+    net.append(nn.ReLU())
+    inputs = width
+    for outputs in (width, 2 * width, 4 * width, 8 * width):
+        for _ in range(2):
+            stride, shortcut = (1, None) if outputs == inputs else (2, _shortcut(inputs, outputs))
+            net.append(BasicBlock(inputs, outputs, stride, shortcut))
+            inputs = outputs
+    return net.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, CLASSES)])
+
+
+def _shortcut(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
 
 
 def _step(net: nn.Module, x: Tensor, labels: Tensor) -> Callable[[], None]:
