@@ -230,6 +230,16 @@ class CopiesItself(Transposed):
         other.weight, other.bias = (nn.Parameter(v.clone()) for v in (self.weight, self.bias))
         return other
 
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        destination[f"{prefix}weight"] = self.weight.detach()
+        destination[f"{prefix}bias"] = self.bias.detach()
+
+
+def test_a_class_that_saves_itself_saves_what_is_stored():
+    net = superpose(nn.Sequential(CopiesItself(6, 8)), **OPTIONS)
+    use_context(net, 1)
+    assert net.state_dict()["0.weight"].data_ptr() == net[0].stored().data_ptr()
+
 
 def test_a_superposed_layer_whose_class_copies_itself_is_copied_whole():
     plain, x = nn.Sequential(CopiesItself(6, 8)), torch.randn(4, 6)
