@@ -75,9 +75,9 @@ def layer_inputs(
     for layer in layers:
         for args, kwargs in calls.get(layer, ()):
             for key, rows in _rows_of(layer, args, kwargs, max_rows, generator).items():
-                name = names.get(_product(layer, key))
-                if name is not None:
-                    received.setdefault(name, []).append(rows)
+                product = _product(layer, key)
+                if product in names:
+                    received.setdefault(names[product], []).append(rows)
     return {
         name: _drawn(torch.cat(received[name], -2), max_rows, generator)
         for name in weights
@@ -85,11 +85,14 @@ def layer_inputs(
     }
 
 
-def _product(layer: Superposed, key: str) -> tuple[int, int | None]:
-    """Return the id of a weight and its third, by a key of `_rows_of`."""
+def _product(layer: Superposed, key: str) -> tuple[int, int | None] | None:
+    """Return the id of a weight and its third, by a key of `_rows_of`; None if not superposed."""
     key, _, part = key.partition("[")
-    parameter = layer.stored(key) if "." not in key else layer.get_parameter(key)
-    return id(parameter), PROJECTIONS.index(part[:-1]) if part else None
+    owner, _, key = key.rpartition(".")  # the output projection of attention
+    holder = layer.get_submodule(owner)
+    if not isinstance(holder, Superposed):
+        return None
+    return id(holder.stored(key)), PROJECTIONS.index(part[:-1]) if part else None
 
 
 @contextmanager

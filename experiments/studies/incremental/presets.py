@@ -33,6 +33,9 @@ BASE_VARIANTS: tuple[tuple[str, tuple[Method, ...]], ...] = (
 )
 """Methods that continue from the network of the first task, with another learning rate."""
 
+BASE_ROWS = (*BASE_VARIANTS, ("per-context", named("base-Binary", "base-two-sided-Binary")))
+"""Those of the preset `base`; norms per context have the learning rates of batch statistics."""
+
 
 LATER_RATES: dict[str, float | None] = {
     "base-Binary": 3e-4,
@@ -108,6 +111,14 @@ PRESETS = {
     "medium": (
         *sweep(IncrementalRun, width=32, steps=2000, **_MEDIUM, method=PAPER),
         *sweep(IncrementalRun, width=32, steps=2000, **_MEDIUM, method=named("Binary"), seed=1),
+        *sweep(
+            IncrementalRun,
+            width=32,
+            steps=2000,
+            **_MEDIUM,
+            method=named("base-Binary", "base-SignedPermutation"),
+            later_learning_rate=3e-4,
+        ),
     ),
     "wide": sweep(IncrementalRun, steps=1000, **_MEDIUM, method=named("Binary", "standard")),
     # 1/40 of the paper's steps: 14 methods with 3 seeds take an hour on two cores.
@@ -120,7 +131,7 @@ PRESETS = {
     ),
     "base": tuple(
         run
-        for norms, methods in BASE_VARIANTS
+        for norms, methods in BASE_ROWS
         for method in methods
         for run in sweep(
             IncrementalRun,

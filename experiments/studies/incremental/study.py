@@ -8,7 +8,13 @@ from experiments.studies.incremental.estimate import announce
 from experiments.studies.incremental.figures import draw_figure_6
 from experiments.studies.incremental.presets import PRESETS
 from experiments.studies.incremental.run import IncrementalRun, prepare
-from experiments.studies.incremental.summary import batch_table, report_tables, table, table_of_runs
+from experiments.studies.incremental.summary import (
+    batch_table,
+    report_tables,
+    statistics_table,
+    table,
+    table_of_runs,
+)
 
 STUDY = Experiment(
     name="incremental",
@@ -19,6 +25,7 @@ STUDY = Experiment(
     tables={
         "accuracy": table,
         "test-batches": batch_table,
+        "statistics": statistics_table,
         "run-or-not": lambda records: table_of_runs(PRESETS["paper"], records),
     },
     figures=dict.fromkeys(("paper", "cpu", "base", "split-cifar100"), draw_figure_6),

@@ -155,7 +155,35 @@ def batch_table(records: Sequence[Record]) -> str:
     return markdown_table(heads, rows)
 
 
+def statistics_table(records: Sequence[Record]) -> str:
+    """Return a Markdown table of all tasks at the end, with stored and with new statistics.
+
+    Args:
+        records: Records of a preset; those without new statistics are left out.
+    """
+    groups = groups_of([record for record in records if "new_statistics" in record])
+    heads = ["method", "BatchNorm", "task 0, stored (%)", "task 0, new (%)"]
+    heads += ["all, stored (%)", "all, new (%)", "n"]
+    rows = []
+    for group in groups:
+        stored = [result_of(record) for record in group.records]
+        new = [result_of(record | {"final": _with_new(record)}) for record in group.records]
+        pairs = [[result.tasks[0] for result in results] for results in (stored, new)]
+        pairs += [[result.all for result in results] for results in (stored, new)]
+        columns = [spread(column, 1) for column in pairs]
+        rows.append([method_of(group), group["norms"], *columns, str(len(stored))])
+    return markdown_table(heads, rows)
+
+
+def _with_new(record: Record) -> Record:
+    return {**record["final"], "correct": record["new_statistics"]["correct"]}
+
+
 def report_tables(records: Sequence[Record]) -> str:
     """Return all tables of complete records, for the terminal."""
-    has_batches = any(group["norms"] == "batch" for group in groups_of(records))
-    return "\n\n".join([table(records), *([batch_table(records)] if has_batches else [])])
+    tables = [table(records)]
+    if any(record["config"]["norms"] == "batch" for record in records):
+        tables.append(batch_table(records))
+    if any("new_statistics" in record for record in records):
+        tables.append(statistics_table(records))
+    return "\n\n".join(tables)
