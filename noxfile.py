@@ -77,7 +77,8 @@ def isolated(session: nox.Session, package: Path) -> None:
 @nox.session(default=False)
 def networks(session: nox.Session) -> None:
     """Superpose the networks of transformers, timm and torchvision; print the table."""
-    install_everything(session, *"transformers timm lightning accelerate peft pytest".split())
+    tools = "transformers timm lightning accelerate peft torch_geometric pytest"
+    install_everything(session, *tools.split())
     folder = "packages/psp-nn/networks"
     session.run("pytest", f"{folder}/tools.py", env=ONE_THREAD)
     session.run("python", f"{folder}/check.py", *session.posargs, env=ONE_THREAD)

@@ -1,6 +1,6 @@
-"""Generate the tables of the READMEs from the committed records.
+"""Generate the tables of the front page and the documentation from the committed records.
 
-    python experiments/tables.py       # a test fails if this would change a README
+    python experiments/tables.py       # a test fails if this would change a page
 
 A table stands between `<!-- table: RECORD NAME -->`, or `<!-- table: STUDY/PRESET NAME -->` for all
 runs of a preset, or `<!-- table: claims NAME -->`, and `<!-- end -->`.
@@ -18,10 +18,9 @@ ROOT = Path(__file__).parents[1]
 
 READMES = (
     ROOT / "README.md",
-    ROOT / "experiments" / "README.md",
     ROOT / "docs" / "claims.md",
-    ROOT / "docs" / "results.md",
     ROOT / "docs" / "families.md",
+    *sorted((ROOT / "docs").glob("results-*.md")),
 )
 """The pages with tables."""
 

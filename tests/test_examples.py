@@ -7,7 +7,7 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
-LONG = {"resnet_base"}
+LONG = {"gpt2_languages", "resnet_base"}
 """Examples of more than a minute; `nox -s examples` runs them."""
 
 NEEDS = {"onnx_export": ("onnx", "onnxscript", "onnxruntime")}

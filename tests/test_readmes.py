@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page not in WITH_TABLES]
 READMES = [
     *WITH_TABLES,
+    ROOT / "experiments" / "README.md",
     ROOT / "analysis" / "README.md",
     *sorted((ROOT / "packages").glob("*/README.md")),
     *PAGES,
@@ -25,9 +26,8 @@ TABLES = {
     "README.md": [
         ("capacity-digits", "networks-that-fit-5"),
         ("claims", "counts"),
-        ("permuting/table", "beside-the-paper"),
     ],
-    "experiments/README.md": [
+    "docs/results-capacity.md": [
         ("capacity-digits", "networks-that-fit-5"),
         ("capacity-digits", "networks-that-fit-1"),
         ("capacity-digits", "accuracy"),
@@ -38,18 +38,8 @@ TABLES = {
         ("capacity-mnist", "networks-that-fit-1"),
         ("capacity-mnist", "networks-that-fit-5"),
         ("capacity-mnist", "accuracy"),
-        ("permuting/figure-2", "accuracy"),
-        ("permuting/table", "accuracy"),
-        ("permuting/search", "accuracy"),
-        ("permuting/ten-tasks", "accuracy"),
-        ("permuting/price-digits", "price"),
-        ("permuting/price-digits-search", "learning-rates"),
-        ("rotating/figure-4", "accuracy"),
-        ("rotating/figure-4", "forgetting"),
-        ("rotating/figure-4", "inferred"),
-        ("rotating/figure-5", "accuracy"),
-        ("rotating/figure-5", "contexts"),
-        ("rotating/figure-5", "inferred"),
+    ],
+    "docs/results-incremental.md": [
         ("incremental/paper", "run-or-not"),
         ("incremental/cpu", "accuracy"),
         ("incremental/cpu", "test-batches"),
@@ -58,19 +48,38 @@ TABLES = {
         ("incremental/base", "statistics"),
         ("incremental/medium", "accuracy"),
         ("incremental/split-cifar100", "accuracy"),
-        ("speed-mnist", "speeds"),
+    ],
+    "docs/results-permuting.md": [
+        ("permuting/figure-2", "accuracy"),
+        ("permuting/table", "accuracy"),
+        ("permuting/search", "accuracy"),
+        ("permuting/ten-tasks", "accuracy"),
+    ],
+    "docs/results-price.md": [
+        ("permuting/price-digits", "price"),
+        ("permuting/price-digits-search", "learning-rates"),
+    ],
+    "docs/results-reliability.md": [
         ("reliability", "tried"),
     ],
-    "docs/claims.md": [("claims", "all")],
-    "docs/results.md": [
-        ("capacity-digits", "networks-that-fit-5"),
-        ("permuting/table", "beside-the-paper"),
+    "docs/results-rotating.md": [
         ("rotating/figure-4", "accuracy"),
-        ("incremental/cpu", "accuracy"),
+        ("rotating/figure-4", "forgetting"),
+        ("rotating/figure-4", "inferred"),
+        ("rotating/figure-5", "accuracy"),
+        ("rotating/figure-5", "contexts"),
+        ("rotating/figure-5", "inferred"),
     ],
+    "docs/results-speed.md": [
+        ("speed-mnist", "speeds"),
+    ],
+    "docs/claims.md": [("claims", "all")],
     "docs/families.md": [("capacity-digits", "networks-that-fit-5")],
 }
 """The record and the name of every table of each README, in order."""
+
+LINK = re.compile(r"\[`?([^\]`]*)`?\]\(([^)#:]*)(?:#([^)]+))?\)")
+"""The text, the file and the anchor of a link."""
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -112,7 +121,9 @@ def anchors_of(readme):
 
 @pytest.mark.parametrize("readme", READMES, ids=name_of)
 def test_the_links_of_a_readme_have_a_target(readme):
-    for file, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", readme.read_text()):
+    for name, file, anchor in LINK.findall(readme.read_text()):
         target = readme.parent / file if file else readme
         assert target.exists(), f"broken link to {file}"
+        if file.endswith(".py") and name.isidentifier():
+            assert re.search(rf"^def {name}\(", target.read_text(), re.MULTILINE), f"no {name}"
         assert not anchor or anchor in anchors_of(target), f"broken link to {file}#{anchor}"

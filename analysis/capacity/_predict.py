@@ -57,7 +57,7 @@ def predict_retention(
             is superposed, or its contexts are learned or `IdentityContexts`.
 
     Source:
-        Ours; `experiments/README.md` holds it against measured curves.
+        Ours; `docs/results-capacity.md` holds it against measured curves.
 
     Example:
         >>> import torch

@@ -81,7 +81,7 @@ class IncrementalMeasurement(Accuracies):
 
     @property
     def _can_outdate(self) -> bool:
-        """Whether norms store statistics of a network that is trained after the task."""
+        """True if norms store statistics of a network that is trained after the task."""
         stored = any(name.endswith("running_mean") for name, _ in self._learner.net.named_buffers())
         return stored and not self._forgets_nothing
 

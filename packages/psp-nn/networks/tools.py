@@ -1,11 +1,11 @@
-"""Situations that need large packages: PEFT, accelerate and transformers."""
+"""Situations that need large packages: PEFT, accelerate, transformers, torch_geometric."""
 
 import pytest
 import torch
 from torch import nn
 
 from psp_contexts import BinaryContexts
-from psp_nn import retrieve, superpose, use_context
+from psp_nn import load, retrieve, save, superpose, use_context
 
 OPTIONS = {"family": BinaryContexts, "num_contexts": 5, "seed": 0, "base": True}
 
@@ -107,3 +107,34 @@ def test_generation_mixes_contexts(batch, options, padded):
         mixed = net.generate(tokens, attention_mask=mask, **options)
     for i, expected in enumerate(alone):
         assert torch.equal(mixed[i, : expected.shape[1]], expected[0])
+
+
+@pytest.mark.filterwarnings("ignore")  # torch_geometric uses what torch has deprecated
+@pytest.mark.parametrize("name", ["GCNConv", "GATConv", "SAGEConv"])
+def test_the_linear_layers_of_torch_geometric_are_superposed(name, tmp_path):
+    from torch_geometric import nn as geometric
+
+    class Graphs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            kind = getattr(geometric, name)
+            self.first, self.last = kind(8, 16), kind(16, 3)
+
+        def forward(self, x, edges):
+            return self.last(self.first(x, edges).relu(), edges)
+
+    torch.manual_seed(0)
+    plain, x, edges = Graphs(), torch.randn(6, 8), torch.randint(6, (2, 12))
+    net = superpose(plain, **OPTIONS)
+    torch.testing.assert_close(net(x, edges), plain(x, edges))
+    use_context(net, 2)
+    net(x, edges).square().mean().backward()
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    trained = net(x, edges)
+    assert not torch.allclose(trained, plain(x, edges))
+    torch.testing.assert_close(retrieve(net, 2)(x, edges), trained)
+    save(net, tmp_path / "net.safetensors")
+    other = superpose(plain, **OPTIONS)
+    load(tmp_path / "net.safetensors", into=other)
+    use_context(other, 2)
+    assert torch.equal(other(x, edges), trained)

@@ -10,9 +10,9 @@ Built = tuple[nn.Module, dict[str, Any]]
 
 TEXT = """
     albert bert bloom camembert convbert deberta deberta-v2 distilbert electra ernie gemma
-    gemma2 glm gpt2 gpt_bigcode gpt_neox gptj granite llama mistral mixtral mpnet olmo opt
-    persimmon phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe roberta roformer stablelm starcoder2
-    xglm xlm-roberta
+    gemma2 glm gpt2 gpt_bigcode gpt_neox gptj granite llama mistral mixtral mpnet
+    olmo opt persimmon phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe roberta roformer
+    stablelm starcoder2 xglm xlm-roberta
 """.split()
 IMAGE = """
     beit data2vec-vision deit dinov2 ijepa vit vit_msn
@@ -52,6 +52,7 @@ SMALL = {
     **{"dim": 32, "n_layers": 1, "n_heads": 4, "hidden_dim": 64, "word_embed_proj_dim": 32},
     **{"num_layers": 1, "attention_heads": 4, "max_position_embeddings": 64, "pad_token_id": 0},
     **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "num_experts": 8},
+    **{"num_experts_per_tok": 2},
     **{
         "num_local_experts": 4,
         "image_size": 32,

@@ -3,6 +3,7 @@
 import copy
 import io
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -76,6 +77,27 @@ def test_a_weight_that_is_read_is_an_ordinary_operand():
     torch.save(weight.detach(), buffer)
     buffer.seek(0)
     assert torch.equal(torch.load(buffer, weights_only=True), weight)
+
+
+@pytest.mark.parametrize("read", [lambda w: w.detach().numpy(), lambda w: np.asarray(w.detach())])
+def test_an_array_of_a_weight_that_is_read_cannot_be_written_to(read):
+    net = built(nn.Linear(4, 4))
+    array = read(net[0].weight)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 0
+    assert np.array_equal(array, net[0].weight.detach().clone().numpy())
+    assert net[0].weight.detach().clone().numpy().flags.writeable
+
+
+def test_a_mixed_weight_is_named_wherever_it_is_passed():
+    net, x = built(nn.Linear(4, 4)), torch.randn(2, 4)
+    with use_context(net, torch.tensor([0, 1])):
+        for use in (
+            lambda: nn.functional.linear(x, weight=net[0].weight),
+            lambda: torch.cat([net[0].weight, x]),
+        ):
+            with pytest.raises(RuntimeError, match=r"'weight' of layer '0' .* the batch mixes"):
+                use()
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d(4), nn.Linear(4, 4), nn.LayerNorm(4)])

@@ -1,12 +1,13 @@
 """Layers of classes that are not torch's."""
 
+import copy
 import warnings
 
 import pytest
 import torch
 from torch import nn
 
-from psp_contexts import BinaryContexts, SignedPermutationContexts
+from psp_contexts import BinaryContexts, ComplexContexts, SignedPermutationContexts
 from psp_nn import Norms, load, register, report, retrieve, save, store, superpose, use_context
 
 
@@ -40,7 +41,7 @@ class ScaleNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(features))
 
     def forward(self, x):
-        return self.weight * x / x.norm(dim=-1, keepdim=True)
+        return self.weight * x / (x.norm(dim=-1, keepdim=True) + 1e-6)
 
 
 register(Transposed, in_dim=0)
@@ -140,7 +141,109 @@ def test_a_layer_of_torch_is_not_registered():
 
 
 def test_a_complex_family_is_refused_by_a_registered_layer():
-    from psp_contexts import ComplexContexts
-
     with pytest.raises(ValueError, match="layer '0' has no complex form"):
         superpose(nn.Sequential(Transposed(4, 4)), **{**OPTIONS, "family": ComplexContexts})
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 4, 3)])
+def test_experts_are_refused_by_name_in_a_complex_network(shape):
+    class Bank(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(shape))
+
+    register(Bank, in_dim=1)
+    with pytest.raises(
+        ValueError, match=r"layer 'bank' has no complex form, which ComplexContexts needs"
+    ):
+        superpose(nn.ModuleDict({"bank": Bank()}), **{**OPTIONS, "family": ComplexContexts})
+
+
+@pytest.mark.parametrize("norms", [Norms.PER_CONTEXT, Norms.SHARED])
+def test_a_norm_of_another_class_acts_on_both_parts_of_a_complex_network(norms):
+    plain = nn.Sequential(nn.Linear(6, 8), ScaleNorm(8), nn.Linear(8, 3)).double()
+    options = {"num_contexts": 3, "seed": 0, "base": True, "norms": norms}
+    net = superpose(plain, family=ComplexContexts, **options)
+    x = torch.randn(4, 6).double()
+    torch.testing.assert_close(net(x), plain(x))
+    net(x).square().sum().backward()
+    gradient = net[1].stored().grad
+    assert gradient.shape == ((3, 2, 8) if norms == Norms.PER_CONTEXT else (2, 8))
+
+
+class GatedNorm(nn.Module):
+    """An RMSNorm with a gate, as in Mamba 2 and Qwen3-Next."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(features) + 0.5)
+
+    def forward(self, x, gate=None):
+        x = x if gate is None else x * nn.functional.silu(gate)
+        return self.weight * x * x.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value, self.gate, self.norm = nn.Linear(6, 8), nn.Linear(6, 8), GatedNorm(8)
+
+    def forward(self, x):
+        return self.norm(self.value(x), self.gate(x))
+
+
+@pytest.mark.parametrize("norms", Norms)
+def test_a_gated_norm_is_converted_as_other_norms_are(norms, tmp_path):
+    plain, x = Gated().double(), torch.randn(4, 6).double()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = superpose(plain, **OPTIONS, norms=norms)
+    torch.testing.assert_close(net(x), plain(x))
+    scale = net.norm.stored()
+    assert scale.shape == ((3, 8) if norms == Norms.PER_CONTEXT else (8,))
+    assert scale.requires_grad == (norms != Norms.FROZEN)
+    if norms == Norms.PER_CONTEXT:
+        with torch.no_grad():
+            scale[2] *= 3
+    use_context(net, 2)
+    factor = 3 if norms == Norms.PER_CONTEXT else 1
+    torch.testing.assert_close(net(x), factor * plain(x))
+    assert type(retrieve(net, 2).norm) is GatedNorm
+    torch.testing.assert_close(retrieve(net, 2)(x), net(x))
+    save(net, tmp_path / "net.safetensors")
+    other = superpose(plain, **OPTIONS, norms=norms)
+    load(tmp_path / "net.safetensors", into=other)
+    use_context(other, 2)
+    assert torch.equal(other(x), net(x))
+
+
+def test_a_gated_norm_is_refused_by_name_in_a_complex_network():
+    with pytest.raises(ValueError, match=r"layer 'norm' has no complex form"):
+        superpose(Gated(), **{**OPTIONS, "family": ComplexContexts})
+
+
+class CopiesItself(Transposed):
+    """A layer with a copy of its own, as the Linear of torch_geometric."""
+
+    def __deepcopy__(self, memo):
+        other = type(self)(*self.weight.shape)
+        other.weight, other.bias = (nn.Parameter(v.clone()) for v in (self.weight, self.bias))
+        return other
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        destination[f"{prefix}weight"] = self.weight.detach()
+        destination[f"{prefix}bias"] = self.bias.detach()
+
+
+def test_a_class_that_saves_itself_saves_what_is_stored():
+    net = superpose(nn.Sequential(CopiesItself(6, 8)), **OPTIONS)
+    use_context(net, 1)
+    assert net.state_dict()["0.weight"].data_ptr() == net[0].stored().data_ptr()
+
+
+def test_a_superposed_layer_whose_class_copies_itself_is_copied_whole():
+    plain, x = nn.Sequential(CopiesItself(6, 8)), torch.randn(4, 6)
+    net = superpose(plain, **OPTIONS)
+    use_context(net, 1)
+    torch.testing.assert_close(copy.deepcopy(net)(x), net(x))
+    torch.testing.assert_close(retrieve(net, 1)(x), plain(x))

@@ -25,6 +25,12 @@ def superposed_layers(net: nn.Module) -> list[Layer]:
     return [module for module in net.modules() if isinstance(module, Layer)]
 
 
+def is_part(net: nn.Module) -> bool:
+    """Return True if a module is part of the network that `superpose` returned."""
+    path, layer = next((path, m) for path, m in net.named_modules() if isinstance(m, Layer))
+    return not path.endswith(layer.superposition.name)
+
+
 def checked_layers(caller: str, argument: str, net: nn.Module) -> list[Layer]:
     """Return all superposed layers of an argument.
 

@@ -60,7 +60,12 @@ class Converter:
         self._replaced: dict[int, tuple[Tensor, Tensor]] = {}
         self._counter = RecomputeCounter()
         self.record = ModelRecord()
-        self.is_complex = False
+        self.complex_family = ""  # empty in a real network
+
+    @property
+    def is_complex(self) -> bool:
+        """True if the network has become complex."""
+        return bool(self.complex_family)
 
     def convert(self, layers: dict[str, nn.Module]) -> None:
         """Superpose the weights of layers, given by name."""
@@ -113,7 +118,9 @@ class Converter:
         tables = _present(module, _superposed_class(module).tables)
         per_context = tables if norms == Norms.PER_CONTEXT else ()
         layer = self._change_class(module, name, (), per_context)
-        layer.superposition.parts = 2 if self.is_complex else 1
+        if self.is_complex:
+            self._check_complex_form(layer)
+            layer.superposition.parts = 2
         sizes = (self._options.num_contexts,) if per_context else ()
         if self.is_complex:
             sizes = (*sizes, 2)
@@ -178,13 +185,9 @@ class Converter:
             path = f"{self._options.prefix}.{name}".strip(".")
             label = path if key == "weight" else f"{path}.{key}".lstrip(".")
             contexts = self._draw_contexts(rows, f"'{key}' of layer '{name}'", label)
-            if contexts.is_complex and not layer.has_complex_form:
-                kind = type(contexts).__name__
-                raise ValueError(
-                    f"superpose: layer '{name}' has no complex form, which {kind} needs; use a "
-                    "real family."
-                )
-            self.is_complex = self.is_complex or contexts.is_complex
+            if contexts.is_complex:
+                self.complex_family = type(contexts).__name__
+                self._check_complex_form(layer)
             parameter = self._complex_weight(weight, label) if contexts.is_complex else weight
             base = None
             if self._options.base:
@@ -194,6 +197,13 @@ class Converter:
             form = Superposition(parameter, contexts, outputs, base)
             self._superposed[id(weight)] = self._superposed[id(parameter)] = weight, form
         return self._superposed[id(weight)][1]
+
+    def _check_complex_form(self, layer: Layer) -> None:
+        if not layer.has_complex_form:
+            raise ValueError(
+                f"superpose: layer '{layer.superposition.name}' has no complex form, which "
+                f"{self.complex_family} needs; use a real family."
+            )
 
     def _draw_contexts(self, rows: Tensor, parameter: str, label: str) -> Contexts:
         options, dim = self._options, rows.shape[-1]

@@ -2,15 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from psp_nn._context_index import num_contexts_of, superposed_layers, unwrapped
+from psp_nn._context_index import is_part, num_contexts_of, superposed_layers, unwrapped
+from psp_nn._file_part import FilePart
 from psp_nn._file_tensors import (
-    as_real,
     first_entries,
     model_tensors,
     output_dims,
@@ -19,48 +18,65 @@ from psp_nn._file_tensors import (
     without_base_entries,
 )
 from psp_nn._save import with_path
-from psp_nn._save_format import (
-    FORMAT,
-    FORMAT_VERSION,
-    MODEL_PART,
-    Description,
-    compute_digest,
-    describe,
-    describe_model,
-    first_difference,
-    grouped_layers,
-)
+from psp_nn._save_format import describe, describe_model, grouped_layers
 from psp_nn.layers.linear_per_context import LinearPerContext
 from psp_nn.layers.model_record import ModelRecord
 
 
 def load(
-    path: str | os.PathLike[str], *, into: nn.Module, context: int | str | Tensor | None = None
+    path: str | os.PathLike[str],
+    *,
+    into: nn.Module,
+    context: int | str | Tensor | None = None,
+    prefix: str = "",
 ) -> None:
     """Read a file into a network that was superposed in the same way as the saved one.
 
     The network may have room for more models than the file holds, as after `grow`. Norms and
     biases of the further models stay as they are.
 
-    No more is read than the network itself takes, and all of it is compared with a checksum.
+    A part of the saved network is read with `prefix`, and `into` may be part of a larger network.
+    Its contexts must be those of the saved part: the two have the same dotted name in the networks
+    that `superpose` returned, or `superpose(…, prefix=…)` was told. Whether a context holds a
+    model is known then, but not which one, so that `remove` refuses it.
+
+    No more is kept in memory than the network itself takes, and the whole file is compared with a
+    checksum.
 
     Args:
         path: A file that `save` wrote.
         into: The network. Nothing in it changes unless the whole file fits.
         context: For a file of one model, the index or name of the model that it becomes. It need
             not be the one that was saved.
+        prefix: Dotted name that `into` has in the saved network, of which the rest is left out.
 
     Raises:
         FileNotFoundError: If there is no file.
         IndexError, TypeError: As in `use_context`.
         OSError: If the file cannot be read.
         ValueError: If the file is truncated, altered, of a newer version or of another format, or
-            was saved from another architecture, with other contexts or more models; or it holds
-            one model and `context` is missing, or all and it is given; or `into` is not
-            superposed, or has a tensor that cannot be written to.
+            was saved from another architecture, with other contexts or more models, or has no
+            part `prefix`; or it holds one model and `context` is missing, or all and it is given;
+            or `into` is not superposed, or has a tensor that cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from psp_contexts import BinaryContexts
+        >>> from psp_nn import load, save, superpose
+        >>> options = {"family": BinaryContexts, "num_contexts": 50, "seed": 0, "base": False}
+        >>> encoder, decoder = torch.nn.Linear(4, 3), torch.nn.Linear(3, 4)
+        >>> net = torch.nn.ModuleDict({"encoder": encoder, "decoder": decoder})
+        >>> net = superpose(net, **options)
+        >>> part = superpose(torch.nn.Linear(4, 3), **options, prefix="encoder")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(net, f"{folder}/net.safetensors")
+        ...     load(f"{folder}/net.safetensors", into=part, prefix="encoder")
+        >>> torch.equal(part(torch.ones(4)), net["encoder"](torch.ones(4)))
+        True
     """
     path, into = Path(path), unwrapped(into)
-    caller = f"load: path {path}"
+    caller = f"load: path {path}" + (f" under prefix={prefix!r}" if prefix else "")
     tensors = _tensors(into, context)
     for name, value in tensors.items():
         sizes = zip(value.stride(), value.shape, strict=True)
@@ -69,35 +85,35 @@ def load(
     if not path.is_file():
         raise FileNotFoundError(f"{caller} is not a file.")
     try:
-        with safe_open(os.fspath(path), framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            _check_format(caller, metadata)
-            _check_content(caller, metadata, context)
+        with safe_open(os.fspath(path), framework="pt") as opened:
+            file = FilePart(opened, prefix, caller)
+            file.check_content(one_model=context is not None)
             if context is None:
-                if int(metadata["format_version"]) == 1:
+                if int(file.metadata["format_version"]) == 1:
                     tensors = without_base_entries(into, tensors)
-                num_contexts = _saved_num_contexts(caller, metadata, into)
+                num_contexts = _saved_num_contexts(file, into)
                 tensors = first_entries(into, tensors, num_contexts)
                 tensors = with_saved_rows(into, tensors, file)
                 expected = describe(into, tensors, num_contexts)
             else:
                 tensors = with_saved_rows(into, tensors, file)
                 expected = describe_model(into, tensors)
-            _check_part(caller, "architecture", metadata, expected)
-            saved = _read(file, tensors)
+            file.check_entry("architecture", expected)
+            saved = file.read(tensors)
     except SafetensorError as error:
         raise ValueError(f"{caller} is truncated or not a safetensors file: {error}") from error
     except OSError as error:
         raise with_path(error, f"{caller} cannot be read") from error
-    if saved is None or metadata.pop("digest", "") != compute_digest(saved, metadata):
-        raise _altered(caller)
-    _check_part(caller, "contexts", metadata, expected)
+    if saved is None:
+        raise file.altered()
+    file.check_entry("contexts", expected)
     if context is None:
-        record, models = superposed_layers(into)[0].superposition.models, metadata.get("models")
+        models, record = file.metadata.get("models"), ModelRecord()
         try:
-            record.read_json(models or ModelRecord().to_json(), num_contexts)
+            record.read_json(models or record.to_json(), num_contexts)
         except ValueError as error:
-            raise _altered(caller) from error
+            raise file.altered() from error
+        _set_record(into, record.of_part() if prefix else record)
     _write(into, context, saved)
 
 
@@ -107,73 +123,37 @@ def _tensors(into: nn.Module, context: int | str | Tensor | None) -> dict[str, T
     return model_tensors("load", "into", into, context)
 
 
-def _check_format(caller: str, metadata: Description) -> None:
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{caller} holds no superposition; it was not written by psp_nn.save.")
-    version = metadata.get("format_version", "")
-    if not (version.isascii() and version.isdigit() and len(version) < 9 and int(version)):
-        raise _altered(caller)
-    if int(version) > FORMAT_VERSION:
-        raise ValueError(
-            f"{caller} has format version {version}, but this release reads up to {FORMAT_VERSION}."
-        )
-
-
-def _check_content(caller: str, metadata: Description, context: int | str | Tensor | None) -> None:
-    """Check that a file holds one model, or all, as the call says."""
-    holds_one = metadata.get("part") == MODEL_PART
-    if holds_one and context is None:
-        raise ValueError(f"{caller} holds one model; pass the context that it becomes.")
-    if not holds_one and context is not None:
-        raise ValueError(f"{caller} holds a whole network, not one model; leave out context.")
-
-
-def _saved_num_contexts(caller: str, metadata: Description, into: nn.Module) -> int:
+def _saved_num_contexts(file: FilePart, into: nn.Module) -> int:
     """Return the number of models in a file, at most that of the network."""
     present = num_contexts_of(superposed_layers(into))
-    if int(metadata["format_version"]) == 1:
+    if int(file.metadata["format_version"]) == 1:
         grouped = ", ".join(map(repr, grouped_layers(into)))
         if grouped:
             raise ValueError(
-                f"{caller} has format version 1, in which grouped layers ({grouped}) have other "
-                "contexts; retrieve its models with the release that wrote it, and store them in "
-                "a new superposition."
+                f"{file.caller} has format version 1, in which grouped layers ({grouped}) have "
+                "other contexts; retrieve its models with the release that wrote it, and store "
+                "them in a new superposition."
             )
         return present
-    number = metadata.get("num_contexts", "")
+    number = file.metadata.get("num_contexts", "")
     if not (number.isascii() and number.isdigit() and len(number) < 20 and int(number)):
-        raise _altered(caller)
+        raise file.altered()
     if int(number) > present:
         raise ValueError(
-            f"{caller} holds {int(number)} models, but the network has room for {present}; call "
-            f"grow(net, {int(number)}) first."
+            f"{file.caller} holds {int(number)} models, but the network has room for {present}; "
+            f"call grow(net, {int(number)}) first."
         )
     return int(number)
 
 
-def _check_part(caller: str, part: str, metadata: Description, expected: Description) -> None:
-    if metadata.get(part) == expected[part]:
-        return
-    difference = first_difference(metadata.get(part, ""), expected[part])
-    if difference is None:
-        raise _altered(caller)
-    raise ValueError(f"{caller} was saved with another {part.rstrip('s')}: {difference}.")
-
-
-def _read(file: Any, expected: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Read the tensors of a file, or return None if names, shapes or dtypes differ."""
-    if set(file.keys()) != set(expected):
-        return None
-    saved = {}
-    for name, value in expected.items():
-        # The shape is checked first, so that a forged one allocates nothing.
-        if file.get_slice(name).get_shape() != list(as_real(value).shape):
-            return None
-        tensor: Tensor = file.get_tensor(name)
-        if tensor.dtype != value.real.dtype:
-            return None
-        saved[name] = torch.view_as_complex(tensor) if value.is_complex() else tensor
-    return saved
+def _set_record(into: nn.Module, saved: ModelRecord) -> None:
+    """Set the record of a network, or add to it what is known of a part."""
+    record = superposed_layers(into)[0].superposition.models
+    if is_part(into):
+        refined = record.of_part().refined | saved.of_part().refined
+        record.digests, record.refined = {}, refined
+    else:
+        record.names, record.digests, record.refined = saved.names, saved.digests, saved.refined
 
 
 @torch.no_grad()
@@ -189,10 +169,3 @@ def _write(into: nn.Module, context: int | str | Tensor | None, saved: dict[str,
             value[tuple(map(slice, saved[name].shape))].copy_(saved[name])
     for layer in superposed_layers(into):
         layer.select(layer.superposition.selection)
-
-
-def _altered(caller: str) -> ValueError:
-    return ValueError(
-        f"{caller} has been altered: its contents do not match the saved digest; restore it from a "
-        "copy."
-    )

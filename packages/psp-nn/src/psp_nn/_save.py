@@ -69,7 +69,7 @@ def save(
     else:
         tensors = without_unused_rows(net, model_tensors("save", "net", net, context))
         description = describe_model(net, tensors)
-    description["digest"] = compute_digest(tensors, description)
+    description["digest"] = compute_digest(sorted(tensors.items()), description)
     content = to_bytes(
         {name: as_real(value).contiguous().clone() for name, value in tensors.items()},
         metadata=description,

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from psp_contexts import Contexts
-from psp_nn._context_index import superposed_layers
+from psp_nn._context_index import is_part, superposed_layers
 from psp_nn._file_tensors import as_real, first_contexts
 from psp_nn._restore import plain_class
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.model_record import ModelRecord
 
 FORMAT = "psp-nn"
 FORMAT_VERSION = 2
@@ -40,10 +42,15 @@ def describe(net: nn.Module, tensors: dict[str, Tensor], num_contexts: int) -> D
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "num_contexts": str(num_contexts),
-        "models": superposed_layers(net)[0].superposition.models.to_json(),
+        "models": _record(net).to_json(),
         "architecture": _json({**layers, **_shapes(tensors)}),
         "contexts": _json(contexts),
     }
+
+
+def _record(net: nn.Module) -> ModelRecord:
+    record = superposed_layers(net)[0].superposition.models
+    return record.of_part() if is_part(net) else record
 
 
 def describe_model(net: nn.Module, tensors: dict[str, Tensor]) -> Description:
@@ -72,14 +79,27 @@ def first_difference(saved: str, expected: str) -> str | None:
         return None
     for key in {**in_network, **in_file}:
         if in_file.get(key) != in_network.get(key):
-            remedy = ""
-            if key.strip().endswith("_base") and (key in in_file) != (key in in_network):
-                remedy = f"; superpose the network with base={key in in_file}"
+            remedy = _remedy(key.strip(), in_file.get(key), in_network.get(key))
             return (
                 f"'{key.strip()}' is {in_file.get(key, 'missing')} in the file, but "
                 f"{in_network.get(key, 'missing')} in the network{remedy}"
             )
     return None
+
+
+def _remedy(key: str, in_file: Any, in_network: Any) -> str:
+    """Return how to superpose the network for the file, where a difference tells it."""
+    match in_file, in_network:
+        case (None, _) | (_, None) if key.endswith("_base"):
+            return f"; superpose the network with base={in_network is None}"
+        case (None, _) | (_, None) if key.endswith("output_contexts"):
+            return "; superpose the network with two_sided as the saved one"
+        case {"name": str(saved)}, {"name": str(present)} if saved.endswith(present):
+            prefix = saved[: len(saved) - len(present)].removesuffix(".")
+            return f"; superpose the network with prefix={prefix!r}" if prefix else ""
+        case [str(), list(saved)], [str(), list(present)] if len(saved) != len(present):
+            return "; superpose the network with bias_per_context and norms as the saved one"
+    return ""
 
 
 def grouped_layers(net: nn.Module) -> list[str]:
@@ -92,13 +112,18 @@ def grouped_layers(net: nn.Module) -> list[str]:
     ]
 
 
-def compute_digest(tensors: dict[str, Tensor], description: Description) -> str:
-    """Return a checksum of the tensors and the description."""
+def compute_digest(tensors: Iterable[tuple[str, Tensor]], description: Description) -> str:
+    """Return a checksum of the description and of tensors, in the order of their names.
+
+    The description says which of them stand for complex ones.
+    """
     digest = hashlib.blake2b(_json(description).encode(), digest_size=16)
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        digest.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
-        digest.update(as_real(value).reshape(-1).view(torch.uint8).numpy().data)
+    described = json.loads(description["architecture"])
+    for name, value in tensors:
+        dtype, shape = described[f"{name} "]
+        digest.update(f"\0{name}\0{dtype}\0{tuple(shape)}\0".encode())
+        data = as_real(value.detach()).cpu().contiguous()
+        digest.update(data.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -370,6 +370,10 @@ class Layer(Superposed):
             "support; use DistributedDataParallel, or one device."
         )
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Save what is stored: a class with code of its own would save the model in use."""
+        nn.Module._save_to_state_dict(self, destination, prefix, keep_vars)
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         fit_smaller_state(self, state_dict, prefix)
         self.superposition.loading = True

@@ -45,6 +45,12 @@ class ModelRecord(nn.Module):
         """Return the name of the model in a context, or None if it has none."""
         return next((name for name, k in self.names.items() if k == context), None)
 
+    def of_part(self) -> "ModelRecord":
+        """Return the record of a part of the network: a digest is that of all weights."""
+        part = ModelRecord()
+        part.names, part.refined = self.names, self.refined | set(self.digests)
+        return part
+
     def to_json(self) -> str:
         """Return the record as JSON."""
         digests = {str(context): digest for context, digest in sorted(self.digests.items())}

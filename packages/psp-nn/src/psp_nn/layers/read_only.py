@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from psp_nn.layers.selection import NeedsOneModelError
 
@@ -49,6 +50,17 @@ class ReadOnly(Tensor):
             "change stored(), or retrieve the model and change that."
         )
 
+    def numpy(self, *, force: bool = False) -> Any:
+        """Return an array that refuses changes, too."""
+        array = super().numpy(force=force)
+        array.flags.writeable = False
+        return array
+
+    def __array__(self, dtype: Any = None) -> Any:
+        """Return an array that refuses changes, too."""
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         """Return an ordinary tensor."""
         return self.as_subclass(Tensor).__deepcopy__(memo)  # type: ignore[no-any-return]
@@ -89,7 +101,8 @@ class MixedWeights(Tensor):
         if func in _ALLOWED:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **(kwargs or {}))
-        owner = next((x.owner for x in args if isinstance(x, cls)), "a weight")
+        leaves = tree_leaves((args, kwargs))
+        owner = next((x.owner for x in leaves if isinstance(x, cls)), "a weight")
         raise NeedsOneModelError(
             f"{owner} is read as one tensor, but the batch mixes contexts; call the network once "
             "per context, or exclude the layer."

@@ -42,6 +42,12 @@ class RegisteredNorm(SuperposedNorm):
     bias: Any = entry_per_context("bias")
 
 
+class RegisteredGatedNorm(RegisteredNorm):
+    """A norm layer whose forward has more inputs, such as a gate. It runs its own code."""
+
+    has_complex_form: ClassVar[bool] = False
+
+
 def registered_class(weights: tuple[str, ...], biases: tuple[str, ...], in_dim: int) -> type[Layer]:
     """Create the superposed form of the classes with these parameters."""
     attributes = {name: superposed_parameter(name) for name in weights}
@@ -51,10 +57,17 @@ def registered_class(weights: tuple[str, ...], biases: tuple[str, ...], in_dim: 
     return type("RegisteredLayer", (RegisteredLayer,), {**attributes, **description})
 
 
+def norm_form(plain: type[nn.Module]) -> type[RegisteredNorm]:
+    """Return the superposed form of a class of norm layers, by the inputs of its forward."""
+    inputs = len(inspect.signature(plain.forward).parameters) - 1  # without self
+    return RegisteredNorm if inputs == 1 else RegisteredGatedNorm
+
+
 def is_vector_norm(module: nn.Module) -> bool:
     """Return True for a norm that scales each entry of a vector, such as an RMSNorm.
 
-    It is told by its name and by its tensors: a weight vector, perhaps a bias, and no more.
+    It is told by its name and by its tensors: a weight vector, perhaps a bias, and no more. Its
+    forward may have more inputs, such as the gate of Mamba 2.
     """
     tensors = {**module._parameters, **module._buffers}
     weight, bias = tensors.get("weight"), tensors.get("bias")
@@ -66,6 +79,5 @@ def is_vector_norm(module: nn.Module) -> bool:
         and weight.dim() == 1
         and (bias is None or bias.shape == weight.shape)
         and not isinstance(weight, nn.parameter.UninitializedParameter)
-        and len(inspect.signature(module.forward).parameters) == 1
         and torch.is_floating_point(weight)
     )

@@ -12,7 +12,12 @@ from psp_nn.layers.attention import SuperposedMultiheadAttention
 from psp_nn.layers.embedding import SuperposedEmbedding
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.linear import SuperposedLinear
-from psp_nn.layers.registered import RegisteredNorm, is_vector_norm, registered_class
+from psp_nn.layers.registered import (
+    RegisteredGatedNorm,
+    is_vector_norm,
+    norm_form,
+    registered_class,
+)
 
 KINDS: tuple[tuple[type[nn.Module], type[Layer]], ...] = (
     (nn.Linear, SuperposedLinear),
@@ -128,7 +133,8 @@ def superposed_form(plain: type[nn.Module]) -> type[Layer]:
     registered = _registered_class(plain)
     if registered is not None:
         return _mixed_in(registered, plain, own_forward=True)
-    return _mixed_in(RegisteredNorm, plain, own_forward=False)
+    form = norm_form(plain)
+    return _mixed_in(form, plain, own_forward=form is RegisteredGatedNorm)
 
 
 def _registered_class(plain: type[nn.Module]) -> type[Layer] | None:
