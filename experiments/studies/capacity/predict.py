@@ -113,7 +113,10 @@ def report(record: Record) -> str:
     config = record["config"]
     counts = [count for count in (1, 10, 100, 1000, 10_000) if count < config["models"]]
     counts.append(config["models"])
-    head = [*(f"{points:g} points lost" for points in config["tolerance"]), *map(str, counts)]
+    head = [
+        *(f"{points:g} point{'s' * (points != 1)} lost" for points in config["tolerance"]),
+        *map(str, counts),
+    ]
     rows = []
     for run in record["predicted"]:
         accuracy = predicted_curve(run)[0]
