@@ -467,7 +467,7 @@ class Two(nn.Module):
         (lambda net, x: net.a(x).mean(0, keepdim=True), [(5, 6)]),
         (lambda net, x: torch.cat([net.a(x[:2]), net.b(x[2:])]), [(5, 6)]),
         (lambda net, x: net.a(x.roll(1, 0)), [(5, 6)]),
-        (lambda net, x: (net.a(x), len(x)), [(5, 6)]),
+        (lambda net, x: (net.a(x), 2 * len(x)), [(5, 6)]),
         (lambda net, x: {net.a(x)}, [(5, 6)]),
     ],
 )
@@ -507,3 +507,27 @@ def test_a_rehearsal_leaves_the_generator():
         torch.manual_seed(0)
         results.append(use_and_call(net, x))
     torch.testing.assert_close(*results)
+
+
+class Counted(nn.Module):
+    """Returns the number of samples, and notes it in a cache."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 2), norm)
+
+    def forward(self, x, cache):
+        cache["samples"] = len(x)
+        return self.layers(x), len(x)
+
+
+@pytest.mark.parametrize(
+    ("norm", "way"), [(nn.Identity(), "at_once"), (nn.BatchNorm1d(2), "by_context")]
+)
+def test_a_number_of_samples_is_that_of_the_whole_batch(norm, way, ways):
+    net, cache = built(Counted(norm)), {}
+    index = torch.tensor([3, 0, 3, 0])
+    with use_context(net, index):
+        _, count = net(draw(4, 3), cache)
+    assert count == cache["samples"] == 4
+    assert ways[-1] == way

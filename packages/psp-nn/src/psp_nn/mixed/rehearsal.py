@@ -19,7 +19,7 @@ from psp_nn.layers.recompute_guard import inside_mixed_call
 from psp_nn.layers.selection import MixedBatchError, One, PerSample
 from psp_nn.layers.using import using
 from psp_nn.mixed.module_state import ModuleState, has_values
-from psp_nn.mixed.samples import Call, select
+from psp_nn.mixed.samples import COUNT, Call, select
 from psp_nn.mixed.structure import StructureMap, leaves, same_leaf
 
 
@@ -27,7 +27,7 @@ class Plan(NamedTuple):
     """How a network serves the batches of one kind of call."""
 
     layout: list[int | None]
-    """Dimension of the samples in each tensor of the result and of the arguments afterwards."""
+    """Dimension of the samples in each leaf of the result and of the arguments afterwards."""
 
     at_once: bool
     """True if `torch.vmap` can run the network."""
@@ -132,13 +132,16 @@ def _part(count: int, run: Callable[[], _Seen]) -> _Seen:
 
 
 def _layout(whole: _Seen, part: _Seen, count: int, few: int) -> list[int | None]:
-    """Return the dimension of each tensor that is as long as the batch is."""
+    """Return the dimension of each leaf that is as long as the batch is."""
     layout: list[int | None] = []
     if len(whole.leaves) != len(part.leaves):
         raise _dependent("results differ in form")
     for x, y in zip(whole.leaves, part.leaves, strict=True):
         if not isinstance(x, Tensor):
-            same_leaf(x, y)
+            counts_samples = isinstance(x, int) and (x, y) == (count, few)
+            if not counts_samples:
+                same_leaf(x, y)
+            layout.append(COUNT if counts_samples else None)
             continue
         shapes = x.shape, y.shape
         dims = [d for d, sizes in enumerate(zip(*shapes, strict=False)) if sizes[0] != sizes[1]]

@@ -1,6 +1,6 @@
 """A call whose batch mixes contexts: all samples at once, or those of one context at a time."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +16,9 @@ from psp_nn.layers.selection import EachSample, MixedBatchError, One, PerSample
 from psp_nn.layers.using import using
 from psp_nn.mixed.operators import look_up_operators, place_operators, without_loops_over_samples
 from psp_nn.mixed.structure import StructureMap, same_leaf
+
+COUNT = -1
+"""Marks an integer that is the number of samples, such as the size that a cache notes."""
 
 
 class _Part(NamedTuple):
@@ -66,8 +69,8 @@ class Call:
         """Run all samples under `torch.vmap`.
 
         Args:
-            layout: Dimension of the samples in each tensor of the result, and of the arguments
-                after the call; None for one that all samples share.
+            layout: For each leaf of the result, and of the arguments after the call, the dimension
+                of the samples; None for one that all samples share, `COUNT` for their number.
         """
         structure, level = StructureMap(), 0
         after: list[Any] = []
@@ -115,7 +118,7 @@ class Call:
         # vmap knows no other kernel of attention than this one, which is made of products.
         with without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
             results = torch.vmap(run, randomness="different")(*inputs)
-        return _joined(join, StructureMap(structure.originals), after)
+        return self._joined(join, structure.originals, dims, after)
 
     def by_context(self, layout: list[int | None], groups: list[tuple[One, Tensor]]) -> Any:
         """Run the samples of one context at a time.
@@ -153,7 +156,25 @@ class Call:
                 return parts[0]
             raise _not_samples(parts[0])
 
-        return _joined(join, StructureMap(originals), after)
+        return self._joined(join, originals, dims, after)
+
+    def _joined(
+        self,
+        join: Callable[..., Tensor],
+        originals: dict[int, Any],
+        dims: Iterator[int | None],
+        after: list[Any],
+    ) -> Any:
+        """Join what calls have returned, and update the arguments."""
+
+        def leaf(*values: Any) -> Any:
+            return len(self.batch.index) if next(dims) == COUNT else same_leaf(*values)
+
+        try:
+            result: Any = StructureMap(originals, leaf)(join, *after)
+        except StopIteration:
+            raise _not_samples(None) from None
+        return result[0]
 
     def check(self) -> Hashable:
         """Check the arguments, and return what decides how the network takes them.
@@ -228,15 +249,6 @@ def length(x: Tensor, dim: int | None) -> int | None:
 def select(x: Tensor, dim: int, *, at: Tensor) -> Tensor:
     """Return some samples of a tensor."""
     return x.index_select(dim, at.to(x.device))
-
-
-def _joined(join: Callable[..., Tensor], structure: StructureMap, after: list[Any]) -> Any:
-    """Join what calls have returned, and update the arguments."""
-    try:
-        result: Any = structure(join, *after)
-    except StopIteration:
-        raise _not_samples(None) from None
-    return result[0]
 
 
 def _not_samples(x: Tensor | None) -> MixedBatchError:
