@@ -24,7 +24,7 @@ from psp_nn.mixed.structure import StructureMap, leaves, same_leaf
 
 
 class Plan(NamedTuple):
-    """How a network serves the batches of one kind of call."""
+    """Way in which a network serves the batches of one kind of call."""
 
     layout: list[int | None]
     """Dimension of the samples in each leaf of the result and of the arguments afterwards."""
