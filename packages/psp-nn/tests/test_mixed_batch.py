@@ -531,3 +531,44 @@ def test_a_number_of_samples_is_that_of_the_whole_batch(norm, way, ways):
         _, count = net(draw(4, 3), cache)
     assert count == cache["samples"] == 4
     assert ways[-1] == way
+
+
+def test_a_vmap_inside_the_network_keeps_the_samples_apart():
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Conv2d(2, 3, 3)
+
+        def forward(self, x):
+            return torch.vmap(self.body, in_dims=1, out_dims=1)(x)
+
+    assert_equals_single_calls(built(Views()), draw(5, 5, 2, 4, 4))  # as many views as samples
+
+
+class Centred(nn.Module):
+    """Couples the samples in training mode."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.body, self.centre, self.scale = nn.GRU(6, 6), nn.Identity(), scale
+
+    def forward(self, x):
+        y = self.body(x.transpose(0, 1))[0].transpose(0, 1)
+        y = y - y.mean(0) if self.centre.training else y
+        return torch.cat([y, torch.full_like(y, self.scale)], -1)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1e9])  # a number that masks others
+def test_the_mode_of_a_part_makes_another_kind_of_call(scale):
+    net, x = built(Centred(scale)).eval(), draw(5, 2, 6)
+    assert_equals_single_calls(net, x)
+    net.centre.train()
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match="has other values"):
+        net(x)
+
+
+def test_samples_that_depend_on_each_other_beside_batch_norm_are_refused_by_name():
+    net = built(Two(lambda net, x: net.norm(net.a(x - x.mean(0))))).eval()
+    net.norm = nn.BatchNorm1d(6).double().train()
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match="has other values"):
+        net(draw(5, 6))

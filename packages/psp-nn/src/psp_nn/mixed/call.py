@@ -93,7 +93,7 @@ class MixedCall:
             with using(call.layers, one), inside_mixed_call():
                 return call.run(call.values)[0]
         plans = _plans.setdefault(self._net, {})
-        kind = self._net.training, coupled, kind
+        kind = tuple(module.training for module in self._net.modules()), coupled, kind
         if kind not in plans:
             plans[kind] = rehearse(self._net, call)
         plan = plans[kind]
