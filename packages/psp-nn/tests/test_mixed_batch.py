@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -397,19 +398,42 @@ def test_results_without_samples_are_shared_or_refused(read):
     assert shared["scale"] is net.scale
 
 
-def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name():
-    class Stateful(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body = nn.Linear(6, 6)
+class Stateful(nn.Module):
+    """Keeps something of the batch for the next call."""
 
-        def forward(self, x):
-            self.last = self.body(x)
-            return self.last
+    def __init__(self, keep):
+        super().__init__()
+        self.body, self.keep = nn.Linear(6, 6), keep
+        self.last, self.history, self.memory = None, [], SimpleNamespace(rows={})
+        self.register_buffer("cache", torch.zeros(8, 6, dtype=torch.float64))
+        self.rows = torch.zeros(8, 6, dtype=torch.float64)
 
-    net = built(nn.Sequential(Stateful()))
-    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"'0\.last' keeps a tensor"):
+    def forward(self, x):
+        y = self.body(x)
+        self.keep(self, y.detach())
+        return y
+
+
+@pytest.mark.parametrize(
+    ("keep", "name"),
+    [
+        (lambda net, y: setattr(net, "last", y), r"last"),
+        (lambda net, y: setattr(net, "last", (y, y + 1)), r"last\[.\]"),
+        (lambda net, y: net.history.append(y), r"history\[.\]"),
+        (lambda net, y: net.memory.rows.update(y=y), r"memory\.rows\['y'\]"),
+        (lambda net, y: net.cache[: len(y)].copy_(y), r"cache"),
+        (lambda net, y: net.rows[: len(y)].copy_(y), r"rows"),
+    ],
+)
+def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name(keep, name):
+    net = built(nn.Sequential(Stateful(keep)))
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=rf"'0\.{name}' keeps a"):
         net(draw(5, 6))
+    assert net[0].last is None
+    assert not net[0].history
+    assert not net[0].memory.rows
+    assert not net[0].cache.any()
+    assert not net[0].rows.any()
 
 
 def test_hooks_inside_are_refused_by_name():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from psp_nn.layers.selection import MixedBatchError
 
-_OPAQUE = (nn.Module, type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
+OPAQUE = (nn.Module, type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 _COMPARED = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -22,7 +22,7 @@ def same_leaf(*values: Any) -> Any:
         MixedBatchError: If it differs, or holds tensors in a container of an unknown form.
     """
     first = values[0]
-    if not isinstance(first, _OPAQUE) and any(
+    if not isinstance(first, OPAQUE) and any(
         isinstance(part, Tensor) for part in gc.get_referents(first)
     ):
         raise MixedBatchError(
@@ -94,7 +94,7 @@ class StructureMap:
             copied = self._copy(first)
             for key in list(first):
                 copied[key] = self(function, *(value[key] for value in values))
-        elif hasattr(first, "__dict__") and not isinstance(first, _OPAQUE):
+        elif hasattr(first, "__dict__") and not isinstance(first, OPAQUE):
             copied = self._copy(first)
             for name in list(vars(first)):
                 parts = [vars(value)[name] for value in values]
