@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -596,3 +597,74 @@ def test_samples_that_depend_on_each_other_beside_batch_norm_are_refused_by_name
     net.norm = nn.BatchNorm1d(6).double().train()
     with use_context(net, INDEX), pytest.raises(MixedBatchError, match="has other values"):
         net(draw(5, 6))
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda net, x: net.a(x).detach().numpy(),
+        lambda net, x: lambda y=net.a(x): y,
+        lambda net, x: deque([(net.a(x),)]),
+    ],
+)
+def test_results_of_unknown_forms_are_refused_by_name(combine):
+    net = built(Two(combine))
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"batch (that )?mixes con"):
+        net(draw(5, 6))
+
+
+def test_a_number_that_was_the_number_of_samples_by_chance_is_refused_by_name():
+    net, x = built(Two(lambda net, x: (net.a(x), int((x[:, 0] > 0).sum())))), draw(5, 6).abs()
+    with use_context(net, INDEX):
+        net(x)
+        x[0] *= -1
+        with pytest.raises(MixedBatchError, match="for some samples"):
+            net(x)
+
+
+class Attributes(dict):
+    """A dictionary whose keys are its attributes."""
+
+    def __init__(self, **values):
+        super().__init__(**values)
+        self.__dict__ = self
+
+
+def test_dictionaries_may_have_their_keys_as_attributes_and_lose_some():
+    net, x = built(Two(lambda net, given: Attributes(y=net.a(given.pop("x"))))), draw(5, 6)
+    given = Attributes(x=x, other=1)
+    with use_context(net, INDEX):
+        y = net(given).y
+    assert list(given) == ["other"]
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            torch.testing.assert_close(y[i : i + 1], net(Attributes(x=x[i : i + 1])).y)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_tensor_may_be_given_twice_and_changed(read):
+    def combine(net, x, same):
+        x.add_(x.sum().item() > 1e9 if read else 1)
+        return net.a(same.mul_(2))
+
+    net, x = built(Two(combine)), draw(5, 6)
+    with use_context(net, INDEX):
+        given = x.clone()
+        mixed = net(given, given)
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            one = x[i : i + 1].clone()
+            torch.testing.assert_close(mixed[i : i + 1], net(one, one))
+            torch.testing.assert_close(given[i : i + 1], one)
+
+
+def test_what_batch_norm_in_training_keeps_of_the_batch_is_refused_by_name():
+    def combine(net, x):
+        net.last = net.norm(net.a(x))
+        return net.last
+
+    net = Two(combine)
+    net.norm = nn.BatchNorm1d(6)
+    net, index = built(net).train(), torch.tensor([0, 0, 0, 1, 1, 1])
+    with use_context(net, index), pytest.raises(MixedBatchError, match="'last' keeps a tensor"):
+        net(draw(6, 6))
