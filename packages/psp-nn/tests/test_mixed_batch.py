@@ -669,3 +669,13 @@ def test_what_batch_norm_in_training_keeps_of_the_batch_is_refused_by_name():
     net, index = built(net).train(), torch.tensor([0, 0, 0, 1, 1, 1])
     with use_context(net, index), pytest.raises(MixedBatchError, match="'last' keeps a tensor"):
         net(draw(6, 6))
+
+
+@pytest.mark.parametrize("family", [BinaryContexts, RotationContexts])
+def test_a_gradient_transform_may_be_around_the_first_call(family):
+    torch.manual_seed(0)
+    net, x = built(Tokens(), family=family), draw(5, 5, 6)
+    with use_context(net, INDEX):
+        mixed = torch.func.grad(lambda x: net(x).square().sum())(x)
+    x.requires_grad_()
+    torch.testing.assert_close(mixed, *torch.autograd.grad(single(net, x).square().sum(), x))

@@ -230,6 +230,7 @@ def _cuda_devices(net: nn.Module) -> list[torch.device]:
 
 def _random_states(net: nn.Module) -> list[bytes]:
     devices = _cuda_devices(net)
-    with _disable_current_modes():  # such as that of tensors without data
+    # Modes are such as that of tensors without data.
+    with _disable_current_modes(), torch._C._DisableFuncTorch():
         states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, devices)]
         return [state.numpy().tobytes() for state in states]
