@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.checkpoint import checkpoint
 
 from psp_contexts import BinaryContexts, RotationContexts
@@ -438,11 +439,26 @@ def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name(keep, name
     assert not net[0].rows.any()
 
 
+def test_a_layer_of_a_class_of_its_own_that_keeps_its_output_is_refused_by_name():
+    class Keeping(nn.Linear):
+        def forward(self, input):
+            self.last = super().forward(input)
+            return self.last
+
+    net = built(nn.Sequential(Keeping(6, 6)))
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"'0\.last' keeps a tensor"):
+        net(draw(5, 6))
+
+
 def test_hooks_inside_are_refused_by_name():
     net, x = built(Tokens()), draw(5, 5, 6)
     kept = []
     keep = net.body[0].register_forward_hook(lambda module, args, output: kept.append(output))
     with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"'body\.0' has a hook"):
+        net(x)
+    keep.remove()
+    keep = register_module_forward_hook(lambda module, args, output: None)
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match="hooks of all modules"):
         net(x)
     keep.remove()
     net.register_forward_hook(lambda module, args, output: kept.append(output))

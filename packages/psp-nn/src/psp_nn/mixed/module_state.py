@@ -13,8 +13,8 @@ from psp_nn.layers.layer import Layer
 from psp_nn.layers.model_record import ModelRecord
 from psp_nn.mixed.structure import OPAQUE
 
-_OF_TORCH = {*vars(nn.Module())} - {"_buffers"}
-"""Attributes of every module in which no state of a call is kept."""
+_OF_TORCH = {*vars(nn.Module()), "superposition"}
+"""Attributes of every module in which no state of a call is kept, besides buffers."""
 
 _DEPTH = 2
 """How many objects inside each other are searched: a cache, and the layers of a cache."""
@@ -41,7 +41,6 @@ class ModuleState:
                 self._copies += [
                     (x, x.clone()) for x in values if x is not None and module.training
                 ]
-                self._contents += [(x, dict(x)) for x in (vars(module), module._buffers)]
 
     def kept(self) -> dict[str, Tensor]:
         """Return the tensors that modules have set or changed since, by name.
@@ -81,17 +80,18 @@ def _contents(value: Any) -> Any:
 
 
 def _parts(net: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Return the tensors and the containers in modules of the user, with their names."""
+    """Return the tensors and containers in modules, but no buffers of layers, with names."""
     seen: set[int] = set()
     for path, module in net.named_modules():
-        if not isinstance(module, (Layer, Contexts, ModelRecord)):
-            own = vars(module)
-            yield path, own
-            for name in [*own.keys() - _OF_TORCH - {"_buffers"}]:
-                yield from _inside(f"{path}.{name}".lstrip("."), own[name], seen, 0)
-            yield path, module._buffers
-            for name, value in module._buffers.items():
-                yield from _inside(f"{path}.{name}".lstrip("."), value, seen, 0)
+        if isinstance(module, (Contexts, ModelRecord)):
+            continue
+        own = vars(module)
+        yield path, own
+        yield path, module._buffers
+        for name in own.keys() - _OF_TORCH:
+            yield from _inside(f"{path}.{name}".lstrip("."), own[name], seen, 0)
+        for name, value in module._buffers.items() if not isinstance(module, Layer) else ():
+            yield from _inside(f"{path}.{name}".lstrip("."), value, seen, 0)
 
 
 def _inside(name: str, value: Any, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
