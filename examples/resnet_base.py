@@ -29,8 +29,7 @@ tasks = [
 
 # %%
 # A version's norms age while others are trained. Inside `use_context`, `update_bn` estimates them
-# again from a few batches
-# without labels.
+# again from a few batches without labels.
 
 
 def fit(net, change, steps, rate):

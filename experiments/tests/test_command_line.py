@@ -13,7 +13,7 @@ import pytest
 from experiments.runner.experiment import Experiment
 from experiments.studies import STUDIES, load_study
 
-MAY_BE_ZERO = ("seed", "checkpoint_seconds")
+MAY_BE_ZERO = ("seed", "checkpoint_seconds", "padding")
 
 
 def refuse(name, arguments, capsys):
