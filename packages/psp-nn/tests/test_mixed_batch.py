@@ -695,3 +695,8 @@ def test_a_gradient_transform_may_be_around_the_first_call(family):
         mixed = torch.func.grad(lambda x: net(x).square().sum())(x)
     x.requires_grad_()
     torch.testing.assert_close(mixed, *torch.autograd.grad(single(net, x).square().sum(), x))
+
+
+def test_an_argument_may_be_sparse():
+    net, x = built(Two(lambda net, x: net.a(x.to_dense()))), draw(5, 6)
+    torch.testing.assert_close(use_and_call(net, x.to_sparse()), use_and_call(net, x))

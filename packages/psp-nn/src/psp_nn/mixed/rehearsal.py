@@ -190,7 +190,8 @@ def _is_same(net: nn.Module, x: Tensor, y: Tensor, values: bool) -> bool:
         return True
     if not (x.is_floating_point() or x.is_complex()):
         return bool((x != y).double().mean() <= 0.1)  # rounding may decide between integers
-    x, y = (torch.view_as_real(v) if v.is_complex() else v for v in (x.detach(), y.detach()))
+    x, y = (v.detach().to_dense() if v.is_sparse else v.detach() for v in (x, y))
+    x, y = (torch.view_as_real(v) if v.is_complex() else v for v in (x, y))
     x, y = (v.double().nan_to_num(0, 0, 0) for v in (x, y))
     size = x.abs()
     # Numbers such as -1e9 mask others, and say nothing about the size of these.
