@@ -2,11 +2,15 @@
 
 import copy
 import pickle
+from collections import deque
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.checkpoint import checkpoint
 
 from psp_contexts import BinaryContexts, RotationContexts
@@ -397,17 +401,51 @@ def test_results_without_samples_are_shared_or_refused(read):
     assert shared["scale"] is net.scale
 
 
-def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name():
-    class Stateful(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body = nn.Linear(6, 6)
+class Stateful(nn.Module):
+    """Keeps something of the batch for the next call."""
 
-        def forward(self, x):
-            self.last = self.body(x)
+    def __init__(self, keep):
+        super().__init__()
+        self.body, self.keep = nn.Linear(6, 6), keep
+        self.last, self.history, self.memory = None, [], SimpleNamespace(rows={})
+        self.register_buffer("cache", torch.zeros(8, 6, dtype=torch.float64))
+        self.rows = torch.zeros(8, 6, dtype=torch.float64)
+
+    def forward(self, x):
+        y = self.body(x)
+        self.keep(self, y.detach())
+        return y
+
+
+@pytest.mark.parametrize(
+    ("keep", "name"),
+    [
+        (lambda net, y: setattr(net, "last", y), r"last"),
+        (lambda net, y: setattr(net, "last", (y, y + 1)), r"last\[.\]"),
+        (lambda net, y: net.history.append(y), r"history\[.\]"),
+        (lambda net, y: net.memory.rows.update(y=y), r"memory\.rows\['y'\]"),
+        (lambda net, y: net.cache[: len(y)].copy_(y), r"cache"),
+        (lambda net, y: net.rows[: len(y)].copy_(y), r"rows"),
+    ],
+)
+def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name(keep, name):
+    net = built(nn.Sequential(Stateful(keep)))
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=rf"'0\.{name}' keeps a"):
+        net(draw(5, 6))
+    assert net[0].last is None
+    assert not net[0].history
+    assert not net[0].memory.rows
+    assert not net[0].cache.any()
+    assert not net[0].rows.any()
+
+
+def test_a_layer_of_a_class_of_its_own_that_keeps_its_output_is_refused_by_name():
+    class Keeping(nn.Linear):
+        def forward(self, input):
+            self.last = super().forward(input)
             return self.last
 
-    net = built(nn.Sequential(Stateful()))
+    net = built(nn.Sequential(Keeping(6, 6)))
     with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"'0\.last' keeps a tensor"):
         net(draw(5, 6))
 
@@ -417,6 +455,10 @@ def test_hooks_inside_are_refused_by_name():
     kept = []
     keep = net.body[0].register_forward_hook(lambda module, args, output: kept.append(output))
     with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"'body\.0' has a hook"):
+        net(x)
+    keep.remove()
+    keep = register_module_forward_hook(lambda module, args, output: None)
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match="hooks of all modules"):
         net(x)
     keep.remove()
     net.register_forward_hook(lambda module, args, output: kept.append(output))
@@ -531,3 +573,125 @@ def test_a_number_of_samples_is_that_of_the_whole_batch(norm, way, ways):
         _, count = net(draw(4, 3), cache)
     assert count == cache["samples"] == 4
     assert ways[-1] == way
+
+
+def test_a_vmap_inside_the_network_keeps_the_samples_apart():
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Conv2d(2, 3, 3)
+
+        def forward(self, x):
+            return torch.vmap(self.body, in_dims=1, out_dims=1)(x)
+
+    assert_equals_single_calls(built(Views()), draw(5, 5, 2, 4, 4))  # as many views as samples
+
+
+class Centred(nn.Module):
+    """Couples the samples in training mode."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.body, self.centre, self.scale = nn.GRU(6, 6), nn.Identity(), scale
+
+    def forward(self, x):
+        y = self.body(x.transpose(0, 1))[0].transpose(0, 1)
+        y = y - y.mean(0) if self.centre.training else y
+        return torch.cat([y, torch.full_like(y, self.scale)], -1)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1e9])  # a number that masks others
+def test_the_mode_of_a_part_makes_another_kind_of_call(scale):
+    net, x = built(Centred(scale)).eval(), draw(5, 2, 6)
+    assert_equals_single_calls(net, x)
+    net.centre.train()
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match="has other values"):
+        net(x)
+
+
+def test_samples_that_depend_on_each_other_beside_batch_norm_are_refused_by_name():
+    net = built(Two(lambda net, x: net.norm(net.a(x - x.mean(0))))).eval()
+    net.norm = nn.BatchNorm1d(6).double().train()
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match="has other values"):
+        net(draw(5, 6))
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda net, x: net.a(x).detach().numpy(),
+        lambda net, x: partial(print, net.a(x)).__call__,
+        lambda net, x: deque([(net.a(x),)]),
+    ],
+)
+def test_results_of_unknown_forms_are_refused_by_name(combine):
+    net = built(Two(combine))
+    with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"batch (that )?mixes con"):
+        net(draw(5, 6))
+
+
+def test_a_number_that_was_the_number_of_samples_by_chance_is_refused_by_name():
+    net, x = built(Two(lambda net, x: (net.a(x), int((x[:, 0] > 0).sum())))), draw(5, 6).abs()
+    with use_context(net, INDEX):
+        net(x)
+        x[0] *= -1
+        with pytest.raises(MixedBatchError, match="for some samples"):
+            net(x)
+
+
+class Attributes(dict):
+    """A dictionary whose keys are its attributes."""
+
+    def __init__(self, **values):
+        super().__init__(**values)
+        self.__dict__ = self
+
+
+def test_dictionaries_may_have_their_keys_as_attributes_and_lose_some():
+    net, x = built(Two(lambda net, given: Attributes(y=net.a(given.pop("x"))))), draw(5, 6)
+    given = Attributes(x=x, other=1)
+    with use_context(net, INDEX):
+        y = net(given).y
+    assert list(given) == ["other"]
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            torch.testing.assert_close(y[i : i + 1], net(Attributes(x=x[i : i + 1])).y)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_tensor_may_be_given_twice_and_changed(read):
+    def combine(net, x, same):
+        x.add_(x.sum().item() > 1e9 if read else 1)
+        return net.a(same.mul_(2))
+
+    net, x = built(Two(combine)), draw(5, 6)
+    with use_context(net, INDEX):
+        given = x.clone()
+        mixed = net(given, given)
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            one = x[i : i + 1].clone()
+            torch.testing.assert_close(mixed[i : i + 1], net(one, one))
+            torch.testing.assert_close(given[i : i + 1], one)
+
+
+def test_what_batch_norm_in_training_keeps_of_the_batch_is_refused_by_name():
+    def combine(net, x):
+        net.last = net.norm(net.a(x))
+        return net.last
+
+    net = Two(combine)
+    net.norm = nn.BatchNorm1d(6)
+    net, index = built(net).train(), torch.tensor([0, 0, 0, 1, 1, 1])
+    with use_context(net, index), pytest.raises(MixedBatchError, match="'last' keeps a tensor"):
+        net(draw(6, 6))
+
+
+@pytest.mark.parametrize("family", [BinaryContexts, RotationContexts])
+def test_a_gradient_transform_may_be_around_the_first_call(family):
+    torch.manual_seed(0)
+    net, x = built(Tokens(), family=family), draw(5, 5, 6)
+    with use_context(net, INDEX):
+        mixed = torch.func.grad(lambda x: net(x).square().sum())(x)
+    x.requires_grad_()
+    torch.testing.assert_close(mixed, *torch.autograd.grad(single(net, x).square().sum(), x))

@@ -64,7 +64,8 @@ class OperatorCache:
         """Return the operator of one context."""
         # `complete` is tested first, since torch.compile does not trace reads of a bytearray.
         if not self.complete and (self._table is None or not self._filled[index]):
-            with self._lock:
+            # Under `torch.func.grad` new tensors belong to the transform, and end with it.
+            with self._lock, torch._C._DisableFuncTorch():
                 return self._one_locked(index)
         assert self._table is not None
         return self._table[index]

@@ -74,6 +74,8 @@ class _EachModel(torch.autograd.Function):
         """Sort the samples by context, and restore their order."""
         dim = in_dims[3]
         x = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+        if in_dims[2] is None:  # a vmap inside the network, not that over the samples
+            return _EachModel.apply(layer, batch, index, x, apply, trailing), 0
         leading = x.shape[:-trailing]
         each = leading[1:].numel()
         images = x.index_select(0, batch.order.to(x.device)).flatten(0, -1 - trailing)

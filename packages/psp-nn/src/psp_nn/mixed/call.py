@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.recompute_guard import inside_mixed_call
@@ -93,7 +94,7 @@ class MixedCall:
             with using(call.layers, one), inside_mixed_call():
                 return call.run(call.values)[0]
         plans = _plans.setdefault(self._net, {})
-        kind = self._net.training, coupled, kind
+        kind = tuple(module.training for module in self._net.modules()), coupled, kind
         if kind not in plans:
             plans[kind] = rehearse(self._net, call)
         plan = plans[kind]
@@ -108,11 +109,16 @@ class MixedCall:
 
 
 def _check_hooks(net: nn.Module) -> None:
-    """Check that no module inside has a hook of the user's.
+    """Check that no module inside has a hook of the user's, nor all modules.
 
     Raises:
         MixedBatchError: If one has.
     """
+    if _has_any_global_hook():
+        raise MixedBatchError(
+            "hooks of all modules are registered, which would not meet the samples of a batch that "
+            "mixes contexts together; remove them, or make one call per context."
+        )
     for path, module in net.named_modules():
         hooks = (
             *module._forward_hooks.values(),

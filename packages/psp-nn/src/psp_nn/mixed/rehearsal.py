@@ -61,7 +61,7 @@ def rehearse(net: nn.Module, call: Call) -> Plan:
     """
     with _aside(net):
         plan, compared = _rehearse(net, call)
-        if net.training and not compared:
+        if not compared and any(module.training for module in net.modules()):
             with eval_mode(net):
                 try:
                     _rehearse(net, call)
@@ -88,6 +88,7 @@ def _rehearse(net: nn.Module, call: Call) -> tuple[Plan, bool]:
         values = call.split(partial(select, at=few), StructureMap())
         part = _part(count, lambda: run(lambda call: call.run(call.values)[0], values=values))
         layout = _layout(whole, part, count, len(few))
+        _check_kept(net, whole, part, values=False)
     with using(call.layers, call.batch):
         if not coupled:
             try:
@@ -111,7 +112,10 @@ def _run(
 ) -> _Seen:
     """Run a call in some way on copies of its arguments."""
     state = ModuleState(net)
-    values = StructureMap()(torch.clone, call.values if values is None else values)
+    copies: dict[int, Tensor] = {}  # one tensor may be given twice
+    values = StructureMap()(
+        lambda x: copies.setdefault(id(x), x.clone()), call.values if values is None else values
+    )
     try:
         result = way(replace(call, values=values, _parts={}))
         return _Seen(leaves([result, *values]), state.kept())
@@ -159,6 +163,13 @@ def _layout(whole: _Seen, part: _Seen, count: int, few: int) -> list[int | None]
 
 def _check_same(net: nn.Module, plain: _Seen, mixed: _Seen, values: bool) -> None:
     """Check the results of a plain call and of one that mixes contexts, and what modules keep."""
+    _check_kept(net, plain, mixed, values)
+    for x, y in zip(plain.leaves, mixed.leaves, strict=True):
+        if isinstance(x, Tensor) and not _is_same(net, x, y, values):
+            raise _dependent(f"a result of shape {tuple(x.shape)} has other values")
+
+
+def _check_kept(net: nn.Module, plain: _Seen, mixed: _Seen, values: bool) -> None:
     for name in plain.kept.keys() | mixed.kept.keys():
         x, y = plain.kept.get(name), mixed.kept.get(name)
         if x is None or y is None or not _is_same(net, x, y, values):
@@ -166,9 +177,6 @@ def _check_same(net: nn.Module, plain: _Seen, mixed: _Seen, values: bool) -> Non
                 f"'{name}' keeps a tensor of the batch between calls, which a batch that mixes "
                 "contexts does not support; pass it as an argument and return it."
             )
-    for x, y in zip(plain.leaves, mixed.leaves, strict=True):
-        if isinstance(x, Tensor) and not _is_same(net, x, y, values):
-            raise _dependent(f"a result of shape {tuple(x.shape)} has other values")
 
 
 def _is_same(net: nn.Module, x: Tensor, y: Tensor, values: bool) -> bool:
@@ -184,10 +192,13 @@ def _is_same(net: nn.Module, x: Tensor, y: Tensor, values: bool) -> bool:
         return bool((x != y).double().mean() <= 0.1)  # rounding may decide between integers
     x, y = (torch.view_as_real(v) if v.is_complex() else v for v in (x.detach(), y.detach()))
     x, y = (v.double().nan_to_num(0, 0, 0) for v in (x, y))
+    size = x.abs()
+    # Numbers such as -1e9 mask others, and say nothing about the size of these.
+    size = size.where(size > 1e4, size.where(size <= 1e4, 0).max())
     halves = (torch.float16, torch.bfloat16)
     is_rough = autocasts(x) or any(v.dtype in halves for v in [*net.parameters()])
     tolerance = 0.1 if is_rough else 0.01
-    return bool((x - y).abs().max() <= tolerance * (x.abs().max() + 1e-4))
+    return bool(((x - y).abs() <= tolerance * (size + 1e-4)).all())
 
 
 def _dependent(what: str) -> MixedBatchError:
@@ -219,6 +230,7 @@ def _cuda_devices(net: nn.Module) -> list[torch.device]:
 
 def _random_states(net: nn.Module) -> list[bytes]:
     devices = _cuda_devices(net)
-    with _disable_current_modes():  # such as that of tensors without data
+    # Modes are such as that of tensors without data.
+    with _disable_current_modes(), torch._C._DisableFuncTorch():
         states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, devices)]
         return [state.numpy().tobytes() for state in states]

@@ -118,7 +118,7 @@ class Call:
         # vmap knows no other kernel of attention than this one, which is made of products.
         with without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
             results = torch.vmap(run, randomness="different")(*inputs)
-        return self._joined(join, structure.originals, dims, after)
+        return self._joined(join, structure.originals, dims, after, [1])
 
     def by_context(self, layout: list[int | None], groups: list[tuple[One, Tensor]]) -> Any:
         """Run the samples of one context at a time.
@@ -156,7 +156,7 @@ class Call:
                 return parts[0]
             raise _not_samples(parts[0])
 
-        return self._joined(join, originals, dims, after)
+        return self._joined(join, originals, dims, after, lengths)
 
     def _joined(
         self,
@@ -164,16 +164,22 @@ class Call:
         originals: dict[int, Any],
         dims: Iterator[int | None],
         after: list[Any],
+        lengths: list[int],
     ) -> Any:
-        """Join what calls have returned, and update the arguments."""
+        """Join what calls of so many samples have returned, and update the arguments."""
+        count = len(self.batch.index)
 
         def leaf(*values: Any) -> Any:
-            return len(self.batch.index) if next(dims) == COUNT else same_leaf(*values)
+            if next(dims) != COUNT:
+                return same_leaf(*values)
+            return count if list(values) == lengths else same_leaf(count, *values)
 
         try:
             result: Any = StructureMap(originals, leaf)(join, *after)
         except StopIteration:
             raise _not_samples(None) from None
+        if next(dims, self) is not self:  # fewer leaves than in the rehearsal
+            raise _not_samples(None)
         return result[0]
 
     def check(self) -> Hashable:
@@ -225,14 +231,18 @@ class Call:
     def split(self, take: Callable[[Tensor, int], Tensor], structure: StructureMap) -> list[Any]:
         """Return the arguments with a function applied to the tensors that hold samples."""
         count = len(self.batch.index)
+        done: dict[tuple[int, int | None], Tensor] = {}  # one tensor may be given twice
 
         def part(x: Tensor, *, dim: int | None) -> Tensor:
+            if (id(x), dim) in done:
+                return done[id(x), dim]
             if dim is not None and length(x, dim) == count:
                 y, is_shared = take(x, dim), False
             else:  # counters in a cache are changed in place
                 y, is_shared = x if x.requires_grad else x.clone(), True
             version = None if y.is_inference() else y._version
             self._parts[id(y)] = _Part(y, x, version, is_shared)
+            done[id(x), dim] = y
             return y
 
         return [

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from psp_nn.layers.selection import MixedBatchError
 
-_OPAQUE = (nn.Module, type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
-_COMPARED = (bool, int, float, complex, str, bytes, type(None))
+OPAQUE = (nn.Module, type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 
 
 def same_leaf(*values: Any) -> Any:
@@ -22,7 +21,7 @@ def same_leaf(*values: Any) -> Any:
         MixedBatchError: If it differs, or holds tensors in a container of an unknown form.
     """
     first = values[0]
-    if not isinstance(first, _OPAQUE) and any(
+    if not isinstance(first, OPAQUE) and any(
         isinstance(part, Tensor) for part in gc.get_referents(first)
     ):
         raise MixedBatchError(
@@ -30,13 +29,21 @@ def same_leaf(*values: Any) -> Any:
             "not find the samples; pass and return tensors in a tuple, list, dict, or object with "
             "attributes."
         )
-    if isinstance(first, _COMPARED) and any(value != first for value in values):
+    if not all(_is_equal(value, first) for value in values):
         raise MixedBatchError(
             f"a result is {' for some samples and '.join(map(repr, values[:2]))} for others, but "
             "the batch mixes contexts; return a tensor with an entry for each sample, or make one "
             "call per context."
         )
     return first
+
+
+def _is_equal(x: Any, y: Any) -> bool:
+    """Return True if leaves are the same; an array has no single answer, and is not."""
+    try:
+        return x is y or bool(x == y)
+    except Exception:
+        return False
 
 
 class StructureMap:
@@ -94,11 +101,17 @@ class StructureMap:
             copied = self._copy(first)
             for key in list(first):
                 copied[key] = self(function, *(value[key] for value in values))
-        elif hasattr(first, "__dict__") and not isinstance(first, _OPAQUE):
+            for key in copied.keys() - first.keys():
+                del copied[key]
+            if getattr(first, "__dict__", None) is first:
+                copied.__dict__ = copied  # its keys are its attributes
+        elif hasattr(first, "__dict__") and not isinstance(first, OPAQUE):
             copied = self._copy(first)
             for name in list(vars(first)):
                 parts = [vars(value)[name] for value in values]
                 vars(copied)[name] = self(function, *parts)
+            for name in vars(copied).keys() - vars(first).keys():
+                del vars(copied)[name]
         else:
             return self._leaf(*values)
         return copied
@@ -129,4 +142,6 @@ def _form(value: Any) -> Any:
         return Tensor
     if isinstance(value, dict):
         return type(value), list(value)
-    return (type(value), len(value)) if isinstance(value, (list, tuple)) else type(value)
+    if isinstance(value, (list, tuple)):
+        return type(value), len(value)
+    return type(value), set(getattr(value, "__dict__", ()))
