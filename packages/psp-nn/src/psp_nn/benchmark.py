@@ -133,9 +133,9 @@ def mixed_resnet(seconds: float) -> None:
 def mixed_llama(seconds: float) -> None:
     """Time mixed batches in a Llama of 4 layers of 256 units."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Embedding(512, 256), *(_LlamaLayer(256, 688) for _ in range(4)))
-    net.extend([nn.RMSNorm(256), nn.Linear(256, 512, bias=False)])
-    net = _superposed(net, exclude="6").eval()
+    plain = nn.Sequential(nn.Embedding(512, 256), *(_LlamaLayer(256, 688) for _ in range(4)))
+    plain.extend([nn.RMSNorm(256), nn.Linear(256, 512, bias=False)])
+    net = _superposed(plain, exclude="6").eval()
     tokens = torch.randint(512, (50, 32))
     _mixed("Llama, 4 × 256, 32 tokens", net, tokens, seconds, {"mixed batch": 1.1})
 
