@@ -16,21 +16,12 @@ from experiments.studies.permuting.run import PermutingRun
 PAPER = named("EWC", "SI", "standard", "Binary", "Complex", "OnePower")
 """Methods of the paper's table."""
 
-SUPERPOSED = named(
-    "Binary",
-    "Complex",
-    "OnePower",
-    "Rotation",
-    "KroneckerRotation",
-    "SignedPermutation",
-    "Permutation",
-    "LearnedBinary",
-)
+SUPERPOSED = tuple(method for method in named(*FROM_SCRATCH) if method.family)
 """The paper's families, and those beyond it."""
 
 PENALISED = named("EWC", "OnlineEWC", "SI")
 
-ALL = (*named("standard"), *SUPERPOSED, *PENALISED, *named("single"))
+ALL = (*named(*FROM_SCRATCH), *PENALISED, *named("single"))
 
 BASIC = named("standard", "Binary")
 

@@ -231,7 +231,7 @@ def _cuda_devices(net: nn.Module) -> list[torch.device]:
 
 def _random_states(net: nn.Module) -> list[bytes]:
     devices = _cuda_devices(net)
-    # Modes are such as that of tensors without data.
+    # A mode may be that of tensors without data, whose states have none.
     with _disable_current_modes(), torch._C._DisableFuncTorch():
         states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, devices)]
         return [state.numpy().tobytes() for state in states]
