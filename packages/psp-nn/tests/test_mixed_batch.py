@@ -50,9 +50,17 @@ def assert_equals_single_calls(net, *inputs, index=INDEX, batch_dim=0, **options
             torch.testing.assert_close(mixed, single(net, *inputs, index=index, **options))
 
 
+@pytest.fixture(autouse=True, params=[1, 128], ids=["apart", "at once"])
+def many_samples(request, monkeypatch):
+    """Serve every batch in both ways, which the number of samples per context decides."""
+    monkeypatch.setattr("psp_nn.mixed.call.MANY_SAMPLES", request.param)
+    monkeypatch.setattr("psp_nn.mixed.call.MANY_IMAGES", request.param)
+
+
 @pytest.fixture
 def ways(monkeypatch):
     """The ways in which calls were served, in order."""
+    monkeypatch.setattr("psp_nn.mixed.call.MANY_SAMPLES", 128)
     found = []
     for name in ("at_once", "by_context"):
         method = getattr(Call, name)

@@ -14,11 +14,18 @@ from psp_nn.layers.layer import Layer
 from psp_nn.layers.recompute_guard import inside_mixed_call
 from psp_nn.layers.selection import MixedBatchError, One, PerSample
 from psp_nn.layers.using import using
+from psp_nn.mixed.module_state import has_values
 from psp_nn.mixed.rehearsal import Plan, couples_samples, rehearse
 from psp_nn.mixed.samples import Call
 
 _plans: WeakKeyDictionary[nn.Module, dict[Hashable, Plan]] = WeakKeyDictionary()
 """Plans of networks by the kind of call, found in its first one."""
+
+MANY_SAMPLES, MANY_IMAGES = 128, 8
+"""Samples per context from which on one call for each context takes less time than one of all.
+
+Kernels of each image cost more than inputs bound for each sample; see `psp_nn.benchmark`.
+"""
 
 _REASON = "a batch that mixes contexts runs outside of compiled code"
 
@@ -27,9 +34,10 @@ class MixedCall:
     """The `forward` of a network while its batch mixes contexts.
 
     The result for a sample is by definition that of a call with this sample alone and its context.
-    All samples run at once under `torch.vmap`, which knows in every layer where they lie. What
-    vmap cannot run, such as control flow that depends on values, runs once for each context. The
-    first call of a kind is rehearsed, to find out how the network takes samples.
+    All samples run at once under `torch.vmap`, which knows in every layer where they lie. Contexts
+    of many samples, and what vmap cannot run, such as control flow that depends on values, run by
+    one call for each context. The first call of a kind is rehearsed, to find out how the network
+    takes samples.
 
     Args:
         net: The network.
@@ -88,15 +96,16 @@ class MixedCall:
         return dims.get(name, 0) if isinstance(dims, Mapping) else dims
 
     def _run(self, call: Call, kind: Hashable) -> Any:
-        batch, coupled = self._batch, couples_samples(self._net)
+        batch = self._batch
         if len(batch.index) < 2:
-            one = One.of(batch.present[0] if len(batch.index) else 0, batch)
+            one = batch.groups[0][0] if len(batch.index) else One.of(0, batch)
             with using(call.layers, one), inside_mixed_call():
                 return call.run(call.values)[0]
         plans = _plans.setdefault(self._net, {})
-        kind = tuple(module.training for module in self._net.modules()), coupled, kind
+        apart = couples_samples(self._net) or self._is_faster_apart(call.layers)
+        kind = tuple(module.training for module in self._net.modules()), apart, kind
         if kind not in plans:
-            plans[kind] = rehearse(self._net, call)
+            plans[kind] = rehearse(self._net, call, apart=apart)
         plan = plans[kind]
         try:
             with inside_mixed_call():
@@ -106,6 +115,15 @@ class MixedCall:
         except Exception:
             plans.pop(kind, None)  # the network may have changed since the rehearsal
             raise
+
+    def _is_faster_apart(self, layers: list[Layer]) -> bool:
+        """Return True if one call for each context takes less time than one of all samples."""
+        kernels = any(layer.binds_kernels for layer in layers)
+        many = MANY_IMAGES if kernels else MANY_SAMPLES
+        index = self._batch.index
+        if len(index) < many or not has_values(index):
+            return False
+        return len(index) >= many * len(self._batch.groups)
 
 
 def _check_hooks(net: nn.Module) -> None:

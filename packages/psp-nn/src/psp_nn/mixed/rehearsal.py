@@ -49,22 +49,27 @@ def couples_samples(net: nn.Module) -> bool:
     )
 
 
-def rehearse(net: nn.Module, call: Call) -> Plan:
+def rehearse(net: nn.Module, call: Call, *, apart: bool) -> Plan:
     """Find out how a network takes samples, by runs of a call with one model for all of them.
 
     The runs take copies of the arguments, and leave modules and random numbers as they were. Where
     BatchNorm couples samples, or random numbers are drawn, values are compared in evaluation mode.
+
+    Args:
+        net: The network.
+        call: A call of the kind.
+        apart: Serve it by one call for each context.
 
     Raises:
         MixedBatchError: If a sample gets another result in the batch than alone, or the samples
             are not where they are said to be.
     """
     with _aside(net):
-        plan, compared = _rehearse(net, call)
+        plan, compared = _rehearse(net, call, apart)
         if not compared and any(module.training for module in net.modules()):
             with eval_mode(net):
                 try:
-                    _rehearse(net, call)
+                    _rehearse(net, call, apart)
                 except MixedBatchError:
                     raise
                 except Exception:  # a network need not run in evaluation mode
@@ -72,7 +77,7 @@ def rehearse(net: nn.Module, call: Call) -> Plan:
     return plan
 
 
-def _rehearse(net: nn.Module, call: Call) -> tuple[Plan, bool]:
+def _rehearse(net: nn.Module, call: Call, apart: bool) -> tuple[Plan, bool]:
     """Return how to serve the batch, and whether values could be compared."""
     index, coupled = call.batch.index, couples_samples(net)
     count, device = len(index), index.device
@@ -90,7 +95,7 @@ def _rehearse(net: nn.Module, call: Call) -> tuple[Plan, bool]:
         layout = _layout(whole, part, count, len(few))
         _check_kept(net, whole, part, values=False)
     with using(call.layers, call.batch):
-        if not coupled:
+        if not apart:
             try:
                 seen = run(lambda call: call.at_once(layout))
             except MixedBatchError:
