@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from psp_contexts import BinaryContexts, RotationContexts
 from psp_nn import retrieve, superpose, use_context
 from psp_nn.layers.selection import MixedBatchError
-from psp_nn.mixed.samples import Call
+from psp_nn.mixed import forward, rehearsal
 
 INDEX = torch.tensor([3, 0, 3, 1, 2])
 
@@ -53,24 +53,25 @@ def assert_equals_single_calls(net, *inputs, index=INDEX, batch_dim=0, **options
 @pytest.fixture(autouse=True, params=[1, 128], ids=["apart", "at once"])
 def many_samples(request, monkeypatch):
     """Serve every batch in both ways, which the number of samples per context decides."""
-    monkeypatch.setattr("psp_nn.mixed.call.MANY_SAMPLES", request.param)
-    monkeypatch.setattr("psp_nn.mixed.call.MANY_IMAGES", request.param)
+    monkeypatch.setattr("psp_nn.mixed.forward.MANY_SAMPLES", request.param)
+    monkeypatch.setattr("psp_nn.mixed.forward.MANY_IMAGES", request.param)
 
 
 @pytest.fixture
 def ways(monkeypatch):
     """The ways in which calls were served, in order."""
-    monkeypatch.setattr("psp_nn.mixed.call.MANY_SAMPLES", 128)
+    monkeypatch.setattr("psp_nn.mixed.forward.MANY_SAMPLES", 128)
     found = []
     for name in ("at_once", "by_context"):
-        method = getattr(Call, name)
+        way = getattr(rehearsal, name)
 
-        def noted(self, *args, _name=name, _method=method, **kwargs):
-            result = _method(self, *args, **kwargs)
+        def noted(*args, _name=name, _way=way):
+            result = _way(*args)
             found.append(_name)
             return result
 
-        monkeypatch.setattr(Call, name, noted)
+        for module in (forward, rehearsal):
+            monkeypatch.setattr(module, name, noted)
     return found
 
 
@@ -428,12 +429,12 @@ class Stateful(nn.Module):
 @pytest.mark.parametrize(
     ("keep", "name"),
     [
-        (lambda net, y: setattr(net, "last", y), r"last"),
-        (lambda net, y: setattr(net, "last", (y, y + 1)), r"last\[.\]"),
-        (lambda net, y: net.history.append(y), r"history\[.\]"),
-        (lambda net, y: net.memory.rows.update(y=y), r"memory\.rows\['y'\]"),
-        (lambda net, y: net.cache[: len(y)].copy_(y), r"cache"),
-        (lambda net, y: net.rows[: len(y)].copy_(y), r"rows"),
+        (lambda net, y: setattr(net, "last", y), "last"),
+        (lambda net, y: setattr(net, "last", (y, y + 1)), "last"),
+        (lambda net, y: net.history.append(y), "history"),
+        (lambda net, y: net.memory.rows.update(y=y), "memory"),
+        (lambda net, y: net.cache[: len(y)].copy_(y), "cache"),
+        (lambda net, y: net.rows[: len(y)].copy_(y), "rows"),
     ],
 )
 def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name(keep, name):

@@ -1,8 +1,9 @@
-"""Tensors inside nested arguments and results: containers, model outputs and caches."""
+"""Tensors inside structures: containers, model outputs, caches and attributes of modules."""
 
-import copy
 import gc
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -11,137 +12,126 @@ from torch import Tensor, nn
 
 from psp_nn.layers.selection import MixedBatchError
 
-OPAQUE = (nn.Module, type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
+_OPAQUE = (nn.Module, type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 
 
-def same_leaf(*values: Any) -> Any:
-    """Return what is no tensor, and must be the same at the same place in structures of one form.
+@dataclass(frozen=True)
+class Container:
+    """A container or object, in front of its parts in a flat structure."""
+
+    value: Any = field(compare=False)
+    form: tuple[Any, ...]
+    """Type and keys, and its number if it has occurred before and its parts do not follow."""
+
+
+def flatten(value: Any, seen: dict[int, int], depth: int | None = None) -> list[Any]:
+    """Return the tensors and other leaves of a structure, with its containers in front.
+
+    Args:
+        value: The structure.
+        seen: Number of each container that has occurred, by its id.
+        depth: How many objects inside each other are searched; None for all of them, in which no
+            leaf may hold tensors.
 
     Raises:
-        MixedBatchError: If it differs, or holds tensors in a container of an unknown form.
+        MixedBatchError: If a leaf holds tensors.
     """
-    first = values[0]
-    if not isinstance(first, OPAQUE) and any(
-        isinstance(part, Tensor) for part in gc.get_referents(first)
-    ):
+    contents = _parts(value)
+    if depth is None and isinstance(value, (deque, set)):
+        contents = None  # a set has no order
+    if contents is None or (depth == 0 and _is_object(value)):
+        if depth is None and not isinstance(value, (Tensor, *_OPAQUE)):
+            _check_leaf(value)
+        return [value]
+    if id(value) in seen:
+        return [Container(value, (type(value), (), seen[id(value)]))]
+    if not isinstance(value, tuple):
+        seen[id(value)] = len(seen)
+    leaves: list[Any] = [Container(value, (type(value), tuple(contents), None))]
+    for part in contents.values():
+        leaves += flatten(part, seen, depth and depth - _is_object(value))
+    return leaves
+
+
+def rebuild(leaves: Iterator[Any]) -> Any:
+    """Return the structure with these leaves, in the containers that stand in front of them."""
+    leaf = next(leaves)
+    if not isinstance(leaf, Container):
+        return leaf
+    value, (_, keys, again) = leaf.value, leaf.form
+    if again is not None:
+        return value
+    parts = {key: rebuild(leaves) for key in keys}
+    if not isinstance(value, tuple):
+        put(value, parts)
+        return value
+    if all(part is before for part, before in zip(parts.values(), value, strict=True)):
+        return value
+    make: Any = type(value)
+    return make(*parts.values()) if hasattr(value, "_fields") else make(parts.values())
+
+
+def put(value: Any, parts: dict[Any, Any]) -> None:
+    """Replace the parts of a container or object."""
+    now = _parts(value)
+    assert now is not None
+    if [*now] == [*parts] and all(now[key] is part for key, part in parts.items()):
+        return
+    value = vars(value) if _is_object(value) else value
+    if isinstance(value, dict):
+        for key in value.keys() - parts.keys():
+            del value[key]
+        for key, part in parts.items():
+            value[key] = part
+    else:
+        value.clear()
+        (value.update if isinstance(value, set) else value.extend)(parts.values())
+
+
+def _parts(value: Any) -> dict[Any, Any] | None:
+    """Return the parts of a container or object by key or attribute, and None for a leaf."""
+    if isinstance(value, (list, tuple, deque, set)):
+        return dict(enumerate(value))
+    if isinstance(value, dict):
+        return dict(value)
+    return dict(vars(value)) if _is_object(value) else None
+
+
+def _is_object(value: Any) -> bool:
+    """Return True for an object whose attributes are parts, such as the cache of a model."""
+    others = (Tensor, dict, list, tuple, deque, set, *_OPAQUE)
+    return hasattr(value, "__dict__") and not isinstance(value, others)
+
+
+def _check_leaf(value: Any) -> None:
+    if any(isinstance(part, Tensor) for part in gc.get_referents(value)):
         raise MixedBatchError(
-            f"a {type(first).__name__} holds tensors, in which a batch that mixes contexts does "
+            f"a {type(value).__name__} holds tensors, in which a batch that mixes contexts does "
             "not find the samples; pass and return tensors in a tuple, list, dict, or object with "
             "attributes."
         )
-    if not all(_is_equal(value, first) for value in values):
-        raise MixedBatchError(
-            f"a result is {' for some samples and '.join(map(repr, values[:2]))} for others, but "
-            "the batch mixes contexts; return a tensor with an entry for each sample, or make one "
-            "call per context."
-        )
-    return first
 
 
-def _is_equal(x: Any, y: Any) -> bool:
+def same_leaf(*values: Any) -> Any:
+    """Return what must be the same at one place of several results, and is no tensor.
+
+    Raises:
+        MixedBatchError: If it differs.
+    """
+    if all(is_equal(value, values[0]) for value in values):
+        return values[0]
+    differs = f"is {' for some samples and '.join(map(repr, values[:2]))} for others"
+    if any(isinstance(value, (Container, Tensor)) for value in values):
+        differs = "differs in form between samples"
+    raise MixedBatchError(
+        f"a result {differs}, but the batch mixes contexts; return a tensor with an entry for each "
+        "sample, or make one call per context."
+    )
+
+
+def is_equal(x: Any, y: Any) -> bool:
     """Return True if leaves are the same; an array has no single answer, and is not."""
     try:
         return x is y or bool(x == y)
     except Exception:
         return False
-
-
-class StructureMap:
-    """Application of functions to the tensors in structures, which are copied.
-
-    Structures are tensors, lists, tuples, dictionaries and objects with attributes, such as the
-    caches of language models. Everything else is a leaf.
-
-    Args:
-        into: By the id of a list, dictionary or object, the one to fill in place of a copy.
-        leaf: Function of the leaves.
-
-    Attributes:
-        originals: By the id of each copy, the original, to pass as `into` later.
-    """
-
-    def __init__(
-        self, into: dict[int, Any] | None = None, leaf: Callable[..., Any] = same_leaf
-    ) -> None:
-        self.originals: dict[int, Any] = {}
-        self._into = into or {}
-        self._leaf = leaf
-        self._done: dict[int, Any] = {}
-        self._alive: list[Any] = []  # so that no id is used again
-
-    def __call__(self, function: Callable[..., Any], *values: Any) -> Any:
-        """Apply a function to the tensors at the same place in structures of one form.
-
-        Args:
-            function: Takes one tensor of each structure.
-            values: The structures.
-
-        Raises:
-            MixedBatchError: If the structures differ in form.
-        """
-        first = values[0]
-        if any(_form(value) != _form(first) for value in values[1:]):
-            raise MixedBatchError(
-                "results of different samples differ in form, but the batch mixes contexts; make "
-                "one call per context."
-            )
-        if isinstance(first, Tensor):
-            return function(*values)
-        if isinstance(first, tuple):
-            items = [self(function, *parts) for parts in zip(*values, strict=True)]
-            return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
-        if id(first) in self._done:
-            return self._done[id(first)]
-        copied: Any
-        if isinstance(first, list):
-            items = [self(function, *parts) for parts in zip(*values, strict=True)]
-            copied = self._copy(first)
-            copied[:] = items
-        elif isinstance(first, dict):
-            copied = self._copy(first)
-            for key in list(first):
-                copied[key] = self(function, *(value[key] for value in values))
-            for key in copied.keys() - first.keys():
-                del copied[key]
-            if getattr(first, "__dict__", None) is first:
-                copied.__dict__ = copied  # its keys are its attributes
-        elif hasattr(first, "__dict__") and not isinstance(first, OPAQUE):
-            copied = self._copy(first)
-            for name in list(vars(first)):
-                parts = [vars(value)[name] for value in values]
-                vars(copied)[name] = self(function, *parts)
-            for name in vars(copied).keys() - vars(first).keys():
-                del vars(copied)[name]
-        else:
-            return self._leaf(*values)
-        return copied
-
-    def _copy(self, value: Any) -> Any:
-        copied = self._into[id(value)] if id(value) in self._into else copy.copy(value)
-        self._done[id(value)] = copied
-        self.originals[id(copied)] = value
-        self._alive += [value, copied]
-        return copied
-
-
-def leaves(value: Any) -> list[Any]:
-    """Return the tensors and other leaves of a structure, in order."""
-    found: list[Any] = []
-
-    def record(x: Any) -> Any:
-        found.append(x)
-        return x
-
-    StructureMap(leaf=record)(record, value)
-    return found
-
-
-def _form(value: Any) -> Any:
-    """Return what structures of one form have in common."""
-    if isinstance(value, Tensor):
-        return Tensor
-    if isinstance(value, dict):
-        return type(value), list(value)
-    if isinstance(value, (list, tuple)):
-        return type(value), len(value)
-    return type(value), set(getattr(value, "__dict__", ()))
