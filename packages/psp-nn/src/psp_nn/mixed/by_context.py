@@ -12,8 +12,8 @@ from psp_nn.mixed.call import Call, Layout, length, not_samples
 
 
 def by_context(call: Call, layout: Layout, groups: list[tuple[One, Tensor]]) -> list[Any]:
-    """Run the samples of one context at a time, for models and the positions of their samples."""
-    parts, runs = zip(*[run_part(call, one, at) for one, at in groups], strict=True)
+    """Run the samples of each model, which are at these positions; see `Call.join`."""
+    runs = [run_part(call, one, at) for one, at in groups]
     lengths = [len(at) for _, at in groups]
     back = torch.cat([at for _, at in groups]).argsort()
 
@@ -24,8 +24,9 @@ def by_context(call: Call, layout: Layout, groups: list[tuple[One, Tensor]]) -> 
             return values[0]
         raise not_samples(values[0])
 
-    result = call.join(layout, parts, runs, lengths, joined)
-    for whole, dim, *values in zip(call.leaves, call.layout, *parts, strict=True):
+    result = call.join(layout, runs, lengths, joined)
+    parts = zip(*[taken for taken, _ in runs], strict=True)
+    for whole, dim, values in zip(call.leaves, call.layout, parts, strict=True):
         if isinstance(whole, Tensor) and any(x._version for x in values):  # changed in place
             whole.copy_(joined(dim, *values))
     return result
@@ -33,9 +34,9 @@ def by_context(call: Call, layout: Layout, groups: list[tuple[One, Tensor]]) -> 
 
 def run_part(call: Call, one: One, at: Tensor) -> tuple[list[Any], list[Any]]:
     """Run samples with one model, and return the leaves that the run takes and returns."""
-    leaves = select(call, at)
+    taken = select(call, at)
     with using(call.layers, one):
-        return leaves, call.run(leaves)
+        return taken, call.run(taken)
 
 
 def select(call: Call, at: Tensor) -> list[Any]:

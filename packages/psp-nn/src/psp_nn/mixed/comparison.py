@@ -64,10 +64,7 @@ def check_kept(plain: Seen, mixed: Seen, tolerance: float | None) -> None:
 def _is_same(x: Tensor, y: Tensor, tolerance: float | None) -> bool:
     """Return True if tensors are the same but for rounding, as far as values can be read.
 
-    Args:
-        x: Tensor of a plain run.
-        y: The other one.
-        tolerance: Allowed difference as a share of the size of `x`; None compares no values.
+    They may differ by a share of the size of `x`. Without a `tolerance` no values are compared.
     """
     while _functorch.is_gradtrackingtensor(x) and _functorch.is_gradtrackingtensor(y):
         x, y = _functorch.get_unwrapped(x), _functorch.get_unwrapped(y)
@@ -78,7 +75,7 @@ def _is_same(x: Tensor, y: Tensor, tolerance: float | None) -> bool:
         return True
     if not (x.is_floating_point() or x.is_complex()):
         return bool((x != y).double().mean() <= 0.1)  # rounding may decide between integers
-    x, y = (v.detach().to_dense() if v.is_sparse else v.detach() for v in (x, y))
+    x, y = (v.detach().to_dense() for v in (x, y))
     x, y = (torch.view_as_real(v) if v.is_complex() else v for v in (x, y))
     x, y = (v.double().nan_to_num(0, 0, 0) for v in (x, y))
     size = x.abs()

@@ -22,36 +22,23 @@ class ModuleState:
     """State of all modules of a network at one time."""
 
     def __init__(self, net: nn.Module) -> None:
-        self._net = net
-        self._attributes = _attributes(net)
-        modules = [*net.modules()]
-        self._own = [(x, dict(x)) for module in modules for x in (vars(module), module._buffers)]
-        tables = [
-            module._buffers.get(name)
-            for module in modules
-            if isinstance(module, Layer) and module.training  # a base is large, and stays
-            for name in module.superposition.per_context
+        self._net, self._attributes = net, _attributes(net, tables=True)
+        self._own = [
+            (x, dict(x)) for module in net.modules() for x in (vars(module), module._buffers)
         ]
-        self._copies = {
-            id(x): (x, x.clone())
-            for x in [*tables, *(x for leaves in self._attributes.values() for x in leaves)]
-            if isinstance(x, Tensor) and not isinstance(x, nn.Parameter)
-        }
+        self._copies = {id(x): (x, x.clone()) for x in _tensors(self._attributes).values()}
 
     def kept(self) -> dict[tuple[str, int], Tensor]:
-        """Return the tensors that modules have set or changed since, by attribute and number.
+        """Return the tensors that modules have set or changed, by attribute and place in it.
 
-        Those that belong to models are left out.
+        Tables with an entry for each model are left out.
         """
         found = {}
-        for name, leaves in _attributes(self._net).items():
-            for i, x in enumerate(leaves):
-                if not isinstance(x, Tensor) or isinstance(x, nn.Parameter):
-                    continue
-                if id(x) not in self._copies:
-                    found[name, i] = x
-                elif not _is_equal(*self._copies[id(x)]):  # `restore` changes it back
-                    found[name, i] = x.clone()
+        for key, x in _tensors(_attributes(self._net, tables=False)).items():
+            if id(x) not in self._copies:
+                found[key] = x
+            elif not _is_equal(*self._copies[id(x)]):
+                found[key] = x.clone()  # `restore` changes it back
         return found
 
     @torch.no_grad()
@@ -66,17 +53,30 @@ class ModuleState:
                 x.copy_(values)
 
 
-def _attributes(net: nn.Module) -> dict[str, list[Any]]:
-    """Return what modules hold, by name: attributes, and buffers that are not of layers."""
+def _attributes(net: nn.Module, *, tables: bool) -> dict[str, list[Any]]:
+    """Return the leaves of what modules hold by name, with the tables of models or without."""
     seen: dict[int, int] = {}
     found = {}
     for path, module in net.named_modules():
-        if not isinstance(module, (Contexts, ModelRecord)):
-            buffers = {} if isinstance(module, Layer) else module._buffers
-            for name, value in (vars(module) | buffers).items():
-                if name not in _OF_TORCH:
-                    found[f"{path}.{name}".lstrip(".")] = flatten(value, seen, _DEPTH)
+        if isinstance(module, (Contexts, ModelRecord)):
+            continue
+        buffers = module._buffers
+        if isinstance(module, Layer):  # its base is large, and only training changes its tables
+            names = module.superposition.per_context if tables and module.training else ()
+            buffers = {name: buffers[name] for name in names if name in buffers}
+        for name, value in (vars(module) | buffers).items():
+            if name not in _OF_TORCH:
+                found[f"{path}.{name}".lstrip(".")] = flatten(value, seen, _DEPTH)
     return found
+
+
+def _tensors(attributes: dict[str, list[Any]]) -> dict[tuple[str, int], Tensor]:
+    return {
+        (name, i): x
+        for name, leaves in attributes.items()
+        for i, x in enumerate(leaves)
+        if isinstance(x, Tensor) and not isinstance(x, nn.Parameter)
+    }
 
 
 def _is_equal(x: Tensor, y: Tensor) -> bool:

@@ -1,8 +1,8 @@
 """A rehearsal of a call with one model for all samples, which must give what a plain call gives."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -25,13 +25,10 @@ from psp_nn.mixed.structure import flatten
 
 
 class Plan(NamedTuple):
-    """Way in which a network serves the batches of one kind of call."""
+    """Where the samples lie in the leaves of results, and whether `torch.vmap` can run them."""
 
     layout: Layout
-    """Where the samples lie in the leaves of the result, and of the arguments afterwards."""
-
     is_at_once: bool
-    """True if `torch.vmap` can run the network."""
 
 
 def couples_samples(net: nn.Module) -> bool:
@@ -46,19 +43,22 @@ def couples_samples(net: nn.Module) -> bool:
 def rehearse(net: nn.Module, call: Call, *, apart: bool) -> Plan:
     """Find out how a network takes samples, by runs of a call with one model for all of them.
 
-    The runs take copies of the arguments, and leave modules and random numbers as they were. Where
-    BatchNorm couples samples, or random numbers are drawn, values are compared in evaluation mode.
+    The runs take copies of the arguments, and leave modules, random numbers and what checkpointing
+    saves as they were. Where BatchNorm couples samples, or random numbers are drawn, values are
+    compared in evaluation mode.
 
     Args:
         net: The network.
         call: A call of the kind.
-        apart: Serve it by one call for each context.
+        apart: Serve it by one run for each context.
 
     Raises:
         MixedBatchError: If a sample gets another result in the batch than alone, or the samples
             are not where they are said to be.
     """
-    with _aside(net):
+    is_checkpointed = _top_saved_tensors_default_hooks(True) is not None
+    hooks: Any = saved_tensors_hooks(lambda x: x, lambda x: x) if is_checkpointed else nullcontext()
+    with torch.random.fork_rng(devices=_cuda_devices(net)), hooks, inside_mixed_call():
         plan, compared = _rehearse(net, call, apart)
         if not compared and any(module.training for module in net.modules()):
             with eval_mode(net), _suppressed():  # it need not run in evaluation mode
@@ -70,7 +70,7 @@ def _rehearse(net: nn.Module, call: Call, apart: bool) -> tuple[Plan, bool]:
     """Return how to serve the batch, and whether values could be compared."""
     index, coupled = call.batch.index, couples_samples(net)
     batch = PerSample(index[:1].expand_as(index).clone())
-    one, samples = One.of(index[0], batch), torch.arange(len(index), device=index.device)
+    one, samples = One.of(index[0], batch), torch.arange(call.count, device=index.device)
     # BatchNorm needs two samples; an even number of copies of each keeps their statistics.
     few = samples.repeat(2) if coupled else samples[:1]
     groups = [(one, samples)] if coupled else [(one, samples[:1]), (one, samples[1:])]
@@ -79,27 +79,29 @@ def _rehearse(net: nn.Module, call: Call, apart: bool) -> tuple[Plan, bool]:
         """Return what a run on copies gives, and restore what it has changed."""
         state = ModuleState(net)
         try:
-            leaves = run(replace(call, batch=batch, leaves=select(call, samples)))
-            return Seen(leaves, state.kept())
+            copied = copy.copy(call)
+            copied.leaves, copied.batch = select(call, samples), batch
+            return Seen(run(copied), state.kept())
         finally:
             call.restore()
             state.restore()
 
+    alone = f"the network takes {call.count} samples, but not each alone"
     with using(call.layers, batch):
         random = _random_states(net)
         whole = watch(lambda call: run_part(call, one, samples)[1])
         compared = not coupled and random == _random_states(net)
         tolerance = _tolerance(net) if compared else None
-        with _suppressed(f"the network takes {len(index)} samples, but not each alone"):
+        with _suppressed(alone):
             part = watch(lambda call: run_part(call, one, few)[1])
-        layout = find_layout(whole, part, len(index), len(few))
+        layout = find_layout(whole, part, call.count, len(few))
         check_kept(whole, part, None)
         with _suppressed():  # vmap cannot run every network
             if not apart:
                 seen = watch(lambda call: flatten(at_once(call, layout), {}))
                 check_same(whole, seen, tolerance)
                 return Plan(layout, is_at_once=True), compared
-        with _suppressed(f"the network takes {len(index)} samples, but not each alone"):
+        with _suppressed(alone):
             seen = watch(lambda call: flatten(by_context(call, layout, groups), {}))
         check_same(whole, seen, tolerance)
     return Plan(layout, is_at_once=False), compared
@@ -120,15 +122,6 @@ def _suppressed(refusal: str = "") -> Iterator[None]:
 def _tolerance(net: nn.Module) -> float:
     halves = (torch.float16, torch.bfloat16)
     return 0.1 if any(autocasts(x) or x.dtype in halves for x in net.parameters()) else 0.01
-
-
-@contextmanager
-def _aside(net: nn.Module) -> Iterator[None]:
-    """Leave random numbers and the tensors that checkpointing saves as they were."""
-    is_checkpointed = _top_saved_tensors_default_hooks(True) is not None
-    hooks: Any = saved_tensors_hooks(lambda x: x, lambda x: x) if is_checkpointed else nullcontext()
-    with torch.random.fork_rng(devices=_cuda_devices(net)), hooks, inside_mixed_call():
-        yield
 
 
 def _cuda_devices(net: nn.Module) -> list[torch.device]:
