@@ -21,30 +21,28 @@ from psp_nn.mixed.call import Call, Layout, length, not_samples
 def at_once(call: Call, layout: Layout) -> list[Any]:
     """Run all samples under `torch.vmap`; see `Call.join`."""
     leaves = list(zip(call.leaves, call.layout, strict=True))
-    each = [x.unsqueeze(dim + 1).movedim(dim, 0) for x, dim in leaves if dim is not None]
+    inputs = [x.unsqueeze(dim + 1).movedim(dim, 0) for x, dim in leaves if dim is not None]
     operators = _operators(call.layers)
-    tensors = [x.tensors if isinstance(x, TensorOperator) else () for *_, x in operators]
+    for *_, operator in operators:
+        inputs += operator.tensors if isinstance(operator, TensorOperator) else ()
     runs: list[tuple[list[Any], list[Any]]] = []
 
-    def run(index: Tensor, each: list[Tensor], tensors: list[tuple[Tensor, ...]]) -> Any:
-        samples = iter(each)
-        taken = [x if dim is None else next(samples) for x, dim in leaves]
+    def run(index: Tensor, *given: Tensor) -> dict[int, Tensor]:
+        tensors = iter(given)
+        taken = [x if dim is None else next(tensors) for x, dim in leaves]
         with using(call.layers, EachSample.of(index, call.batch)):
-            for (layer, name, side, operator), own in zip(operators, tensors, strict=True):
-                one = type(operator)(*own) if own else operator.reshape(*operator.batch_shape[1:])
-                stored, operators_now = layer.stored(name), getattr(layer.superposition, side)
-                operators_now[name] = CachedOperator(one, stored.dtype, stored.device)
+            for layer, name, side, operator in operators:
+                stored, now = layer.stored(name), getattr(layer.superposition, side)
+                one = _of_one_sample(operator, tensors)
+                now[name] = CachedOperator(one, stored.dtype, stored.device)
             runs.append((taken, call.run(taken)))
         level, found = _functorch.maybe_get_level(index), [index, *runs[0][1]]
-        return {
-            id(x): x
-            for x in found
-            if isinstance(x, Tensor) and _functorch.maybe_get_level(x) == level
-        }
+        tensors = (x for x in found if isinstance(x, Tensor))
+        return {id(x): x for x in tensors if _functorch.maybe_get_level(x) == level}
 
     # vmap knows no other kernel of attention than this one, which is made of products.
     with _without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
-        results = torch.vmap(run, randomness="different")(call.batch.index, each, tensors)
+        results = torch.vmap(run, randomness="different")(call.batch.index, *inputs)
 
     def joined(dim: int | None, x: Tensor) -> Tensor:
         if id(x) not in results:
@@ -67,6 +65,12 @@ def _operators(layers: list[Layer]) -> list[tuple[Layer, str, str, Operator]]:
         for side, look_up in sides.items()
         if (operator := look_up(layer, name)) is not None
     ]
+
+
+def _of_one_sample(operator: Operator, tensors: Iterator[Tensor]) -> Operator:
+    if isinstance(operator, TensorOperator):
+        return operator.map(lambda _: next(tensors))
+    return operator.reshape(*operator.batch_shape[1:])
 
 
 @contextmanager
