@@ -89,9 +89,9 @@ class Call:
         Returns:
             Leaves of the result, and of the arguments after the run.
         """
-        values = self._filled(leaves)
-        args, names = values[: self._positional], self._names[self._positional :]
         try:
+            values = self._filled(leaves)
+            args, names = values[: self._positional], self._names[self._positional :]
             result = self._forward(*args, **dict(zip(names, values[len(args) :], strict=True)))
             return flatten([result, *values], {})
         finally:

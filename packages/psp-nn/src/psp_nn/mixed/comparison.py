@@ -20,20 +20,21 @@ class Seen(NamedTuple):
 
 
 def find_layout(whole: Seen, part: Seen, count: int, few: int) -> Layout:
-    """Return where the samples lie in the leaves of a run of all samples, and of one of a few."""
-    if len(whole.leaves) != len(part.leaves):
-        raise dependent("results differ in form")
+    """Return where the samples lie in the leaves of a run of all samples, given one of a few."""
     layout: Layout = []
-    for x, y in zip(whole.leaves, part.leaves, strict=True):
+    for x, y in zip(whole.leaves, part.leaves, strict=False):  # a container tells their number
         if isinstance(x, Tensor) and isinstance(y, Tensor):
-            sizes = dict(enumerate(zip(x.shape, y.shape, strict=False)))
-            dims = [d for d, (n, m) in sizes.items() if n != m]
-            if x.dim() != y.dim() or [sizes[d] for d in dims] not in ([], [(count, few)]):
+            dims = [
+                d
+                for d, n in enumerate(x.shape)
+                if n == count and (*x.shape[:d], few, *x.shape[d + 1 :]) == y.shape
+            ]
+            if x.shape != y.shape and not dims:
                 raise dependent(
                     f"a result has shape {tuple(x.shape)} for {count} samples, but "
                     f"{tuple(y.shape)} for {few}"
                 )
-            layout.append(dims[0] if dims else None)
+            layout.append(dims[0] if x.shape != y.shape else None)
         elif isinstance(x, int) and (x, y) == (count, few):
             layout.append(0)
         else:

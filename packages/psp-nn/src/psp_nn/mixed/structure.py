@@ -33,8 +33,8 @@ def flatten(value: Any, seen: dict[int, int], depth: int | None = None) -> list[
     Args:
         value: The structure.
         seen: Number of each container that has occurred, by its id.
-        depth: How many objects inside each other are searched; None for all, which are refused if
-            tensors are in them without an order or name.
+        depth: How many objects inside each other are searched. None searches all, and refuses
+            tensors in containers without order or names.
     """
     parts, is_object = _parts(value), not isinstance(value, _CONTAINERS)
     is_unknown = depth is None and isinstance(value, (deque, set, PackedSequence))
