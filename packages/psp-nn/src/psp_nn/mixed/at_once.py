@@ -36,9 +36,9 @@ def at_once(call: Call, layout: Layout) -> list[Any]:
                 one = _of_one_sample(operator, tensors)
                 now[name] = CachedOperator(one, stored.dtype, stored.device)
             runs.append((taken, call.run(taken)))
-        level, found = _functorch.maybe_get_level(index), [index, *runs[0][1]]
-        tensors = (x for x in found if isinstance(x, Tensor))
-        return {id(x): x for x in tensors if _functorch.maybe_get_level(x) == level}
+        level = _functorch.maybe_get_level(index)
+        found = (x for x in [index, *runs[0][1]] if isinstance(x, Tensor))
+        return {id(x): x for x in found if _functorch.maybe_get_level(x) == level}
 
     # vmap knows no other kernel of attention than this one, which is made of products.
     with _without_loops_over_samples(), sdpa_kernel(SDPBackend.MATH):
