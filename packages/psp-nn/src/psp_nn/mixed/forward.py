@@ -121,7 +121,7 @@ def _is_faster_apart(call: Call) -> bool:
     many = MANY_IMAGES if any(layer.binds_kernels for layer in call.layers) else MANY_SAMPLES
     if call.count < many or not has_values(call.batch.index):
         return False
-    return call.count >= many * len(call.batch.groups)
+    return call.count >= many * len(call.batch.index.unique())
 
 
 def _check_hooks(net: nn.Module) -> None:
