@@ -132,7 +132,8 @@ def test_thousands_of_models_take_few_tests():
 
 def retention(curve, matrix):
     curve = np.array(curve, dtype=float)
-    return Retention(tuple(range(len(curve))), np.stack([curve, curve]), np.array(matrix), 0.0)
+    curves, sizes = np.stack([curve, curve]), np.ones(len(curve))
+    return Retention(tuple(range(len(curve))), curves, np.array(matrix), sizes)
 
 
 def test_lost_is_measured_as_far_as_models_were_trained():
