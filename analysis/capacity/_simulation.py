@@ -78,6 +78,8 @@ class Simulation:
             sign = int(self._rng.choice((-1, 1)))
             for name, sides in self._weights.items():
                 update, unused = self._updates[other - 1][name], self._unused[name]
+                if not update.any():
+                    continue
                 read = unused.retrieve(unused.store(update, int(chunk[0])), 0)
                 # Updates of different models point in independent directions: their powers add up.
                 energy = len(chunk) * self._next[name] / energy_of(update)

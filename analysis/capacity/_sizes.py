@@ -49,6 +49,7 @@ class UpdateSizes:
             for state in states
         ]
         observed = np.array([[energy_of(update[name]) for name in weights] for update in updates])
+        observed = np.maximum(observed, np.finfo(float).tiny)  # a frozen layer does not change
         before = np.log(total[:-1])
         self.exponent = _exponent(before, np.log(observed.sum(1)))
         later = slice(len(updates) // 2, None)
