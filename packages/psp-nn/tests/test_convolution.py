@@ -2,7 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from psp_contexts import BinaryContexts, ComplexContexts, RotationContexts
+from psp_contexts import (
+    BinaryContexts,
+    ComplexContexts,
+    RotationContexts,
+    SignedPermutationContexts,
+)
 from psp_nn import superpose, use_context
 
 LAYERS = [
@@ -12,6 +17,11 @@ LAYERS = [
     nn.Conv2d(8, 6, 2, groups=2),
     nn.Conv2d(8, 16, 2, groups=8),  # depthwise
     nn.Conv3d(8, 2, 2),
+    # Fewer positions than output channels of a group: patches are bound in a mixed batch.
+    nn.Conv1d(8, 12, 3, padding=1),
+    nn.Conv2d(8, 48, (2, 3), stride=2, dilation=2, padding=2, bias=False),
+    nn.Conv2d(8, 64, 2, groups=2, padding="same", padding_mode="reflect"),
+    nn.Conv3d(8, 64, 2),
     nn.ConvTranspose1d(8, 6, 3, stride=2),
     nn.ConvTranspose2d(8, 6, (2, 3), stride=2, output_padding=1),
     nn.ConvTranspose2d(8, 6, 2, groups=2, bias=False),
@@ -46,6 +56,40 @@ def test_a_mixed_batch_equals_one_call_for_each_sample(plain, family, per_channe
     for k in range(3):
         with use_context(layer, k):
             torch.testing.assert_close(mixed[context == k], layer(x[context == k]))
+
+
+@each_layer
+@how
+def test_a_mixed_batch_over_a_base_has_the_gradients_of_single_calls(plain, per_channel):
+    layer = superpose(
+        plain.double(),
+        family=SignedPermutationContexts,
+        num_contexts=3,
+        seed=0,
+        base=True,
+        per_channel=per_channel,
+    )
+    with torch.no_grad():
+        for value in layer.parameters():
+            value.add_(torch.randn_like(value))
+    x, context = input_of(plain).requires_grad_(), torch.tensor([2, 0, 1, 2, 0])
+    variables = [x, *layer.parameters()]
+    with use_context(layer, context):
+        mixed = layer(x)
+        weights = torch.randn_like(mixed)
+        gradients = torch.autograd.grad((mixed * weights).sum(), variables)
+    expected = [torch.zeros_like(value) for value in variables]
+    for i, k in enumerate(context.tolist()):
+        with use_context(layer, k):
+            single = layer(x[i : i + 1])
+        torch.testing.assert_close(mixed[i : i + 1], single)
+        for total, value in zip(
+            expected,
+            torch.autograd.grad((single * weights[i : i + 1]).sum(), variables),
+            strict=True,
+        ):
+            total.add_(value)
+    torch.testing.assert_close(gradients, tuple(expected))
 
 
 @each_layer

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from psp_contexts import BinaryContexts, RotationContexts
 from psp_nn import retrieve, superpose, use_context
 from psp_nn.layers.selection import MixedBatchError
-from psp_nn.mixed.samples import Call
+from psp_nn.mixed import forward, rehearsal
 
 INDEX = torch.tensor([3, 0, 3, 1, 2])
 
@@ -50,19 +50,28 @@ def assert_equals_single_calls(net, *inputs, index=INDEX, batch_dim=0, **options
             torch.testing.assert_close(mixed, single(net, *inputs, index=index, **options))
 
 
+@pytest.fixture(autouse=True, params=[1, 128], ids=["apart", "at once"])
+def many_samples(request, monkeypatch):
+    """Serve every batch in both ways, which the number of samples per context decides."""
+    monkeypatch.setattr("psp_nn.mixed.forward.MANY_SAMPLES", request.param)
+    monkeypatch.setattr("psp_nn.mixed.forward.MANY_IMAGES", request.param)
+
+
 @pytest.fixture
 def ways(monkeypatch):
     """The ways in which calls were served, in order."""
+    monkeypatch.setattr("psp_nn.mixed.forward.MANY_SAMPLES", 128)
     found = []
     for name in ("at_once", "by_context"):
-        method = getattr(Call, name)
+        way = getattr(rehearsal, name)
 
-        def noted(self, *args, _name=name, _method=method, **kwargs):
-            result = _method(self, *args, **kwargs)
+        def noted(*args, _name=name, _way=way):
+            result = _way(*args)
             found.append(_name)
             return result
 
-        monkeypatch.setattr(Call, name, noted)
+        for module in (forward, rehearsal):
+            monkeypatch.setattr(module, name, noted)
     return found
 
 
@@ -350,9 +359,10 @@ class Cache:
         self.keys, self.length, self.unused, self.count = keys, 0, None, torch.zeros(1)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("read", [False, True])
-def test_a_cache_is_carried_from_call_to_call(static, read):
+def test_a_cache_is_carried_from_call_to_call(static, read, mode):
     torch.manual_seed(0)
     net = built(Cached()).requires_grad_(False)
     x = draw(5, 3, 6)
@@ -365,7 +375,7 @@ def test_a_cache_is_carried_from_call_to_call(static, read):
         assert cache.length == cache.count == 3
         return output["y"], cache.keys
 
-    with use_context(net, INDEX):
+    with use_context(net, INDEX), mode():
         y, keys = run(x)
     for i, k in enumerate(INDEX.tolist()):
         with use_context(net, k):
@@ -408,6 +418,7 @@ class Stateful(nn.Module):
         super().__init__()
         self.body, self.keep = nn.Linear(6, 6), keep
         self.last, self.history, self.memory = None, [], SimpleNamespace(rows={})
+        self.queue, self.found = deque(maxlen=3), set()
         self.register_buffer("cache", torch.zeros(8, 6, dtype=torch.float64))
         self.rows = torch.zeros(8, 6, dtype=torch.float64)
 
@@ -420,12 +431,14 @@ class Stateful(nn.Module):
 @pytest.mark.parametrize(
     ("keep", "name"),
     [
-        (lambda net, y: setattr(net, "last", y), r"last"),
-        (lambda net, y: setattr(net, "last", (y, y + 1)), r"last\[.\]"),
-        (lambda net, y: net.history.append(y), r"history\[.\]"),
-        (lambda net, y: net.memory.rows.update(y=y), r"memory\.rows\['y'\]"),
-        (lambda net, y: net.cache[: len(y)].copy_(y), r"cache"),
-        (lambda net, y: net.rows[: len(y)].copy_(y), r"rows"),
+        (lambda net, y: setattr(net, "last", y), "last"),
+        (lambda net, y: setattr(net, "last", (y, y + 1)), "last"),
+        (lambda net, y: net.history.append(y), "history"),
+        (lambda net, y: net.memory.rows.update(y=y), "memory"),
+        (lambda net, y: net.queue.append(y), "queue"),
+        (lambda net, y: net.found.add(y), "found"),
+        (lambda net, y: net.cache[: len(y)].copy_(y), "cache"),
+        (lambda net, y: net.rows[: len(y)].copy_(y), "rows"),
     ],
 )
 def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name(keep, name):
@@ -435,6 +448,8 @@ def test_a_module_that_keeps_a_tensor_of_the_batch_is_refused_by_name(keep, name
     assert net[0].last is None
     assert not net[0].history
     assert not net[0].memory.rows
+    assert not net[0].queue
+    assert not net[0].found
     assert not net[0].cache.any()
     assert not net[0].rows.any()
 
@@ -622,12 +637,42 @@ def test_samples_that_depend_on_each_other_beside_batch_norm_are_refused_by_name
         lambda net, x: net.a(x).detach().numpy(),
         lambda net, x: partial(print, net.a(x)).__call__,
         lambda net, x: deque([(net.a(x),)]),
+        lambda net, x: net.slot.filled(net.a(x)),
     ],
 )
 def test_results_of_unknown_forms_are_refused_by_name(combine):
     net = built(Two(combine))
+    net.slot = Slot()
     with use_context(net, INDEX), pytest.raises(MixedBatchError, match=r"batch (that )?mixes con"):
         net(draw(5, 6))
+
+
+class Slot:
+    """Has no attributes that can be found, and is the same object in every call."""
+
+    __slots__ = ("value",)
+
+    def filled(self, value):
+        self.value = value
+        return self
+
+
+def test_arguments_are_as_before_after_a_call_that_fails():
+    def combine(net, given, fails):
+        given["x"].append(given["x"].pop() * 2)
+        if fails[0]:
+            raise ArithmeticError
+        return net.a(given["x"][0])
+
+    net, x = built(Two(combine)), draw(5, 6)
+    given = {"x": [x]}
+    with use_context(net, INDEX):
+        net(given, [False])
+        assert given["x"][0].equal(2 * x)
+        given["x"][0] = x
+        with pytest.raises(ArithmeticError):
+            net(given, [True])
+    assert given["x"][0] is x
 
 
 def test_a_number_that_was_the_number_of_samples_by_chance_is_refused_by_name():
@@ -673,6 +718,26 @@ def test_a_tensor_may_be_given_twice_and_changed(read):
             one = x[i : i + 1].clone()
             torch.testing.assert_close(mixed[i : i + 1], net(one, one))
             torch.testing.assert_close(given[i : i + 1], one)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_changed_argument_may_leave_its_container_and_another_be_expanded(mode):
+    def combine(net, given, x, shared):
+        y = given.pop("y")
+        y.add_(1 if x.sum().item() > -1e9 else 2)
+        return net.a(x + y + shared.nan_to_num())
+
+    net, y, x = built(Two(combine)), draw(5, 6), draw(1, 6).expand(5, 6)
+    shared = torch.full((1, 6), torch.nan, dtype=torch.float64)
+    given, before = {"y": y}, y.clone()
+    with use_context(net, INDEX), mode():
+        mixed = net(given, x, shared)
+    assert not given
+    assert y.equal(before + 1)
+    for i, k in enumerate(INDEX.tolist()):
+        with use_context(net, k):
+            expected = net({"y": before[i : i + 1]}, x[i : i + 1], shared)
+        torch.testing.assert_close(mixed[i : i + 1], expected)
 
 
 def test_what_batch_norm_in_training_keeps_of_the_batch_is_refused_by_name():

@@ -156,7 +156,7 @@ def test_mixed_batches_that_cannot_be_served_are_refused_by_name():
     packed = pack_padded_sequence(x, [7, 5, 5, 2], batch_first=True)
     short = tree_map(lambda h: h[:, :3], states(layer))
     with use_context(layer, CONTEXT, batch_dim=sample_dims(layer)):
-        with pytest.raises(ValueError, match="input is a PackedSequence"):
+        with pytest.raises(ValueError, match="a PackedSequence holds tensors"):
             layer(packed)
         with pytest.raises(ValueError, match=r"hx has shape \(2, 3, 8\), but the batch mixes 4"):
             layer(x, short)

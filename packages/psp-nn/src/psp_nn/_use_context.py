@@ -17,9 +17,9 @@ from psp_nn._context_index import (
 )
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.selection import Base, One, PerSample, Selection
-from psp_nn.mixed.call import MixedCall
+from psp_nn.mixed.forward import MixedForward
 
-Calls: TypeAlias = list[tuple[nn.Module, MixedCall]]
+Calls: TypeAlias = list[tuple[nn.Module, MixedForward]]
 
 
 def use_context(
@@ -78,7 +78,7 @@ def use_context(
     selection = _selection(context, layers, device)
     root = unwrapped(net)
     calls = _calls(root)
-    call = MixedCall(root, selection, batch_dim) if isinstance(selection, PerSample) else None
+    call = MixedForward(root, selection, batch_dim) if isinstance(selection, PerSample) else None
     previous = [(layer, layer.superposition.selection) for layer in layers]
     try:
         for layer in layers:
@@ -141,7 +141,7 @@ def _restore(previous: list[tuple[Layer, Selection]]) -> None:
 def _calls(net: nn.Module) -> Calls:
     """Return the modules in `net` whose batches mix contexts."""
     found = [(module, vars(module).get("forward")) for module in net.modules()]
-    return [(module, call) for module, call in found if isinstance(call, MixedCall)]
+    return [(module, call) for module, call in found if isinstance(call, MixedForward)]
 
 
 def _set_calls(net: nn.Module, calls: Calls) -> None:

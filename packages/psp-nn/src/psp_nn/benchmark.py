@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--seconds", type=float, default=20.0, help="duration of a comparison")
     parser.add_argument("--widths", type=int, nargs="+", default=[256, 2048], help="hidden units")
+    parser.add_argument("--contexts", type=int, default=CONTEXTS, help="contexts in a mixed batch")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     parts = options.parts or PARTS
@@ -58,11 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "base" in parts:
             base(width, options.seconds)
         if "mixed" in parts:
-            mixed(width, options.seconds)
+            mixed(width, options.contexts, options.seconds)
     if "mixed-resnet" in parts:
-        mixed_resnet(options.seconds)
+        mixed_resnet(options.contexts, options.seconds)
     if "mixed-llama" in parts:
-        mixed_llama(options.seconds)
+        mixed_llama(options.contexts, options.seconds)
     if "resnet" in parts:
         resnet(options.seconds)
     if "disk" in parts:
@@ -111,7 +112,7 @@ def base(width: int, seconds: float) -> None:
     _show(_minimum_times(runs, seconds), "base=False", targets)
 
 
-def mixed(width: int, seconds: float) -> None:
+def mixed(width: int, contexts: int, seconds: float) -> None:
     """Time a batch of 1024 samples that mixes contexts in the multi-layer perceptron."""
     x = torch.randn(1024, INPUTS)
     targets = {"mixed batch": 1.05 if width >= 2048 else 1.3}
@@ -119,25 +120,25 @@ def mixed(width: int, seconds: float) -> None:
         options: dict[str, Any] = {"base": over_base, "two_sided": False} if over_base else {}
         net = _superposed(_mlp(width), **options)
         name = f"{INPUTS}-{width}-{width}-{CLASSES}{' over a base' if over_base else ''}"
-        _mixed(name, net, x, seconds, {} if over_base else targets)
+        _mixed(name, net, x, contexts, seconds, {} if over_base else targets)
 
 
-def mixed_resnet(seconds: float) -> None:
+def mixed_resnet(contexts: int, seconds: float) -> None:
     """Time mixed batches in a ResNet-18 of width 16 on small images. Needs torchvision."""
     for per_channel, target in ((False, 2.4), (True, 1.4)):
         net = _superposed(_resnet18(16), per_channel=per_channel).eval()
         name = f"ResNet-18 of width 16, 32 × 32 images{', per channel' if per_channel else ''}"
-        _mixed(name, net, torch.randn(64, 3, 32, 32), seconds, {"mixed batch": target})
+        _mixed(name, net, torch.randn(64, 3, 32, 32), contexts, seconds, {"mixed batch": target})
 
 
-def mixed_llama(seconds: float) -> None:
+def mixed_llama(contexts: int, seconds: float) -> None:
     """Time mixed batches in a Llama of 4 layers of 256 units."""
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Embedding(512, 256), *(_LlamaLayer(256, 688) for _ in range(4)))
     plain.extend([nn.RMSNorm(256), nn.Linear(256, 512, bias=False)])
     net = _superposed(plain, exclude="6").eval()
     tokens = torch.randint(512, (50, 32))
-    _mixed("Llama, 4 × 256, 32 tokens", net, tokens, seconds, {"mixed batch": 1.1})
+    _mixed("Llama, 4 × 256, 32 tokens", net, tokens, contexts, seconds, {"mixed batch": 1.1})
 
 
 class _LlamaLayer(nn.Module):
@@ -170,9 +171,16 @@ def _superposed(net: nn.Module, **options: Any) -> nn.Module:
     return superpose(net, family=BinaryContexts, num_contexts=CONTEXTS, seed=0, **options)
 
 
-def _mixed(name: str, net: nn.Module, x: Tensor, seconds: float, targets: dict[str, float]) -> None:
-    """Time a batch that mixes all contexts, one with one context, and one call per context."""
-    context = torch.arange(len(x)) % CONTEXTS
+def _mixed(
+    name: str,
+    net: nn.Module,
+    x: Tensor,
+    contexts: int,
+    seconds: float,
+    targets: dict[str, float],
+) -> None:
+    """Time a batch that mixes contexts, one with one context, and one call per context."""
+    context = torch.arange(len(x)) % contexts
 
     @torch.no_grad()
     def one_context() -> None:
@@ -186,7 +194,7 @@ def _mixed(name: str, net: nn.Module, x: Tensor, seconds: float, targets: dict[s
 
     @torch.no_grad()
     def one_call_per_context() -> None:
-        for k in range(CONTEXTS):
+        for k in range(contexts):
             with use_context(net, k):
                 net(x[context == k])
 
@@ -195,7 +203,7 @@ def _mixed(name: str, net: nn.Module, x: Tensor, seconds: float, targets: dict[s
         "mixed batch": mixed_batch,
         "one call per context": one_call_per_context,
     }
-    print(f"forward pass, batch {len(x)} over {CONTEXTS} contexts, Binary, {name}")
+    print(f"forward pass, batch {len(x)} over {contexts} contexts, Binary, {name}")
     _show(_minimum_times(runs, seconds), "one context", targets)
 
 

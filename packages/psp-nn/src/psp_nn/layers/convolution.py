@@ -1,6 +1,7 @@
 """Superposed convolutions, plain and transposed: the context acts on the kernel."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -10,8 +11,8 @@ from torch.nn import functional as F
 from psp_nn.layers.attributes import entry_per_context, superposed_parameter
 from psp_nn.layers.inputs import check_features
 from psp_nn.layers.layer import Layer
+from psp_nn.layers.patches import output_shape, patches
 from psp_nn.layers.selection import EachSample
-from psp_nn.layers.using import each_model
 
 
 class _SuperposedConvolution(Layer):
@@ -29,8 +30,13 @@ class _SuperposedConvolution(Layer):
 
     @property
     def binds_samples(self) -> bool:
-        """True if a context acts on channels and is small enough to gather one per sample."""
-        return self.superposition.per_channel and self.contexts_for().gathers
+        """True if the contexts are small enough to gather one for each sample."""
+        return self.contexts_for().gathers
+
+    @property
+    def binds_kernels(self) -> bool:
+        """True if the contexts act on positions of the kernel."""
+        return not self.superposition.per_channel
 
     def to_rows(self, name: str, weight: Tensor) -> Tensor:
         """Reshape a kernel to (groups, out, dim), without `groups` if there is one."""
@@ -73,32 +79,39 @@ class _SuperposedConvolution(Layer):
         return kernel.reshape(self.stored().shape)
 
     def _forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        stored, selection = self.stored(), self.superposition.selection
-        check_features(self, x, stored, self.in_channels, dim=1 - stored.dim())
-        if not isinstance(selection, EachSample):
-            return self._convolve(x, self.retrieved(), output_size)
-        if self.binds_samples:
+        check_features(self, x, self.stored(), self.in_channels, dim=1 - self.stored().dim())
+        if isinstance(self.superposition.selection, EachSample) and self.binds_samples:
             return self._forward_each_sample(x, output_size)
-
-        def apply(images: Tensor) -> Tensor:
-            return self._convolve(images, self.retrieved(), output_size)
-
-        return each_model(self, selection, x, apply, trailing=stored.dim() - 1)
+        return self._convolve(x, self.retrieved(), output_size)
 
     def _forward_each_sample(self, x: Tensor, output_size: list[int] | None) -> Tensor:
-        """Return base x + R⁻¹ D C x + b, by convolutions with kernels that all samples share."""
-        stored, base, outputs = self.stored(), self.base(), self.output_operator()
-        bias, positions = self.bias, [1] * (self.stored().dim() - 2)
+        stored = self.stored()
         self.note_use()
-        with self.read_once(bias=None):
-            bound = self._by_groups(x, self.operator().reshape(self.groups, *positions).bind)
-            y = self._convolve(bound, stored, output_size)
-            if outputs is not None:
-                y = self._by_groups(y, outputs.reshape(self.groups, *positions).unbind)
-            if base is not None:
-                base = base.to(stored.dtype if x.is_complex() else x.dtype)
+        if self.superposition.per_channel:
+            ones = [1] * (stored.dim() - 2)
+            bind = self.operator().reshape(self.groups, *ones).bind
+            with self.read_once(bias=None):
+                y = self._convolve(self._by_groups(x, bind), stored, output_size)
+            return self._completed(y, x, output_size)
+        # Each sample has a kernel of its own, or patches of its own where these are smaller.
+        positions = () if self.transposed_kernel else output_shape(self, x)
+        if self.transposed_kernel or prod(positions) >= self.out_channels // self.groups:
+            return self._convolve(x, self.model_weight("weight"), output_size)
+        bound = self.operator().reshape(self.groups, 1).bind(patches(self, x))
+        y = bound @ self.to_outputs("weight", stored).mT
+        return self._completed(y.mT.flatten(-3, -2).unflatten(-1, positions), x, output_size)
+
+    def _completed(self, y: Tensor, x: Tensor, output_size: list[int] | None) -> Tensor:
+        """Return base x + R⁻¹ y + b for y = D C x."""
+        bias, base, outputs = self.bias, self.base(), self.output_operator()
+        ones = [1] * (self.stored().dim() - 2)
+        if outputs is not None:
+            y = self._by_groups(y, outputs.reshape(self.groups, *ones).unbind)
+        if base is not None:
+            with self.read_once(bias=None):
+                base = base.to(self.stored().dtype if x.is_complex() else x.dtype)
                 y = y + self._convolve(x, base, output_size)
-        biased: Tensor = y if bias is None else y + bias.view(-1, *positions).to(y.dtype)
+        biased: Tensor = y if bias is None else y + bias.view(-1, *ones).to(y.dtype)
         return biased
 
     def _by_groups(self, x: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:

@@ -64,7 +64,12 @@ class Layer(Protected):
 
     @property
     def binds_samples(self) -> bool:
-        """True if the layer applies the operators of all samples to their inputs at once."""
+        """True if the layer applies the operators of all samples at once."""
+        return False
+
+    @property
+    def binds_kernels(self) -> bool:
+        """True if it applies them to a kernel for each sample, and not to their inputs alone."""
         return False
 
     def prepare(self) -> None:
@@ -101,6 +106,10 @@ class Layer(Protected):
             base = self.base(name)
             assert base is not None
             return base.to(self.stored(name).dtype, copy=True)
+        return self.model_weight(name)
+
+    def model_weight(self, name: str) -> Tensor:
+        """Retrieve a weight of one model, or of each sample's under `torch.vmap`."""
         rows = self.to_rows(name, self.stored(name))
         weight = self.from_rows(name, self.operator(name).retrieve(rows))
         outputs = self.output_operator(name)

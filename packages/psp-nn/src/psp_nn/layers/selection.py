@@ -27,41 +27,13 @@ class PerSample:
     index: Tensor
 
     @cached_property
-    def order(self) -> Tensor:
-        """Positions of the samples, sorted by context."""
-        with torch.inference_mode(False):  # autograd refuses to save inference tensors
-            return self.index.argsort(stable=True)
-
-    @cached_property
-    def back(self) -> Tensor:
-        """The inverse of `order`."""
-        with torch.inference_mode(False):
-            return self.order.argsort()
-
-    @cached_property
-    def _groups(self) -> tuple[list[int], list[int]]:
-        contexts, counts = torch.unique_consecutive(self.index[self.order], return_counts=True)
-        return contexts.tolist(), counts.tolist()
-
-    @property
-    def present(self) -> list[int]:
-        """Contexts that occur, in ascending order."""
-        return self._groups[0]
-
-    @cached_property
-    def ones(self) -> "list[One]":
-        """Selections of the contexts that occur."""
-        return [One.of(k, self) for k in self.present]
-
-    @property
     def groups(self) -> "list[tuple[One, Tensor]]":
         """Selections of the contexts that occur, each with the positions of its samples."""
-        return list(zip(self.ones, self.order.split(self.counts), strict=True))
-
-    @property
-    def counts(self) -> list[int]:
-        """Number of samples of each context that occurs."""
-        return self._groups[1]
+        with torch.inference_mode(False):  # autograd refuses to save inference tensors
+            order = self.index.argsort(stable=True)
+            contexts, counts = torch.unique_consecutive(self.index[order], return_counts=True)
+        parts = order.split(counts.tolist())
+        return [(One.of(k, self), at) for k, at in zip(contexts.tolist(), parts, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

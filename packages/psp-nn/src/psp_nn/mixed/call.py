@@ -1,151 +1,154 @@
-"""The `forward` of a network while its batch mixes contexts."""
+"""A call of a network whose batch mixes contexts, as a flat list of what is in its arguments."""
 
-import inspect
-from collections.abc import Hashable, Mapping
-from types import MethodType
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Hashable
+from typing import Any, TypeAlias
 
-import torch
-from torch import nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch import Tensor
 
 from psp_nn.layers.layer import Layer
-from psp_nn.layers.recompute_guard import inside_mixed_call
-from psp_nn.layers.selection import MixedBatchError, One, PerSample
-from psp_nn.layers.using import using
-from psp_nn.mixed.rehearsal import Plan, couples_samples, rehearse
-from psp_nn.mixed.samples import Call
+from psp_nn.layers.selection import MixedBatchError, PerSample
+from psp_nn.mixed.structure import Container, flatten, is_equal, rebuild, same_leaf
 
-_plans: WeakKeyDictionary[nn.Module, dict[Hashable, Plan]] = WeakKeyDictionary()
-"""Plans of networks by the kind of call, found in its first one."""
+Layout: TypeAlias = list[int | None]
+"""Dimension of the samples in each leaf, None in those that all samples share.
 
-_REASON = "a batch that mixes contexts runs outside of compiled code"
+In a result it is 0 for an integer that is the number of samples.
+"""
 
 
-class MixedCall:
-    """The `forward` of a network while its batch mixes contexts.
-
-    The result for a sample is by definition that of a call with this sample alone and its context.
-    All samples run at once under `torch.vmap`, which knows in every layer where they lie. What
-    vmap cannot run, such as control flow that depends on values, runs once for each context. The
-    first call of a kind is rehearsed, to find out how the network takes samples.
+class Call:
+    """A call of a network whose batch mixes contexts.
 
     Args:
-        net: The network.
+        forward: The network's own `forward`.
+        layers: Layers that use the model of each sample.
         batch: Context of each sample.
-        batch_dim: See `use_context`.
+        names: Names of the arguments, the positional ones first.
+        values: The arguments.
+        dims: Dimension of the samples in each.
+        positional: Number of positional arguments.
+
+    Attributes:
+        count: Number of samples.
+        leaves: Leaves of the arguments; see `flatten`.
+        layout: Where the samples lie in these.
+        kind: Decides how the network takes the arguments.
 
     Raises:
-        ValueError: If `batch_dim` is negative or names what is no argument of the network.
+        MixedBatchError: If an argument has another number of samples than one per context, or one
+            for all, or none has.
     """
 
     def __init__(
-        self, net: nn.Module, batch: PerSample, batch_dim: int | Mapping[str, int | None]
+        self,
+        forward: Callable[..., Any],
+        layers: list[Layer],
+        batch: PerSample,
+        names: list[str],
+        values: list[Any],
+        dims: Layout,
+        positional: int,
     ) -> None:
-        own: Any = vars(net).get("forward")
-        self._own: Any = own._own if isinstance(own, MixedCall) else own
-        self.__wrapped__ = self._own or MethodType(type(net).forward, net)  # `inspect` follows it
-        self._net, self._batch, self._batch_dim = net, batch, batch_dim
-        parameters = list(inspect.signature(self.__wrapped__).parameters.values())
-        self._positional = [p.name for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
-        _check_dims(batch_dim, parameters, type(net).__name__)
+        self.layers, self.batch, self.count = layers, batch, len(batch.index)
+        self._forward, self._names, self._positional = forward, names, positional
+        self.leaves: list[Any] = []
+        self.layout: Layout = []
+        self.kind: list[Hashable] = [*names, *dims]
+        seen: dict[int, int] = {}
+        for name, value, dim in zip(names, values, dims, strict=True):
+            for x in flatten(value, seen):
+                self.leaves.append(x)
+                self.layout.append(self._dim_of(x, name, dim))
+                self.kind.append(self._kind_of(x))
+        if all(dim is None for dim in self.layout):
+            raise MixedBatchError(
+                f"the batch mixes {self.count} contexts, one for each sample, but no argument has "
+                f"{self.count} samples along its dimension in batch_dim, which is 0 by default."
+            )
 
-    @torch.compiler.disable(reason=_REASON)  # type: ignore[untyped-decorator]
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the network with each sample's model.
-
-        Raises:
-            MixedBatchError: If it cannot serve this batch.
-        """
-        layers = [
-            module
-            for module in self._net.modules()
-            if isinstance(module, Layer) and module.superposition.selection is self._batch
-        ]
-        if not layers:  # another selection has replaced this one, or the network calls itself
-            return self.__wrapped__(*args, **kwargs)
-        _check_hooks(self._net)
-        names = self._positional[: len(args)]
-        names += [f"argument {i}" for i in range(len(names), len(args))] + [*kwargs]
-        dims = [self._dim_of(name) for name in names]
-        values = [*args, *kwargs.values()]
-        call = Call(self.__wrapped__, layers, self._batch, names, values, len(args), dims)
-        kind = call.check()
-        for layer in layers:
-            layer.superposition.guard.note(self._batch, layer.superposition.name)
-        return self._run(call, kind)
-
-    def remove_from(self, net: nn.Module) -> None:
-        """Give a network its own `forward` back."""
-        if self._own is None:
-            del vars(net)["forward"]
-        else:
-            vars(net)["forward"] = self._own
-
-    def _dim_of(self, name: str) -> int | None:
-        dims = self._batch_dim
-        return dims.get(name, 0) if isinstance(dims, Mapping) else dims
-
-    def _run(self, call: Call, kind: Hashable) -> Any:
-        batch, coupled = self._batch, couples_samples(self._net)
-        if len(batch.index) < 2:
-            one = One.of(batch.present[0] if len(batch.index) else 0, batch)
-            with using(call.layers, one), inside_mixed_call():
-                return call.run(call.values)[0]
-        plans = _plans.setdefault(self._net, {})
-        kind = tuple(module.training for module in self._net.modules()), coupled, kind
-        if kind not in plans:
-            plans[kind] = rehearse(self._net, call)
-        plan = plans[kind]
-        try:
-            with inside_mixed_call():
-                if plan.at_once:
-                    return call.at_once(plan.layout)
-                return call.by_context(plan.layout, batch.groups)
-        except Exception:
-            plans.pop(kind, None)  # the network may have changed since the rehearsal
-            raise
-
-
-def _check_hooks(net: nn.Module) -> None:
-    """Check that no module inside has a hook of the user's, nor all modules.
-
-    Raises:
-        MixedBatchError: If one has.
-    """
-    if _has_any_global_hook():
+    def _dim_of(self, x: Any, name: str, dim: int | None) -> int | None:
+        size = length(x, dim)
+        if size in (None, 1, self.count):
+            return dim if size == self.count else None
         raise MixedBatchError(
-            "hooks of all modules are registered, which would not meet the samples of a batch that "
-            "mixes contexts together; remove them, or make one call per context."
+            f"{name} has shape {tuple(x.shape)}, but the batch mixes {self.count} contexts, one "
+            f"for each sample along dimension {dim}; if {name} has no samples there, say so with "
+            f"use_context(…, batch_dim={{'{name}': None}}), or state their dimension."
         )
-    for path, module in net.named_modules():
-        hooks = (
-            *module._forward_hooks.values(),
-            *module._forward_pre_hooks.values(),
-            *module._backward_hooks.values(),
-            *module._backward_pre_hooks.values(),
-        )
-        for hook in hooks if path else ():
-            if not getattr(hook, "__module__", "").startswith(("psp_nn.", "torch.nn.utils.")):
-                raise MixedBatchError(
-                    f"module '{path}' has a hook, which would not meet the samples of a batch that "
-                    "mixes contexts together; remove it, or make one call per context."
-                )
+
+    def _kind_of(self, x: Any) -> Any:
+        if isinstance(x, Tensor):
+            return tuple(n if n < 2 else 2 + (n == self.count) for n in x.shape)
+        if isinstance(x, Container):
+            return x.form
+        return x if isinstance(x, bool | str | None) else type(x)
+
+    def run(self, leaves: list[Any]) -> list[Any]:
+        """Run the network on other leaves, and restore the containers in the arguments.
+
+        Returns:
+            Leaves of the result, and of the arguments after the run.
+        """
+        try:
+            values = self._filled(leaves)
+            args, names = values[: self._positional], self._names[self._positional :]
+            result = self._forward(*args, **dict(zip(names, values[len(args) :], strict=True)))
+            return flatten([result, *values], {})
+        finally:
+            self.restore()
+
+    def restore(self) -> None:
+        """Restore the containers in the arguments."""
+        self._filled(self.leaves)
+
+    def _filled(self, leaves: list[Any]) -> list[Any]:
+        remaining = iter(leaves)
+        return [rebuild(remaining) for _ in self._names]
+
+    def join(
+        self,
+        layout: Layout,
+        runs: list[tuple[list[Any], list[Any]]],
+        lengths: list[int],
+        joined: Callable[..., Tensor],
+    ) -> list[Any]:
+        """Return the result of all samples and the arguments, whose containers are updated.
+
+        Args:
+            layout: Where the samples lie in the leaves that a run returns.
+            runs: Leaves that each has taken, and those that it has returned.
+            lengths: Number of samples of each.
+            joined: Takes a dimension and a new tensor of each run, and joins these.
+        """
+        if any(len(returned) != len(layout) for _, returned in runs):
+            raise MixedBatchError(
+                "a result has another form for some samples, or than in an earlier call, but the "
+                "batch mixes contexts; make one call per context."
+            )
+        wholes = {id(x): y for taken, _ in runs for x, y in zip(taken, self.leaves, strict=True)}
+        leaves: list[Any] = []
+        for dim, *values in zip(layout, *[returned for _, returned in runs], strict=True):
+            if all(isinstance(x, Tensor) for x in values):
+                whole = wholes.get(id(values[0]))
+                is_given = all(wholes.get(id(x), x) is whole for x in values)
+                leaves.append(whole if is_given else joined(dim, *values))
+            elif dim is not None and all(map(is_equal, values, lengths)):
+                leaves.append(self.count)
+            else:
+                leaves.append(same_leaf(*values, *([] if dim is None else [self.count])))
+        result: list[Any] = rebuild(iter(leaves))
+        return result
 
 
-def _check_dims(
-    batch_dim: int | Mapping[str, int | None], parameters: list[inspect.Parameter], net: str
-) -> None:
-    """Check that dimensions are not negative, and that there are arguments of these names."""
-    for dim in batch_dim.values() if isinstance(batch_dim, Mapping) else [batch_dim]:
-        if dim is not None and dim < 0:
-            raise ValueError(f"batch_dim must be 0 or more, but is {dim}.")
-    if isinstance(batch_dim, Mapping) and all(p.kind != p.VAR_KEYWORD for p in parameters):
-        names = [p.name for p in parameters]
-        for name in batch_dim:
-            if name not in names:
-                raise ValueError(
-                    f"use_context: batch_dim names {name!r}, which is no argument of "
-                    f"{net}.forward; choose from {', '.join(names)}."
-                )
+def length(x: Any, dim: int | None) -> int | None:
+    """Return the length of a dimension of a tensor, or None if there is no such dimension."""
+    return x.shape[dim] if isinstance(x, Tensor) and dim is not None and dim < x.dim() else None
+
+
+def not_samples(x: Tensor) -> MixedBatchError:
+    """Return the error of results that depend on samples, but cannot be joined."""
+    return MixedBatchError(
+        f"a result has shape {tuple(x.shape)}, and depends on samples without having them along a "
+        "dimension, but the batch mixes contexts; return it for each sample, such as a loss "
+        "without reduction, or make one call per context."
+    )

@@ -1,7 +1,5 @@
 """Attributes and buffers of a network's modules, which a rehearsal leaves as they were."""
 
-from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,7 +9,7 @@ from torch._subclasses import FakeTensor
 from psp_contexts import Contexts
 from psp_nn.layers.layer import Layer
 from psp_nn.layers.model_record import ModelRecord
-from psp_nn.mixed.structure import OPAQUE
+from psp_nn.mixed.structure import flatten, put, rebuild
 
 _OF_TORCH = {*vars(nn.Module()), "superposition"}
 """Attributes of every module in which no state of a call is kept, besides buffers."""
@@ -21,102 +19,64 @@ _DEPTH = 2
 
 
 class ModuleState:
-    """State of all modules of a network at one time: attributes, and what containers hold."""
+    """State of all modules of a network at one time."""
 
     def __init__(self, net: nn.Module) -> None:
-        self._net = net
-        self._contents: list[tuple[Any, Any]] = []
-        self._before: dict[str, Tensor] = {}
-        self._copies: list[tuple[Tensor, Tensor]] = []
-        for name, value in _parts(net):
-            if isinstance(value, Tensor):
-                self._before[name] = value
-                self._copies.append((value, value.clone()))
-            else:
-                self._contents.append((value, _contents(value)))
-        for module in net.modules():
-            if isinstance(module, Layer):  # its base may be large, and does not change
-                state = module.superposition
-                values = [module._buffers.get(name) for name in state.per_context]
-                self._copies += [
-                    (x, x.clone()) for x in values if x is not None and module.training
-                ]
+        self._net, self._attributes = net, _attributes(net, tables=True)
+        self._own = [
+            (x, dict(x)) for module in net.modules() for x in (vars(module), module._buffers)
+        ]
+        self._copies = {id(x): (x, x.clone()) for x in _tensors(self._attributes).values()}
 
-    def kept(self) -> dict[str, Tensor]:
-        """Return the tensors that modules have set or changed since, by name.
+    def kept(self) -> dict[tuple[str, int], Tensor]:
+        """Return the tensors that modules have set or changed, by attribute and place in it.
 
-        Those that belong to models are left out.
+        Tables with an entry for each model are left out.
         """
-        changed = {id(x) for x, before in self._copies if not _is_equal(x, before)}
         found = {}
-        for name, value in _parts(self._net):
-            if isinstance(value, Tensor) and self._before.get(name) is not value:
-                found[name] = value
-            elif id(value) in changed:  # `restore` changes it back
-                found[name] = value.clone()
+        for key, x in _tensors(_attributes(self._net, tables=False)).items():
+            if id(x) not in self._copies:
+                found[key] = x
+            elif not _is_equal(*self._copies[id(x)]):
+                found[key] = x.clone()  # `restore` changes it back
         return found
 
     @torch.no_grad()
     def restore(self) -> None:
         """Restore the state."""
-        for value, contents in self._contents:
-            now = _contents(value)
-            if isinstance(contents, dict):
-                if [*map(id, now)] != [*map(id, contents)] or any(
-                    now[key] is not contents[key] for key in now
-                ):
-                    value.clear()
-                    value.update(contents)
-            elif [*map(id, now)] != [*map(id, contents)]:
-                value.clear()
-                (value.update if isinstance(value, set) else value.extend)(contents)
-        for value, before in self._copies:
-            if not _is_equal(value, before):
-                value.copy_(before)
+        for own, before in self._own:
+            put(own, before)
+        for leaves in self._attributes.values():
+            rebuild(iter(leaves))
+        for x, values in self._copies.values():
+            if not _is_equal(x, values):
+                x.copy_(values)
 
 
-def _contents(value: Any) -> Any:
-    return dict(value) if isinstance(value, dict) else list(value)
-
-
-def _parts(net: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Return the tensors and containers in modules, but no buffers of layers, with names."""
-    seen: set[int] = set()
+def _attributes(net: nn.Module, *, tables: bool) -> dict[str, list[Any]]:
+    """Return the leaves of what modules hold by name, with the tables of models or without."""
+    seen: dict[int, int] = {}
+    found = {}
     for path, module in net.named_modules():
         if isinstance(module, (Contexts, ModelRecord)):
             continue
-        own = vars(module)
-        yield path, own
-        yield path, module._buffers
-        for name in own.keys() - _OF_TORCH:
-            yield from _inside(f"{path}.{name}".lstrip("."), own[name], seen, 0)
-        for name, value in module._buffers.items() if not isinstance(module, Layer) else ():
-            yield from _inside(f"{path}.{name}".lstrip("."), value, seen, 0)
+        buffers = module._buffers
+        if isinstance(module, Layer):  # its base is large, and only training changes its tables
+            names = module.superposition.per_context if tables and module.training else ()
+            buffers = {name: buffers[name] for name in names if name in buffers}
+        for name, value in (vars(module) | buffers).items():
+            if name not in _OF_TORCH:
+                found[f"{path}.{name}".lstrip(".")] = flatten(value, seen, _DEPTH)
+    return found
 
 
-def _inside(name: str, value: Any, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
-    """Return the tensors and containers in an attribute."""
-    if isinstance(value, Tensor):
-        if not isinstance(value, nn.Parameter):
-            yield name, value
-        return
-    if id(value) in seen:
-        return
-    items: list[tuple[str, Any]] = []
-    if isinstance(value, (list, tuple, deque, set)):
-        items = [(f"{name}[{i}]", part) for i, part in enumerate(value)]
-    elif isinstance(value, dict):
-        items = [(f"{name}[{key!r}]", part) for key, part in value.items()]
-    elif hasattr(value, "__dict__") and not isinstance(value, OPAQUE) and depth < _DEPTH:
-        depth, value = depth + 1, vars(value)
-        items = [(f"{name}.{key}", part) for key, part in value.items()]
-    else:
-        return
-    seen.add(id(value))
-    if not isinstance(value, tuple):
-        yield name, value
-    for inner, part in items:
-        yield from _inside(inner, part, seen, depth)
+def _tensors(attributes: dict[str, list[Any]]) -> dict[tuple[str, int], Tensor]:
+    return {
+        (name, i): x
+        for name, leaves in attributes.items()
+        for i, x in enumerate(leaves)
+        if isinstance(x, Tensor) and not isinstance(x, nn.Parameter)
+    }
 
 
 def _is_equal(x: Tensor, y: Tensor) -> bool:

@@ -1,147 +1,124 @@
-"""Tensors inside nested arguments and results: containers, model outputs and caches."""
+"""Structures of tensors: nested containers, model outputs, caches and attributes of modules."""
 
-import copy
 import gc
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from psp_nn.layers.selection import MixedBatchError
 
-OPAQUE = (nn.Module, type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
+_CONTAINERS = (list, tuple, dict, deque, set)
+_CODE = (type, Enum, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
+_OPAQUE = (Tensor, nn.Module, *_CODE)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container or object, in front of its parts in a flat structure."""
+
+    value: Any = field(compare=False, repr=False)
+    form: tuple[Any, ...]
+    """Type, keys, and its number if it has occurred before, so that no parts follow."""
+
+
+def flatten(value: Any, seen: dict[int, int], depth: int | None = None) -> list[Any]:
+    """Return the leaves of a structure, with the containers in front of theirs.
+
+    Args:
+        value: The structure.
+        seen: Number of each container that has occurred, by its id.
+        depth: How many objects inside each other are searched. None searches all, and refuses
+            tensors in containers without order or names.
+    """
+    parts, is_object = _parts(value), not isinstance(value, _CONTAINERS)
+    is_unknown = depth is None and isinstance(value, (deque, set, PackedSequence))
+    if parts is None or is_unknown or (is_object and depth == 0):
+        if depth is None:
+            _check_leaf(value)
+        return [value]
+    if id(value) in seen:
+        return [Container(value, (type(value), (), seen[id(value)]))]
+    if not isinstance(value, tuple):
+        seen[id(value)] = len(seen)
+    leaves: list[Any] = [Container(value, (type(value), tuple(parts), None))]
+    for part in parts.values():
+        leaves += flatten(part, seen, depth and depth - is_object)
+    return leaves
+
+
+def rebuild(leaves: Iterator[Any]) -> Any:
+    """Return the structure of these leaves, in the containers in front of them."""
+    leaf = next(leaves)
+    if not isinstance(leaf, Container):
+        return leaf
+    value, (make, keys, again) = leaf.value, leaf.form
+    parts = {key: rebuild(leaves) for key in keys}
+    if again is not None or _has_parts(value, parts):
+        return value
+    if isinstance(value, tuple):
+        return make(*parts.values()) if hasattr(value, "_fields") else make(parts.values())
+    put(value, parts)
+    return value
+
+
+def put(value: Any, parts: dict[Any, Any]) -> None:
+    """Replace the parts of a container or object."""
+    if _has_parts(value, parts):
+        return
+    own: Any = value if isinstance(value, _CONTAINERS) else vars(value)
+    if isinstance(own, dict):
+        for key in own.keys() - parts.keys():
+            del own[key]
+        for key, part in parts.items():
+            own[key] = part
+    else:
+        own.clear()
+        (own.update if isinstance(own, set) else own.extend)(parts.values())
+
+
+def _has_parts(value: Any, parts: dict[Any, Any]) -> bool:
+    now = _parts(value) or {}
+    return [*now] == [*parts] and all(now[key] is part for key, part in parts.items())
+
+
+def _parts(value: Any) -> dict[Any, Any] | None:
+    """Return the parts of a container or object by key or attribute, and None for a leaf."""
+    if isinstance(value, _CONTAINERS):
+        return dict(value) if isinstance(value, dict) else dict(enumerate(value))
+    has_attributes = hasattr(value, "__dict__") and not isinstance(value, _OPAQUE)
+    return dict(vars(value)) if has_attributes else None
+
+
+def _check_leaf(value: Any) -> None:
+    if isinstance(value, _OPAQUE):
+        return
+    if any(isinstance(part, Tensor) for part in gc.get_referents(value)):
+        raise MixedBatchError(
+            f"a {type(value).__name__} holds tensors, in which a batch that mixes contexts does "
+            "not find the samples; pass and return padded tensors in a tuple, list, dict, or "
+            "object with attributes."
+        )
 
 
 def same_leaf(*values: Any) -> Any:
-    """Return what is no tensor, and must be the same at the same place in structures of one form.
-
-    Raises:
-        MixedBatchError: If it differs, or holds tensors in a container of an unknown form.
-    """
-    first = values[0]
-    if not isinstance(first, OPAQUE) and any(
-        isinstance(part, Tensor) for part in gc.get_referents(first)
-    ):
-        raise MixedBatchError(
-            f"a {type(first).__name__} holds tensors, in which a batch that mixes contexts does "
-            "not find the samples; pass and return tensors in a tuple, list, dict, or object with "
-            "attributes."
-        )
-    if not all(_is_equal(value, first) for value in values):
-        raise MixedBatchError(
-            f"a result is {' for some samples and '.join(map(repr, values[:2]))} for others, but "
-            "the batch mixes contexts; return a tensor with an entry for each sample, or make one "
-            "call per context."
-        )
-    return first
+    """Return what is no tensor, and must be the same in several results."""
+    if all(is_equal(value, values[0]) for value in values):
+        return values[0]
+    raise MixedBatchError(
+        f"a result is {values[0]!r:.60} for some samples and not for others, but the batch mixes "
+        "contexts; return a tensor with an entry for each sample, or make one call per context."
+    )
 
 
-def _is_equal(x: Any, y: Any) -> bool:
+def is_equal(x: Any, y: Any) -> bool:
     """Return True if leaves are the same; an array has no single answer, and is not."""
     try:
         return x is y or bool(x == y)
     except Exception:
         return False
-
-
-class StructureMap:
-    """Application of functions to the tensors in structures, which are copied.
-
-    Structures are tensors, lists, tuples, dictionaries and objects with attributes, such as the
-    caches of language models. Everything else is a leaf.
-
-    Args:
-        into: By the id of a list, dictionary or object, the one to fill in place of a copy.
-        leaf: Function of the leaves.
-
-    Attributes:
-        originals: By the id of each copy, the original, to pass as `into` later.
-    """
-
-    def __init__(
-        self, into: dict[int, Any] | None = None, leaf: Callable[..., Any] = same_leaf
-    ) -> None:
-        self.originals: dict[int, Any] = {}
-        self._into = into or {}
-        self._leaf = leaf
-        self._done: dict[int, Any] = {}
-        self._alive: list[Any] = []  # so that no id is used again
-
-    def __call__(self, function: Callable[..., Any], *values: Any) -> Any:
-        """Apply a function to the tensors at the same place in structures of one form.
-
-        Args:
-            function: Takes one tensor of each structure.
-            values: The structures.
-
-        Raises:
-            MixedBatchError: If the structures differ in form.
-        """
-        first = values[0]
-        if any(_form(value) != _form(first) for value in values[1:]):
-            raise MixedBatchError(
-                "results of different samples differ in form, but the batch mixes contexts; make "
-                "one call per context."
-            )
-        if isinstance(first, Tensor):
-            return function(*values)
-        if isinstance(first, tuple):
-            items = [self(function, *parts) for parts in zip(*values, strict=True)]
-            return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
-        if id(first) in self._done:
-            return self._done[id(first)]
-        copied: Any
-        if isinstance(first, list):
-            items = [self(function, *parts) for parts in zip(*values, strict=True)]
-            copied = self._copy(first)
-            copied[:] = items
-        elif isinstance(first, dict):
-            copied = self._copy(first)
-            for key in list(first):
-                copied[key] = self(function, *(value[key] for value in values))
-            for key in copied.keys() - first.keys():
-                del copied[key]
-            if getattr(first, "__dict__", None) is first:
-                copied.__dict__ = copied  # its keys are its attributes
-        elif hasattr(first, "__dict__") and not isinstance(first, OPAQUE):
-            copied = self._copy(first)
-            for name in list(vars(first)):
-                parts = [vars(value)[name] for value in values]
-                vars(copied)[name] = self(function, *parts)
-            for name in vars(copied).keys() - vars(first).keys():
-                del vars(copied)[name]
-        else:
-            return self._leaf(*values)
-        return copied
-
-    def _copy(self, value: Any) -> Any:
-        copied = self._into[id(value)] if id(value) in self._into else copy.copy(value)
-        self._done[id(value)] = copied
-        self.originals[id(copied)] = value
-        self._alive += [value, copied]
-        return copied
-
-
-def leaves(value: Any) -> list[Any]:
-    """Return the tensors and other leaves of a structure, in order."""
-    found: list[Any] = []
-
-    def record(x: Any) -> Any:
-        found.append(x)
-        return x
-
-    StructureMap(leaf=record)(record, value)
-    return found
-
-
-def _form(value: Any) -> Any:
-    """Return what structures of one form have in common."""
-    if isinstance(value, Tensor):
-        return Tensor
-    if isinstance(value, dict):
-        return type(value), list(value)
-    if isinstance(value, (list, tuple)):
-        return type(value), len(value)
-    return type(value), set(getattr(value, "__dict__", ()))
