@@ -71,20 +71,27 @@ class Simulation:
 
     def add(self, earlier: int, now: int) -> None:
         """Add the updates of the further models earlier + 1 … now to the stored weights."""
+        bound: Update = {}
+        shared: Update = {}
         for chunk in np.array_split(
             np.arange(earlier + 1, now + 1), min(now - earlier, DRAWS_PER_TEST)
         ):
             other = int(self._rng.choice(self._others))
             sign = int(self._rng.choice((-1, 1)))
             for name, sides in self._weights.items():
-                update, unused = self._updates[other - 1][name], self._unused[name]
+                update = self._updates[other - 1][name]
                 if not update.any():
                     continue
-                read = unused.retrieve(unused.store(update, int(chunk[0])), 0)
                 # Updates of different models point in independent directions: their powers add up.
                 energy = len(chunk) * self._next[name] / energy_of(update)
-                noise = sign * math.sqrt(energy) * (read - sides.shared_part(update))
-                sides.add(sides.store(noise, self._model))
+                update = sign * math.sqrt(energy) * update
+                stored = self._unused[name].store(update, int(chunk[0]))
+                bound[name] = bound.get(name, 0.0) + stored
+                shared[name] = shared.get(name, 0.0) + sides.shared_part(update)
+        for name, value in bound.items():
+            sides = self._weights[name]
+            noise = self._unused[name].retrieve(value, 0) - shared[name]
+            sides.add(sides.store(noise, self._model))
 
 
 class Drift:
