@@ -11,6 +11,7 @@ is tested on all tasks. The presets are the paper's figures, of 50 tasks of 1000
     python experiments/permuting.py ten-tasks --jobs 2   # the same after ten tasks, not fifty
     python experiments/permuting.py learning-rate --jobs 2   # ten times the paper's
     python experiments/permuting.py three-layers --jobs 2    # one hidden layer more
+    python experiments/permuting.py many-tasks --jobs 2      # 100 and 250 networks at 2000 units
     python experiments/permuting.py price-search --jobs 2    # learning rates of LoRA, BitDelta, …
     python experiments/permuting.py price --jobs 2       # bytes and accuracy per added model
     python experiments/permuting.py published --jobs 2   # EWC and SI as their papers ran them

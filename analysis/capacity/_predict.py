@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from analysis.capacity._retention import Curve, Retention
-from analysis.capacity._simulation import Decline, Drift, Simulation, superposed_weights, update_of
+from analysis.capacity._simulation import Drift, Simulation, superposed_weights, update_of
+from analysis.capacity._sizes import UpdateSizes
 from psp_nn import use_context
 
 Evaluate = Callable[[nn.Module, int], float]
@@ -35,9 +36,9 @@ def predict_retention(
     """Predict how a superposition forgets, from its states after each of the first few models.
 
     Model i, just learned, after n further models is the stored network plus n updates of other
-    models, each bound to a context of its own and scaled by the slow decline of ‖ΔW_k‖² ∝ k^−γ,
-    fitted on the observed updates. What all models share (biases, shared norms) stays as it was
-    when model i was learned.
+    models, each bound to a context of its own. Updates shrink as the stored weights grow; see
+    `Retention.sizes`. What all models share (biases, shared norms) stays as it was when model i
+    was learned.
 
     Args:
         net: What `superpose` returned, with fixed contexts on one side or both, over a base or not.
@@ -95,14 +96,14 @@ def predict_retention(
             update_of(weights, *pair, k) for k, pair in enumerate(itertools.pairwise(states), 1)
         ]
         matrix = _measure(net, states, evaluate)
-        decline = Decline.fit(updates)
+        sizes = UpdateSizes(weights, states, updates, num_models)
         further = _test_points(num_models)
         curves = []
         for model, draw in itertools.product(range(len(states)), range(draws)):
             others = [k for k in range(1, len(states)) if k != model]
             net.load_state_dict(states[model])
             simulation = Simulation(
-                weights, updates, others, decline, model, num_models, (seed, model, draw)
+                weights, updates, others, sizes, model, num_models, (seed, model, draw)
             )
             drift = Drift(weights, states, (seed, model, draw))
             with use_context(net, model):
@@ -113,7 +114,7 @@ def predict_retention(
                     curves[-1].append(evaluate(net, model))
     finally:
         net.load_state_dict(before)
-    return Retention(further, np.array(curves), matrix, decline.exponent)
+    return Retention(further, np.array(curves), matrix, sizes.relative)
 
 
 def _measure(net: nn.Module, states: Sequence[Mapping[str, Any]], evaluate: Evaluate) -> Curve:

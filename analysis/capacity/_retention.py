@@ -35,33 +35,33 @@ class Retention:
     """Prediction of `predict_retention`.
 
     Attributes:
-        further: Numbers n of further models at which the simulation was tested, from 0 up.
+        further: Numbers of further updates, all of the size of the first of them, after which the
+            simulation was tested, from 0 up.
         curves: Simulated accuracies, fractions, shape (curves, len(further)): one curve for each
             trained model and draw.
         matrix: Measured accuracies R[t, k] of model k after t + 1 models, shape (T, T); NaN for
             k > t.
-        decline: γ of the fit ‖ΔW_k‖² ∝ k^−γ.
+        sizes: Energies of the updates after model 0, 1, … in proportion, shape (num_models,): as
+            ‖W‖^2p, where ‖W‖² grows with every update.
     """
 
     further: tuple[int, ...]
     curves: Curve
     matrix: Curve
-    decline: float
+    sizes: Curve
 
     def accuracy(self) -> Curve:
-        """Return the mean accuracy after n further models, n = 0 … num_models − 1."""
-        mean: Curve = self._retained().mean(0)
+        """Return the accuracy of model 0 after n further models, n = 0 … num_models − 1."""
+        mean: Curve = self._after(self._load[: len(self.sizes)] / self.sizes[0]).mean(0)
         return mean
 
     def mean_accuracy(self) -> tuple[Curve, Curve]:
         """Return the mean accuracy of K models, K = 1 … num_models, and its spread.
 
-        Model K − n was learned n models ago, so that it is the running mean of `accuracy`.
-
         Returns:
             Mean and standard deviation between the curves, fractions, shape (num_models,) each.
         """
-        means = _running_mean(self._retained())
+        means = self._mean_of_models()
         return means.mean(0), means.std(0, ddof=1)
 
     def lost(self) -> Curve:
@@ -102,20 +102,33 @@ class Retention:
             middle, (min(low, middle), high), at_limit=middle == len(mean), observed=False
         )
 
-    def _retained(self) -> Curve:
+    @property
+    def _load(self) -> Curve:
+        """Energy of all updates before model 0, 1, …."""
+        return np.concatenate([[0.0], self.sizes.cumsum()])
+
+    def _after(self, updates: Curve) -> Curve:
+        """Return the curves after numbers of equal updates, shape (curves, len(updates))."""
+        return np.stack([np.interp(updates, self.further, curve) for curve in self.curves])
+
+    def _mean_of_models(self) -> Curve:
+        """Return the mean accuracy of K models, shape (curves, num_models).
+
+        It is interpolated between the numbers at which the simulation was tested.
+        """
+        load, means = self._load, []
+        for last in self.further:
+            # Since model j the others have added load[last] - load[j], in units of their first.
+            means.append(
+                self._after((load[last] - load[: last + 1]) / self.sizes[: last + 1]).mean(1)
+            )
         counts = np.arange(self.further[-1] + 1)
-        return np.stack([np.interp(counts, self.further, curve) for curve in self.curves])
+        return np.stack([np.interp(counts, self.further, curve) for curve in np.stack(means, 1)])
 
     def _lost(self) -> Curve:
-        """Shape (curves, num_models): K models were learned 0 … K − 1 models ago."""
-        retained = self._retained()
-        lost: Curve = retained[:, :1] - _running_mean(retained)
+        """Return what K models have lost on average, shape (curves, num_models)."""
+        lost: Curve = self.curves[:, :1] - self._mean_of_models()
         return lost
-
-
-def _running_mean(curves: Curve) -> Curve:
-    means: Curve = curves.cumsum(1) / np.arange(1, curves.shape[1] + 1)
-    return means
 
 
 def _last_within(lost: Curve, tolerance: float) -> int:

@@ -29,6 +29,12 @@ class Sides:
         outputs = weight.layer.output_contexts_for(weight.key)
         return cls(weight, weight.contexts, outputs, weight.num_contexts)
 
+    @property
+    def base_energy(self) -> float:
+        """Sum of squares of the base, 0 without one."""
+        base = self.weight.layer.base(self.weight.key)
+        return 0.0 if base is None else float(base.abs().square().sum())
+
     def unused(self, count: int, seed: tuple[int, ...]) -> "Sides":
         """Return `count` other contexts of the same families."""
         outputs = None if self.outputs is None else self._redrawn(self.outputs, count, seed)

@@ -2,22 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis.capacity._sides import Sides
+from analysis.capacity._sizes import Update, UpdateSizes, energy_of
 from analysis.networks._weights import weights_of
 from psp_contexts import IdentityContexts, PermutationContexts
 
 DRAWS_PER_TEST = 8
 """Most contexts to draw between two tests; more updates than these share contexts."""
-
-Update = dict[str, Tensor]
-"""Changes of weights by dotted name, as a model sees them."""
 
 
 def superposed_weights(net: nn.Module) -> dict[str, Sides]:
@@ -51,62 +48,50 @@ def update_of(
     }
 
 
-@dataclass(frozen=True)
-class Decline:
-    """‖ΔW_k‖² = factor · k^−exponent, over all weights."""
-
-    factor: float
-    exponent: float
-    energies: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, updates: Sequence[Update]) -> "Decline":
-        energies = [
-            sum(float(value.abs().square().sum()) for value in each.values()) for each in updates
-        ]
-        models = np.log(np.arange(1, len(energies) + 1))
-        slope, intercept = np.polyfit(models, np.log(energies), 1)
-        return cls(math.exp(intercept), -float(slope), tuple(energies))
-
-    def share(self, model: int, models: range) -> float:
-        """Return the energy of `models`' updates together, in units of the one of `model`."""
-        expected = self.factor * np.arange(models.start, models.stop, dtype=float) ** -self.exponent
-        return float(expected.sum()) / self.energies[model - 1]
-
-
 class Simulation:
-    """Adds updates of other models to the network that has just learned `model`."""
+    """Adds updates of other models to the network that has just learned `model`.
+
+    All have the size of the next one.
+    """
 
     def __init__(
         self,
         weights: Mapping[str, Sides],
         updates: Sequence[Update],
         others: Sequence[int],
-        decline: Decline,
+        sizes: UpdateSizes,
         model: int,
         num_models: int,
         seed: tuple[int, ...],
     ) -> None:
         self._weights, self._updates, self._others = weights, updates, others
-        self._decline, self._model, self._num_models = decline, model, num_models
+        self._next, self._model, self._num_models = sizes.of_next(model), model, num_models
         self._rng = np.random.default_rng(seed)
         self._unused = {name: sides.unused(num_models, seed) for name, sides in weights.items()}
 
     def add(self, earlier: int, now: int) -> None:
         """Add the updates of the further models earlier + 1 … now to the stored weights."""
+        bound: Update = {}
+        shared: Update = {}
         for chunk in np.array_split(
             np.arange(earlier + 1, now + 1), min(now - earlier, DRAWS_PER_TEST)
         ):
             other = int(self._rng.choice(self._others))
-            models = range(self._model + int(chunk[0]), self._model + int(chunk[-1]) + 1)
-            # Updates of different models point in independent directions: their powers add up.
-            factor = math.sqrt(self._decline.share(other, models))
-            factor *= int(self._rng.choice((-1, 1)))
+            sign = int(self._rng.choice((-1, 1)))
             for name, sides in self._weights.items():
-                update, unused = self._updates[other - 1][name], self._unused[name]
-                read = unused.retrieve(unused.store(update, int(chunk[0])), 0)
-                noise = factor * (read - sides.shared_part(update))
-                sides.add(sides.store(noise, self._model))
+                update = self._updates[other - 1][name]
+                if not update.any():
+                    continue
+                # Updates of different models point in independent directions: their powers add up.
+                energy = len(chunk) * self._next[name] / energy_of(update)
+                update = sign * math.sqrt(energy) * update
+                stored = self._unused[name].store(update, int(chunk[0]))
+                bound[name] = bound.get(name, 0.0) + stored
+                shared[name] = shared.get(name, 0.0) + sides.shared_part(update)
+        for name, value in bound.items():
+            sides = self._weights[name]
+            noise = self._unused[name].retrieve(value, 0) - shared[name]
+            sides.add(sides.store(noise, self._model))
 
 
 class Drift:

@@ -1,4 +1,5 @@
 import copy
+import math
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import nn
 
 from analysis.capacity import Retention, predict_retention
 from analysis.capacity._simulation import superposed_weights, update_of
+from analysis.capacity._sizes import UpdateSizes
 from psp_contexts import (
     BinaryContexts,
     ComplexContexts,
@@ -132,7 +134,8 @@ def test_thousands_of_models_take_few_tests():
 
 def retention(curve, matrix):
     curve = np.array(curve, dtype=float)
-    return Retention(tuple(range(len(curve))), np.stack([curve, curve]), np.array(matrix), 0.0)
+    curves, sizes = np.stack([curve, curve]), np.ones(len(curve))
+    return Retention(tuple(range(len(curve))), curves, np.array(matrix), sizes)
 
 
 def test_lost_is_measured_as_far_as_models_were_trained():
@@ -149,6 +152,73 @@ def test_capacity_is_the_last_count_within_the_tolerance():
     observed = retention([0.9, 0.9, 0.9], [[0.9, np.nan], [0.1, 0.9]])
     assert observed.capacity(0.1).observed
     assert observed.capacity(0.1).num_models == 1
+
+
+def test_models_meet_updates_in_proportion_to_the_one_after_their_own():
+    curve = np.array([1.0, 0.8, 0.6])  # a fifth is lost for every update of the size of the first
+    sizes = np.array([4.0, 2.0, 1.0])
+    prediction = Retention((0, 1, 2), np.stack([curve, curve]), np.array([[1.0]]), sizes)
+    # The first model has met updates of 4 and 2, the first of which was as large as its next one.
+    assert prediction.accuracy() == pytest.approx([1, 0.8, 0.7])
+    mean, spread = prediction.mean_accuracy()
+    assert mean == pytest.approx([1, (0.8 + 1) / 2, (0.7 + 0.8 + 1) / 3])
+    assert spread == pytest.approx([0, 0, 0])
+
+
+@pytest.mark.parametrize("exponent", [0.0, -1.0, -2.0])
+@pytest.mark.parametrize("growth", [0.01, 0.5])
+def test_the_exponent_of_sizes_is_fitted_where_the_weights_grow(exponent, growth):
+    net = superpose(nn.Linear(64, 64), family=BinaryContexts, num_contexts=9, seed=0, base=False)
+    weights = superposed_weights(net)
+    (name,) = weights
+    generator, total = torch.Generator().manual_seed(0), 1.0
+    states, updates = [{name: torch.ones(64, 64) / 64}], []
+    for _ in range(7):
+        update = torch.randn(64, 64, generator=generator)
+        # At right angles to what is stored: energies add up.
+        update -= (update * states[-1][name]).sum() / total * states[-1][name]
+        update *= math.sqrt(growth * total**exponent) / update.norm()
+        updates.append({name: update})
+        states.append({name: states[-1][name] + update})
+        total += growth * total**exponent
+    sizes = UpdateSizes(weights, states, updates, num_models=30)
+    if growth == 0.5:
+        assert sizes.exponent == pytest.approx(exponent, abs=0.2)
+        assert sizes.of_next(7)[name] == pytest.approx(growth * total**exponent, rel=0.05)
+    else:  # seven updates do not show it
+        assert sizes.exponent == pytest.approx(-1, abs=0.1)
+    steps = sizes.relative * sizes.of_next(0)[name] / sizes.relative[0]
+    norms = 1 + np.concatenate([[0.0], steps.cumsum()])[:30]
+    np.testing.assert_allclose(norms[8:] ** sizes.exponent, sizes.relative[8:], rtol=0.05)
+
+
+def test_a_frozen_layer_stays_as_it_is():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 3, bias=False))
+    net = superpose(net, family=BinaryContexts, num_contexts=4, seed=0, base=False)
+    frozen, x, states = net[0].stored().clone(), torch.randn(9, 8), []
+    for _ in range(4):
+        with torch.no_grad():
+            net[1].stored().add_(0.1 * torch.randn(3, 8))
+        states.append(copy.deepcopy(net.state_dict()))
+
+    def evaluate(net, task):
+        assert torch.equal(net[0].stored(), frozen)
+        return net(x).sum().item()
+
+    retention = predict_retention(net, states, evaluate, num_models=20, seed=0, draws=2)
+    assert np.isfinite(retention.curves).all()
+    assert retention.curves.std() > 0
+
+
+def test_a_base_counts_among_the_weights_that_updates_are_added_to():
+    torch.manual_seed(0)
+    net = superpose(nn.Linear(32, 8), family=BinaryContexts, num_contexts=5, seed=0, base=True)
+    weights, step = superposed_weights(net), 0.1 * torch.randn(8, 32)
+    states = [{"weight": k * step} for k in range(1, 6)]
+    sizes = UpdateSizes(weights, states, [{"weight": step}] * 4, num_models=20)
+    total = (net.base().square().sum() + states[0]["weight"].square().sum()).item()
+    assert sizes.relative[0] ** (1 / sizes.exponent) == pytest.approx(total)
 
 
 def test_a_negative_tolerance_is_refused():

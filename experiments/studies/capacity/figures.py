@@ -67,7 +67,7 @@ def _draw_networks(record: Record, path: Path) -> list[Path]:
         title=f"Networks that fit: points of accuracy lost ≤ {tolerance:g}",
     )
     plain_ticks(right.xaxis, config["widths"])
-    plain_ticks(right.yaxis, [1, 2, 5, 10, 20, 50, 100])
+    plain_ticks(right.yaxis, [1, 2, 5, 10, 20, 50, 100, 200])
     right.axhline(config["tasks"], color="grey", linestyle=":", linewidth=1)
     right.annotate(
         "all that were trained",
@@ -89,7 +89,8 @@ def _plot_prediction(axes: Axes, record: Record, family: str, width: int) -> Non
     ]
     if not curves:
         return
-    centre, spread = (100 * np.mean(part, axis=0) for part in zip(*curves, strict=True))
+    trained = record["config"]["tasks"]
+    centre, spread = (100 * np.mean(part, axis=0)[:trained] for part in zip(*curves, strict=True))
     counts = range(1, len(centre) + 1)
     colour = colour_of(family)
     axes.plot(counts, centre, "--", color=colour, linewidth=1)

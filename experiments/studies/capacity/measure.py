@@ -18,6 +18,9 @@ from experiments.studies.capacity.retrieval import (
 )
 from experiments.studies.permuting.run import prepare
 
+PREDICTED = 4
+"""Networks to predict for, as a multiple of those trained: more may fit than are trained."""
+
 
 def measure(config: CapacityConfig) -> Record:
     """Measure everything, in `config.jobs` processes.
@@ -79,8 +82,9 @@ def measure(config: CapacityConfig) -> Record:
         for (family, run), result in zip(networks, results, strict=True)
     ]
 
+    ahead = PREDICTED * config.tasks
     first = [
-        (family, PredictionCell(run, config.tasks, config.test_images, config.tolerance, device))
+        (family, PredictionCell(run, ahead, config.test_images, config.tolerance, device))
         for family in config.predicted
         for width in config.widths
         for run in config.runs(family, width, config.observed)

@@ -45,9 +45,9 @@ def predict(cell: PredictionCell) -> dict[str, Any]:
 
     Returns:
         For the numbers of models K in `models`, fractions: `accuracy`, the mean of all K, its
-        `spread`, and `retained`, the accuracy of the oldest. The `decline` of the updates, and the
-        `measured` accuracy matrix. `capacity`: for each tolerance, in points, `models` with its
-        interval `low` to `high`, `at_limit` and `observed`.
+        `spread`, and `retained`, the accuracy of the oldest. The `measured` accuracy matrix.
+        `capacity`: for each tolerance, in points, `models` with its interval `low` to `high`,
+        `at_limit` and `observed`.
     """
     retention = _retention(cell)
     capacities = {points: retention.capacity(points / 100) for points in cell.tolerance}
@@ -58,7 +58,6 @@ def predict(cell: PredictionCell) -> dict[str, Any]:
         "accuracy": _rounded(accuracy[tested]),
         "spread": _rounded(spread[tested]),
         "retained": _rounded(retention.accuracy()[tested]),
-        "decline": round(retention.decline, 4),
         "measured": [_rounded(row[: k + 1]) for k, row in enumerate(retention.matrix)],
         "capacity": {
             f"{points:g}": {

@@ -87,6 +87,8 @@ PRESETS = {
         *_wide(tasks=10, method=ONLINE_EWC, strength=(3.0, 10.0, 100.0)),
         *_wide(tasks=10, method=SI, strength=(1.0, 3.0, 10.0)),
     ),
+    # More networks than in the paper, with a prediction that was written down before.
+    "many-tasks": _wide(tasks=(100, 250), method=named("Binary")),
     # Two reasons why the paper's standard network may forget more than ours: its learning rate,
     # and a third hidden layer, which the authors' code has and their text has not.
     "learning-rate": _narrow_and_wide(learning_rate=1e-3),
