@@ -75,6 +75,16 @@ def ways(monkeypatch):
     return found
 
 
+@pytest.mark.parametrize(("per_channel", "many"), [(False, 8), (True, 128)])
+def test_contexts_of_many_samples_get_a_call_each(per_channel, many, ways, monkeypatch):
+    monkeypatch.setattr("psp_nn.mixed.forward.MANY_IMAGES", 8)
+    net = built(nn.Conv1d(2, 3, 2), per_channel=per_channel)
+    for count, way in ((3 * many - 1, "at_once"), (3 * many, "by_context")):
+        index = torch.arange(count) % 3
+        assert_equals_single_calls(net, draw(count, 2, 4), index=index)
+        assert ways[-1] == way
+
+
 class Prototypes(nn.Module):
     """Compares the samples with a bank of as many vectors as there are classes."""
 
