@@ -70,7 +70,10 @@ def energy_of(value: Tensor) -> float:
 
 
 def _exponent(x: Curve, y: Curve) -> float:
-    """Return the slope of y on x, with `EXPONENT` as its prior mean."""
+    """Return the slope of y on x, with `EXPONENT` as its prior mean.
+
+    It is at most 0: updates that grew with the weights would soon grow without limit.
+    """
     x, y = x - x.mean(), y - y.mean()
     known, seen = EXPONENT_SPREAD**-2, FLUCTUATION**-2
-    return float((known * EXPONENT + seen * (x @ y)) / (known + seen * (x @ x)))
+    return min(0.0, float((known * EXPONENT + seen * (x @ y)) / (known + seen * (x @ x))))

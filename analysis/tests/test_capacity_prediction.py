@@ -192,6 +192,17 @@ def test_the_exponent_of_sizes_is_fitted_where_the_weights_grow(exponent, growth
     np.testing.assert_allclose(norms[8:] ** sizes.exponent, sizes.relative[8:], rtol=0.05)
 
 
+def test_updates_that_have_grown_are_not_taken_to_grow_without_limit():
+    net = superpose(nn.Linear(8, 8), family=BinaryContexts, num_contexts=9, seed=0, base=False)
+    weights = superposed_weights(net)
+    (name,) = weights
+    updates = [{name: 3.0**k * torch.ones(8, 8)} for k in range(4)]
+    states = [{name: torch.full((8, 8), (3.0**k + 1) / 2)} for k in range(5)]
+    sizes = UpdateSizes(weights, states, updates, num_models=5000)
+    assert sizes.exponent == 0
+    assert np.isfinite(sizes.relative).all()
+
+
 def test_a_frozen_layer_stays_as_it_is():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 3, bias=False))
