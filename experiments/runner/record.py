@@ -44,6 +44,8 @@ def start_record(experiment: str, config: Any) -> Record:
 def config_of(config: Any) -> Record:
     """Return the fields of a flat dataclass as JSON values: objects as strings, tuples as lists.
 
+    Paths are left out: they mean nothing on another machine.
+
     Example:
         >>> from dataclasses import dataclass
         >>> from pathlib import Path
@@ -53,9 +55,10 @@ def config_of(config: Any) -> Record:
         ...     out: Path
         ...     widths: tuple[int, ...] = (1, 2)
         >>> config_of(Config(Path("runs")))
-        {'out': 'runs', 'widths': [1, 2]}
+        {'widths': [1, 2]}
     """
-    return {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    return {name: _plain(value) for name, value in values.items() if not isinstance(value, Path)}
 
 
 def write_record(path: Path, record: Record) -> Record:

@@ -1,7 +1,7 @@
 """Presets of the study on permuted images.
 
-Each but `smoke` and `ten-tasks` has the paper's full size, 50 tasks of 1000 steps. All but
-`learning-rate` and `three-layers` have the paper's recipe.
+Each but `smoke`, `ten-tasks` and `many-tasks` has the paper's full size, 50 tasks of 1000 steps.
+All but `learning-rate` and `three-layers` have the paper's recipe.
 """
 
 from typing import Any

@@ -85,6 +85,7 @@ class _SuperposedConvolution(Layer):
         return self._convolve(x, self.retrieved(), output_size)
 
     def _forward_each_sample(self, x: Tensor, output_size: list[int] | None) -> Tensor:
+        """Apply each sample's model, under `torch.vmap`."""
         stored = self.stored()
         self.note_use()
         if self.superposition.per_channel:
