@@ -16,8 +16,7 @@ import torch
 from torch import nn
 
 from analysis.capacity._retention import Curve, Retention
-from analysis.capacity._simulation import Drift, Simulation, superposed_weights, update_of
-from analysis.capacity._sizes import UpdateSizes
+from analysis.capacity._simulation import Simulation, superposed_weights
 from psp_nn import use_context
 
 Evaluate = Callable[[nn.Module, int], float]
@@ -92,29 +91,22 @@ def predict_retention(
     weights = superposed_weights(net)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     try:
-        updates = [
-            update_of(weights, *pair, k) for k, pair in enumerate(itertools.pairwise(states), 1)
-        ]
+        simulation = Simulation(weights, states, num_models)
         matrix = _measure(net, states, evaluate)
-        sizes = UpdateSizes(weights, states, updates, num_models)
         further = _test_points(num_models)
         curves = []
         for model, draw in itertools.product(range(len(states)), range(draws)):
-            others = [k for k in range(1, len(states)) if k != model]
             net.load_state_dict(states[model])
-            simulation = Simulation(
-                weights, updates, others, sizes, model, num_models, (seed, model, draw)
-            )
-            drift = Drift(weights, states, (seed, model, draw))
+            noise = simulation.noise(model, (seed, model, draw))
             with use_context(net, model):
                 curves.append([matrix[model, model]])
-                for earlier, now in itertools.pairwise(further):
-                    simulation.add(earlier, now)
-                    drift.set(now)
+                for count in further[1:]:
+                    simulation.apply(model, count, noise)
                     curves[-1].append(evaluate(net, model))
     finally:
         net.load_state_dict(before)
-    return Retention(further, np.array(curves), matrix, sizes.relative)
+    sizes, growth = simulation.sizes.relative, simulation.amplification.growth
+    return Retention(further, np.array(curves), matrix, sizes, growth)
 
 
 def _measure(net: nn.Module, states: Sequence[Mapping[str, Any]], evaluate: Evaluate) -> Curve:

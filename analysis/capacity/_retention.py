@@ -43,16 +43,20 @@ class Retention:
             k > t.
         sizes: Energies of the updates after model 0, 1, … in proportion, shape (num_models,): as
             ‖W‖^2p, where ‖W‖² grows with every update.
+        growth: Factors by which each weight has been multiplied when model 0, 1, … was learned,
+            shape (num_models, weights). Models are amplified by those after them.
     """
 
     further: tuple[int, ...]
     curves: Curve
     matrix: Curve
     sizes: Curve
+    growth: Curve
 
     def accuracy(self) -> Curve:
         """Return the accuracy of model 0 after n further models, n = 0 … num_models − 1."""
-        mean: Curve = self._after(self._load[: len(self.sizes)] / self.sizes[0]).mean(0)
+        loads = np.array([self._loads(last)[0] for last in range(len(self.sizes))])
+        mean: Curve = self._after(loads).mean(0)
         return mean
 
     def mean_accuracy(self) -> tuple[Curve, Curve]:
@@ -102,10 +106,15 @@ class Retention:
             middle, (min(low, middle), high), at_limit=middle == len(mean), observed=False
         )
 
-    @property
-    def _load(self) -> Curve:
-        """Energy of all updates before model 0, 1, …."""
-        return np.concatenate([[0.0], self.sizes.cumsum()])
+    def _loads(self, last: int) -> Curve:
+        """Return the energy of all updates that model 0 … last has met when `last` is learned.
+
+        In units of its next update and relative to the model itself, which was amplified too.
+        """
+        growth = self.growth[: last + 1] ** 2
+        met = self.sizes[:last, None] / growth[1:]
+        total = met[::-1].cumsum(0)[::-1] * growth[:-1]
+        return np.append(total.mean(1) / self.sizes[:last], 0.0)
 
     def _after(self, updates: Curve) -> Curve:
         """Return the curves after numbers of equal updates, shape (curves, len(updates))."""
@@ -116,12 +125,7 @@ class Retention:
 
         It is interpolated between the numbers at which the simulation was tested.
         """
-        load, means = self._load, []
-        for last in self.further:
-            # Since model j the others have added load[last] - load[j], in units of their first.
-            means.append(
-                self._after((load[last] - load[: last + 1]) / self.sizes[: last + 1]).mean(1)
-            )
+        means = [self._after(self._loads(last)).mean(1) for last in self.further]
         counts = np.arange(self.further[-1] + 1)
         return np.stack([np.interp(counts, self.further, curve) for curve in np.stack(means, 1)])
 

@@ -59,9 +59,9 @@ class Sides:
         rows = self.inputs.store(self.weight.rows(value), self._index(self.inputs, context))
         return layer.from_rows(key, rows)
 
-    def add(self, value: Tensor) -> None:
-        """Add a value to what is stored."""
-        self.weight.layer.stored(self.weight.key).add_(value)
+    def set(self, value: Tensor) -> None:
+        """Replace what is stored."""
+        self.weight.layer.stored(self.weight.key).copy_(value)
 
     def shared_part(self, value: Tensor) -> Tensor:
         """Return the part that every model reads alike: its mean over all contexts."""

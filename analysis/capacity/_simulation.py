@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from analysis.capacity._amplification import TINY, Amplification, gains_of
 from analysis.capacity._sides import Sides
 from analysis.capacity._sizes import Update, UpdateSizes, energy_of
 from analysis.networks._weights import weights_of
 from psp_contexts import IdentityContexts, PermutationContexts
 
-DRAWS_PER_TEST = 8
-"""Most contexts to draw between two tests; more updates than these share contexts."""
+CONTEXTS = 8
+"""Unused contexts for each simulated curve; more updates than these share them."""
 
 
 def superposed_weights(net: nn.Module) -> dict[str, Sides]:
@@ -40,92 +42,82 @@ def superposed_weights(net: nn.Module) -> dict[str, Sides]:
 
 
 def update_of(
-    weights: Mapping[str, Sides], before: Mapping[str, Any], after: Mapping[str, Any], model: int
+    weights: Mapping[str, Sides],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    model: int,
+    gains: Mapping[str, float],
 ) -> Update:
-    """ΔŴ = R_k⁻¹ (D_after − D_before) C_k: what learning model k added, as it sees it."""
+    """ΔŴ = R_k⁻¹ (D_after − (1 + a) D_before) C_k: what model k added of its own, as it sees it."""
     return {
-        name: sides.retrieve(after[name] - before[name], model) for name, sides in weights.items()
+        name: sides.retrieve(after[name] - (1 + gains[name]) * before[name], model)
+        for name, sides in weights.items()
     }
 
 
 class Simulation:
-    """Adds updates of other models to the network that has just learned `model`.
+    """A network that has just learned a model, as it is when further models are learned.
 
-    All have the size of the next one.
+    Their updates are noise. As those of different models point in independent directions their
+    powers add up: n updates are `CONTEXTS` of them, scaled. All have the size of the next one.
+
+    Permutations leave parts in place, such as the mean of every row. All models share these and
+    train them, so that they wander about a common value instead of ever further. A model meets
+    those after the models that followed it, and the last one those before it; but not those after
+    the first, which moved from the initial weights. The drift that other models met would cost it
+    more.
+
+    Args:
+        weights: The superposed weights of the network.
+        states: State dicts after each of the first models.
+        num_models: Number of models to predict for.
     """
 
     def __init__(
-        self,
-        weights: Mapping[str, Sides],
-        updates: Sequence[Update],
-        others: Sequence[int],
-        sizes: UpdateSizes,
-        model: int,
-        num_models: int,
-        seed: tuple[int, ...],
+        self, weights: Mapping[str, Sides], states: Sequence[Mapping[str, Any]], num_models: int
     ) -> None:
-        self._weights, self._updates, self._others = weights, updates, others
-        self._next, self._model, self._num_models = sizes.of_next(model), model, num_models
-        self._rng = np.random.default_rng(seed)
-        self._unused = {name: sides.unused(num_models, seed) for name, sides in weights.items()}
-
-    def add(self, earlier: int, now: int) -> None:
-        """Add the updates of the further models earlier + 1 … now to the stored weights."""
-        bound: Update = {}
-        shared: Update = {}
-        for chunk in np.array_split(
-            np.arange(earlier + 1, now + 1), min(now - earlier, DRAWS_PER_TEST)
-        ):
-            other = int(self._rng.choice(self._others))
-            sign = int(self._rng.choice((-1, 1)))
-            for name, sides in self._weights.items():
-                update = self._updates[other - 1][name]
-                if not update.any():
-                    continue
-                # Updates of different models point in independent directions: their powers add up.
-                energy = len(chunk) * self._next[name] / energy_of(update)
-                update = sign * math.sqrt(energy) * update
-                stored = self._unused[name].store(update, int(chunk[0]))
-                bound[name] = bound.get(name, 0.0) + stored
-                shared[name] = shared.get(name, 0.0) + sides.shared_part(update)
-        for name, value in bound.items():
-            sides = self._weights[name]
-            noise = self._unused[name].retrieve(value, 0) - shared[name]
-            sides.add(sides.store(noise, self._model))
-
-
-class Drift:
-    """Drift of what permutations leave in place, such as the mean of every row.
-
-    All models share these means and all of them train them, so that they wander about a common
-    value instead of ever further: the drift over the longest observed lag stands for longer ones.
-    The state after the first model is left out, since that model moved from the initial weights.
-    """
-
-    def __init__(
-        self,
-        weights: Mapping[str, Sides],
-        states: Sequence[Mapping[str, Any]],
-        seed: tuple[int, ...],
-    ) -> None:
-        self._rng = np.random.default_rng((*seed, 1))
-        self._weights = {
-            name: sides
+        gains = [gains_of(weights, *pair) for pair in pairwise(states)]
+        self._updates = [
+            update_of(weights, *pair, model, gains[model - 1])
+            for model, pair in enumerate(pairwise(states), 1)
+        ]
+        self.sizes = UpdateSizes(weights, states, self._updates, num_models)
+        self.amplification = Amplification(weights, states, self.sizes.energies)
+        self._weights, self._states = weights, states
+        self._means = {
+            name: [sides.shared_part(state[name]) for state in states]
             for name, sides in weights.items()
             if isinstance(sides.inputs, PermutationContexts)
         }
-        self._means = [
-            {name: sides.shared_part(state[name]) for name, sides in self._weights.items()}
-            for state in states[1:]
-        ]
-        self._applied = {name: torch.zeros(()) for name in self._weights}
 
-    def set(self, further: int) -> None:
-        """Apply the drift after so many further models, in place of the one before."""
-        lag = min(further, len(self._means) - 1)
-        first = int(self._rng.integers(len(self._means) - lag))
-        sign = int(self._rng.choice((-1, 1)))
+    def noise(self, model: int, seed: tuple[int, ...]) -> Update:
+        """Draw the noise of one further update, in the stored weights."""
+        rng = np.random.default_rng(seed)
+        others = rng.choice([k for k in range(len(self._updates)) if k + 1 != model], CONTEXTS)
+        signs = rng.choice((-1, 1), CONTEXTS)
+        energies = self.sizes.energies[model] / CONTEXTS
+        noise = {}
+        for energy, (name, sides) in zip(energies, self._weights.items(), strict=True):
+            unused = sides.unused(CONTEXTS + 1, seed)
+            stored = shared = torch.zeros_like(self._states[model][name])
+            for context, (other, sign) in enumerate(zip(others, signs, strict=True), 1):
+                update = self._updates[other][name]
+                scale = sign * math.sqrt(energy / max(energy_of(update), TINY))
+                stored = stored + unused.store(scale * update, context)
+                shared = shared + sides.shared_part(scale * update)
+            noise[name] = sides.store(unused.retrieve(stored, 0) - shared, model)
+        return noise
+
+    def apply(self, model: int, further: int, noise: Update) -> None:
+        """Set the weights to what they are so many models after `model`."""
+        mixing = self.amplification.mixing(model, further)
+        last = len(self._states) - 1
+        other = max(last - further, 1) if model == last else min(model + further, last)
         for name, sides in self._weights.items():
-            drift = sign * (self._means[first + lag][name] - self._means[first][name])
-            sides.add(drift - self._applied[name])
-            self._applied[name] = drift
+            learned = self._states[model][name]
+            value = learned + math.sqrt(further) * noise[name]
+            if name in mixing:
+                value += (mixing[name] @ learned.flatten(1)).view_as(learned)
+            if name in self._means:
+                value += self._means[name][other] - self._means[name][model]
+            sides.set(value)

@@ -35,6 +35,10 @@ class UpdateSizes:
         states: State dicts after each of the first models.
         updates: Updates between them.
         num_models: Number of models to predict for.
+
+    Attributes:
+        relative: Energies of the updates after model 0, 1, … in proportion, shape (num_models,).
+        energies: Their expected energies, shape (num_models, len(weights)).
     """
 
     def __init__(
@@ -56,12 +60,8 @@ class UpdateSizes:
         factors = np.exp((np.log(observed[later]) - self.exponent * before[later, None]).mean(0))
         while len(total) < num_models:
             total.append(total[-1] + float(factors.sum()) * total[-1] ** self.exponent)
-        self._factors = dict(zip(weights, factors.tolist(), strict=True))
         self.relative: Curve = np.array(total) ** self.exponent
-
-    def of_next(self, model: int) -> dict[str, float]:
-        """Return the expected energies of the update after that of a model, by weight."""
-        return {name: factor * self.relative[model] for name, factor in self._factors.items()}
+        self.energies: Curve = factors * self.relative[:, None]
 
 
 def energy_of(value: Tensor) -> float:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from analysis.capacity import Retention, predict_retention
+from analysis.capacity._amplification import Amplification, mixing_of
 from analysis.capacity._simulation import superposed_weights, update_of
 from analysis.capacity._sizes import UpdateSizes
 from psp_contexts import (
@@ -73,7 +74,7 @@ class LinearTasks:
 def test_the_first_five_tasks_predict_the_forgetting_of_the_next_fifteen(family):
     tasks = LinearTasks(family, 20)
     retention = predict_retention(
-        tasks.net, tasks.states(5), tasks.score, num_models=20, seed=0, draws=3
+        tasks.net, tasks.states(5), tasks.score, num_models=20, seed=0, draws=10
     )
     for task in range(5, 20):
         tasks.learn(task)
@@ -84,10 +85,10 @@ def test_the_first_five_tasks_predict_the_forgetting_of_the_next_fifteen(family)
     lost = np.array(measured)[::-1]  # the last one was just learned
     expected = 1 - retention.accuracy()
     # Twenty tasks of two constraints in 256 dims: x = n d/p stays below 0.16, where a model's own
-    # signal hardly decays, so that nearly all of the error is noise. 64 outputs leave a standard
-    # error of about 7 % in the ratio.
+    # signal hardly decays, so that nearly all of the error is noise. Two inputs for each task leave
+    # a standard error of about 10 % in the ratio.
     slope = (lost @ np.arange(20)) / (expected @ np.arange(20))
-    assert slope == pytest.approx(1, abs=0.2)
+    assert slope == pytest.approx(1, abs=0.25)
 
 
 @pytest.mark.parametrize("family", FIXED)
@@ -135,7 +136,8 @@ def test_thousands_of_models_take_few_tests():
 def retention(curve, matrix):
     curve = np.array(curve, dtype=float)
     curves, sizes = np.stack([curve, curve]), np.ones(len(curve))
-    return Retention(tuple(range(len(curve))), curves, np.array(matrix), sizes)
+    growth = np.ones((len(curve), 1))
+    return Retention(tuple(range(len(curve))), curves, np.array(matrix), sizes, growth)
 
 
 def test_lost_is_measured_as_far_as_models_were_trained():
@@ -157,12 +159,22 @@ def test_capacity_is_the_last_count_within_the_tolerance():
 def test_models_meet_updates_in_proportion_to_the_one_after_their_own():
     curve = np.array([1.0, 0.8, 0.6])  # a fifth is lost for every update of the size of the first
     sizes = np.array([4.0, 2.0, 1.0])
-    prediction = Retention((0, 1, 2), np.stack([curve, curve]), np.array([[1.0]]), sizes)
+    curves, growth = np.stack([curve, curve]), np.ones((3, 2))
+    prediction = Retention((0, 1, 2), curves, np.array([[1.0]]), sizes, growth)
     # The first model has met updates of 4 and 2, the first of which was as large as its next one.
     assert prediction.accuracy() == pytest.approx([1, 0.8, 0.7])
     mean, spread = prediction.mean_accuracy()
     assert mean == pytest.approx([1, (0.8 + 1) / 2, (0.7 + 0.8 + 1) / 3])
     assert spread == pytest.approx([0, 0, 0])
+
+
+def test_updates_disturb_a_model_less_that_later_ones_have_amplified():
+    curve = np.linspace(1, 0, 4)
+    sizes, growth = np.ones(4), np.array([[1.0], [1.0], [2.0], [2.0]])
+    prediction = Retention((0, 1, 2, 3), np.stack([curve, curve]), np.eye(1), sizes, growth)
+    # The second update doubles what was stored and adds its own: a quarter of the energy, as has
+    # the third. The first was doubled with the model.
+    assert prediction.accuracy() == pytest.approx([1, 1 - 1 / 3, 1 - 1.25 / 3, 1 - 1.5 / 3])
 
 
 @pytest.mark.parametrize("exponent", [0.0, -1.0, -2.0])
@@ -184,10 +196,10 @@ def test_the_exponent_of_sizes_is_fitted_where_the_weights_grow(exponent, growth
     sizes = UpdateSizes(weights, states, updates, num_models=30)
     if growth == 0.5:
         assert sizes.exponent == pytest.approx(exponent, abs=0.2)
-        assert sizes.of_next(7)[name] == pytest.approx(growth * total**exponent, rel=0.05)
+        assert sizes.energies[7, 0] == pytest.approx(growth * total**exponent, rel=0.05)
     else:  # seven updates do not show it
         assert sizes.exponent == pytest.approx(-1, abs=0.1)
-    steps = sizes.relative * sizes.of_next(0)[name] / sizes.relative[0]
+    steps = sizes.energies[:, 0]
     norms = 1 + np.concatenate([[0.0], steps.cumsum()])[:30]
     np.testing.assert_allclose(norms[8:] ** sizes.exponent, sizes.relative[8:], rtol=0.05)
 
@@ -232,6 +244,64 @@ def test_a_base_counts_among_the_weights_that_updates_are_added_to():
     assert sizes.relative[0] ** (1 / sizes.exponent) == pytest.approx(total)
 
 
+def amplified(count, rate, mixing, noise=0.0):
+    """States of a layer of 4 outputs that W → (1 + a + A) W + ΔW leaves, with a, A ∝ ‖W‖⁻⁴."""
+    net = superpose(nn.Linear(256, 4), family=BinaryContexts, num_contexts=9, seed=0, base=False)
+    weights, generator = superposed_weights(net), torch.Generator().manual_seed(0)
+    states = [torch.randn(4, 256, generator=generator) / 16]
+    for _ in range(count - 1):
+        matrix = (rate * torch.eye(4) + mixing()) / states[-1].square().sum() ** 2
+        update = noise * torch.randn(4, 256, generator=generator)
+        states.append(states[-1] + matrix @ states[-1] + update)
+    return weights, [{"weight": state} for state in states]
+
+
+def test_the_growth_of_weights_is_foreseen_from_the_first_updates():
+    weights, states = amplified(30, 0.5, lambda: 0.0, noise=0.01)
+    energies = np.full((30, 1), 4 * 256 * 0.01**2)
+    growth = Amplification(weights, states[:5], energies).growth
+    assert growth[0] == 1
+    # All states together: each holds those before it, amplified, and noise at right angles.
+    true = [(state["weight"] * states[0]["weight"]).sum().item() for state in states]
+    np.testing.assert_allclose(growth[:, 0], np.array(true) / true[0], rtol=0.03)
+    assert growth[-1] > 1.2
+
+
+def test_weights_that_decay_do_so_at_a_steady_rate_and_never_vanish():
+    net = superpose(nn.Linear(64, 9), family=BinaryContexts, num_contexts=9, seed=0, base=False)
+    weights, start = superposed_weights(net), torch.randn(9, 64)
+    states = [{"weight": 0.9**k * start} for k in range(4)]
+    growth = Amplification(weights, states, np.zeros((2000, 1))).growth
+    assert growth[:20, 0] == pytest.approx(0.9 ** np.arange(20), rel=1e-3)
+    assert growth[-1] > 0
+
+
+def test_mixing_is_what_all_updates_have_in_common():
+    generator = torch.Generator().manual_seed(0)
+    common = torch.tensor([[0.0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [-1, 0, 0, 0]])
+    weights, states = amplified(6, 0.0, lambda: 0.1 * common, noise=0.002)
+    torch.testing.assert_close(
+        mixing_of(weights, states)["weight"], 0.1 * common, atol=0.03, rtol=0
+    )
+    total = Amplification(weights, states, np.zeros((20, 1))).mixing(0, 5)["weight"]
+    change = torch.linalg.lstsq(states[0]["weight"].mT, states[5]["weight"].mT).solution.mT
+    torch.testing.assert_close(total, change - torch.eye(4), atol=0.03, rtol=0)
+    # Where every update mixes in its own way, little is left.
+    own = [0.1 * torch.randn(4, 4, generator=generator) for _ in range(5)]
+    weights, states = amplified(6, 0.0, iter(own).__next__)
+    assert mixing_of(weights, states)["weight"].norm() < 0.3 * own[0].norm()
+
+
+def test_a_base_and_outputs_with_contexts_are_not_amplified():
+    for settings in ({"base": True, "two_sided": False}, {"base": True}):
+        net = superpose(nn.Linear(32, 4), family=BinaryContexts, num_contexts=5, seed=0, **settings)
+        weights, step = superposed_weights(net), 0.1 * torch.randn(4, 32)
+        states = [{"weight": k * step} for k in range(1, 6)]
+        amplification = Amplification(weights, states, np.ones((20, 1)))
+        assert (amplification.growth == 1).all()
+        assert amplification.mixing(0, 9) == {}
+
+
 def test_a_negative_tolerance_is_refused():
     with pytest.raises(ValueError, match=r"tolerance=-1 must be at least 0; pass 0\.01"):
         retention([0.9, 0.8], [[0.9]]).capacity(-1)
@@ -273,7 +343,7 @@ def test_an_update_is_read_as_its_model_sees_it(family, layer, base):
     for name, sides in weights.items():
         updates[name] = torch.randn_like(sides.weight.layer.stored(sides.weight.key))
         sides.weight.layer.add_to_model(sides.weight.key, 1, updates[name])
-    seen = update_of(weights, before, net.state_dict(), 1)
+    seen = update_of(weights, before, net.state_dict(), 1, dict.fromkeys(weights, 0.0))
     torch.testing.assert_close(seen, updates)
 
 

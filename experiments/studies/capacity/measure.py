@@ -4,19 +4,16 @@ from functools import partial
 from typing import Any
 
 from experiments.runner.device import resolve_device
-from experiments.runner.diverged import Diverged
 from experiments.runner.grid import run_grid
 from experiments.runner.record import Record, start_record
-from experiments.runner.training import run_to_record
 from experiments.studies.capacity.config import CapacityConfig
-from experiments.studies.capacity.prediction import PredictionCell, predict
+from experiments.studies.capacity.prediction import Plan, train_and_predict
 from experiments.studies.capacity.retrieval import (
     AlignedCell,
     TrainedCell,
     retrieve_aligned,
     retrieve_trained,
 )
-from experiments.studies.permuting.run import prepare
 
 PREDICTED = 4
 """Networks to predict for, as a multiple of those trained: more may fit than are trained."""
@@ -62,43 +59,29 @@ def measure(config: CapacityConfig) -> Record:
         for cell, by_family in zip(trained, layers, strict=True)
     ]
 
-    train = partial(
-        run_to_record,
-        experiment="permuting",
-        prepare=prepare,
-        folder=folder.absolute(),
-        device=config.device,
-        checkpoint_seconds=10.0,
-    )
+    plan = Plan(config.observed, PREDICTED * config.tasks, config.tolerance)
     networks = [
         (family, run)
         for family in config.trained
         for width in config.widths
         for run in config.runs(family, width, config.tasks)
     ]
-    results = grid(train, [run for _, run in networks], title="networks")
-    record["networks"] = [
-        {"family": family, "width": run.width, "seed": run.seed, **_rows_of(result)}
+    results = grid(
+        partial(train_and_predict, plan=plan, folder=folder.absolute(), device=config.device),
+        [run for _, run in networks],
+        title="networks",
+    )
+    cells = [
+        ({"family": family, "width": run.width, "seed": run.seed}, result)
         for (family, run), result in zip(networks, results, strict=True)
     ]
-
-    ahead = PREDICTED * config.tasks
-    first = [
-        (family, PredictionCell(run, ahead, config.test_images, config.tolerance, device))
-        for family in config.predicted
-        for width in config.widths
-        for run in config.runs(family, width, config.observed)
-    ]
-    predictions = grid(predict, [cell for _, cell in first], title="prediction")
+    record["networks"] = [cell | _rows_of(result) for cell, result in cells]
     record["predicted"] = [
-        {"family": family, "width": cell.run.width, "seed": cell.run.seed, **prediction}
-        for (family, cell), prediction in zip(first, predictions, strict=True)
+        cell | result["predicted"] for cell, result in cells if cell["family"] in config.predicted
     ]
     return record
 
 
 def _rows_of(record: Record) -> Record:
     """Return the rows of the accuracy matrix: `correct` of the `test_images` of each task."""
-    if record["status"] == "diverged":
-        raise Diverged(record["diverged"]["fault"], record["diverged"]["step"])
     return {"test_images": record["rows"]["images"], "correct": record["rows"]["correct"]}

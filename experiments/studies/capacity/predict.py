@@ -2,13 +2,13 @@
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from experiments.methods.method import FAMILIES, METHODS
-from experiments.runner.device import resolve_device
 from experiments.runner.figure import colour_of, save_figure
 from experiments.runner.grid import run_grid
 from experiments.runner.groups import markdown_table
@@ -16,7 +16,7 @@ from experiments.runner.record import Record, start_record
 from experiments.runner.run import sweep
 from experiments.runner.settings import GridSettings
 from experiments.runner.survey import Survey
-from experiments.studies.capacity.prediction import PredictionCell, predict
+from experiments.studies.capacity.prediction import Plan, train_and_predict
 from experiments.studies.capacity.summary import predicted_curve
 from experiments.studies.permuting.run import Dataset, PermutingRun
 
@@ -91,18 +91,15 @@ def measure(config: PredictConfig) -> Record:
         batch=config.batch,
         learning_rate=config.learning_rate,
         curve_every=config.steps,
+        row_images=config.test_images * config.observed,
     )
-    device = str(resolve_device(config.device))
-    cells = [
-        PredictionCell(run, config.models, config.test_images, config.tolerance, device)
-        for run in runs
-    ]
+    folder = config.out / f"{config.name}.parts"
+    plan = Plan(config.observed, config.models, config.tolerance)
+    train = partial(train_and_predict, plan=plan, folder=folder.absolute(), device=config.device)
     record = start_record("predict", config)
-    results = run_grid(
-        predict, cells, config, title="prediction", folder=config.out / f"{config.name}.parts"
-    )
+    results = run_grid(train, runs, config, title="prediction", folder=folder)
     record["predicted"] = [
-        {"family": str(run.method), "width": run.width, "seed": run.seed, **result}
+        {"family": str(run.method), "width": run.width, "seed": run.seed, **result["predicted"]}
         for run, result in zip(runs, results, strict=True)
     ]
     return record

@@ -1,56 +1,122 @@
-"""Prediction of how many networks fit, from the first few."""
+"""Prediction of how many networks fit, from the first few of a run."""
 
 import copy
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from analysis.capacity import Retention, predict_retention
-from experiments.runner.trainer import train
-from experiments.studies.permuting.run import PermutedTestImages, PermutingRun, prepare
+from experiments.methods.accuracies import Accuracies
+from experiments.methods.method import METHODS
+from experiments.runner.device import Device
+from experiments.runner.diverged import Diverged
+from experiments.runner.learner import Learner
+from experiments.runner.record import Record
+from experiments.runner.training import run_to_record
+from experiments.studies.permuting.run import PermutingRun, prepare
+from psp_data import PermutingStream
 
 
 @dataclass(frozen=True)
-class PredictionCell:
-    """Networks that are trained in superposition, and more of them that are predicted.
+class Plan:
+    """What to predict, and from what.
 
     Attributes:
-        run: The networks to train, one for each task.
+        observed: Number of networks to learn from.
         models: Number of networks to predict for.
-        test_images: Largest number of test images for each task.
         tolerance: Points of mean accuracy that the other models may cost.
-        device: Device to compute on.
     """
 
-    run: PermutingRun
+    observed: int
     models: int
-    test_images: int
     tolerance: tuple[float, ...]
-    device: str
-
-    @property
-    def name(self) -> str:
-        """Stem of the files."""
-        return f"predicted-{self.models}-{self.run.name}"
-
-    def cost(self) -> float:
-        """Estimate the time, in the unit of the run: a simulation takes about as long again."""
-        return 2 * self.run.cost()
 
 
-def predict(cell: PredictionCell) -> dict[str, Any]:
-    """Train the networks of a cell, and predict the rest.
+class Predicting:
+    """Measures the accuracies of a run, and after its first few tasks predicts the others.
 
-    Returns:
-        For the numbers of models K in `models`, fractions: `accuracy`, the mean of all K, its
-        `spread`, and `retained`, the accuracy of the oldest. The `measured` accuracy matrix.
-        `capacity`: for each tolerance, in points, `models` with its interval `low` to `high`,
-        `at_limit` and `observed`.
+    Args:
+        learner: The learner.
+        accuracies: Its accuracies.
+        run: The run.
+        plan: What to predict.
+
+    Attributes:
+        log: That of the accuracies, and `predicted`: for the numbers of models K in `models`,
+            fractions: `accuracy`, the mean of all K, its `spread`, and `retained`, the accuracy of
+            the oldest; the `measured` accuracy matrix; and `capacity`: for each tolerance, in
+            points, `models` with its interval `low` to `high`, `at_limit` and `observed`. Until
+            then it keeps the `states` of the network.
     """
-    retention = _retention(cell)
-    capacities = {points: retention.capacity(points / 100) for points in cell.tolerance}
+
+    def __init__(
+        self, learner: Learner, accuracies: Accuracies, run: PermutingRun, plan: Plan
+    ) -> None:
+        self.log = accuracies.log
+        self.num_steps, self.every = accuracies.num_steps, accuracies.every
+        self._learner, self._accuracies, self._run, self._plan = learner, accuracies, run, plan
+
+    def __call__(self, done: int, loss: float) -> str:
+        """Measure what is due after `done` steps; return the current accuracies in words."""
+        words = self._accuracies(done, loss)
+        learned, within = divmod(done, self._run.steps)
+        if within == 0 and learned <= self._plan.observed:
+            states = self.log.setdefault("states", [])
+            states.append(copy.deepcopy(self._learner.net.state_dict()))
+            if learned == self._plan.observed:
+                self.log["predicted"] = self._predict(self.log.pop("states"))
+        return words
+
+    def _predict(self, states: list[dict[str, Any]]) -> dict[str, Any]:
+        images: int = self.log["rows"]["images"]
+
+        def evaluate(net: nn.Module, task: int) -> float:
+            return self._accuracies.count(task, images) / images
+
+        retention = predict_retention(
+            self._learner.net,
+            states,
+            evaluate,
+            num_models=self._plan.models,
+            seed=self._run.seed,
+        )
+        return _plain(retention, self._plan.tolerance)
+
+
+def train_and_predict(run: PermutingRun, *, plan: Plan, folder: Path, device: Device) -> Record:
+    """Train a run to its record, which also holds `predicted` unless it has no contexts.
+
+    Raises:
+        Diverged: If the network diverged.
+    """
+    predicts = run.method != METHODS["standard"]
+    record = run_to_record(
+        run,
+        experiment="permuting",
+        prepare=partial(_prepare, plan=plan) if predicts else prepare,
+        folder=folder,
+        device=device,
+        checkpoint_seconds=10.0,
+    )
+    if record["status"] == "diverged":
+        raise Diverged(record["diverged"]["fault"], record["diverged"]["step"])
+    return record
+
+
+def _prepare(
+    run: PermutingRun, device: torch.device, plan: Plan
+) -> tuple[Learner, PermutingStream, Predicting]:
+    learner, stream, accuracies = prepare(run, device)
+    return learner, stream, Predicting(learner, accuracies, run, plan)
+
+
+def _plain(retention: Retention, tolerance: tuple[float, ...]) -> dict[str, Any]:
+    """Convert a prediction to JSON values for the record."""
+    capacities = {points: retention.capacity(points / 100) for points in tolerance}
     accuracy, spread = retention.mean_accuracy()
     tested = list(retention.further)
     return {
@@ -70,33 +136,6 @@ def predict(cell: PredictionCell) -> dict[str, Any]:
             for points, capacity in capacities.items()
         },
     }
-
-
-def _retention(cell: PredictionCell) -> Retention:
-    learner, stream, _ = prepare(cell.run, torch.device(cell.device))
-    images = PermutedTestImages(stream)
-    count = min(cell.test_images, len(stream.images.test_labels))
-    log: dict[str, Any] = {"step": 0}
-    states = []
-    for task in range(cell.run.tasks):
-        train(
-            learner,
-            stream,
-            log,
-            num_steps=(task + 1) * cell.run.steps,
-            every=cell.run.steps,
-            observe=lambda done, loss: None,
-        )
-        states.append(copy.deepcopy(learner.net.state_dict()))
-
-    def evaluate(net: nn.Module, task: int) -> float:
-        samples, labels = images(task, count)
-        return int((net(samples).argmax(-1) == labels).sum()) / count
-
-    learner.net.eval()
-    return predict_retention(
-        learner.net, states, evaluate, num_models=cell.models, seed=cell.run.seed
-    )
 
 
 def _rounded(values: Any) -> list[float]:
