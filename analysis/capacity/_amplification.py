@@ -121,8 +121,9 @@ def mixing_of(
 def _significant(values: Curve) -> Curve:
     """Return the means of columns, shrunk by the share of their square that is scatter."""
     mean, variance = values.mean(0), values.var(0, ddof=1) / len(values)
-    share: Curve = 1 - variance / np.maximum(mean**2, TINY)
-    return mean * share.clip(0, 1)
+    share = 1 - variance / np.maximum(mean**2, TINY)
+    shrunk: Curve = mean * share.clip(0, 1)
+    return shrunk
 
 
 def _common(matrices: Tensor) -> Tensor:
