@@ -11,6 +11,7 @@ Measures, by default on the handwritten digits of scikit-learn,
     python experiments/capacity.py                    # two to three minutes on two cores
     python experiments/capacity.py smoke              # its smallest form, seconds
     python experiments/capacity.py mnist --jobs 2     # the study on MNIST, half an hour
+    python experiments/capacity.py ten-seeds          # ten seeds instead of two
     python experiments/capacity.py predict --dataset mnist --width 1024 --models 1000    # minutes
 
 The last command trains five networks and predicts the rest.

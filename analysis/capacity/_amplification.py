@@ -1,4 +1,4 @@
-"""What all updates do alike: they amplify the stored weights, and mix the classes."""
+"""Common part of all updates: they amplify the stored weights, and mix the classes."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -27,7 +27,7 @@ TINY = 1e-30
 
 
 class Amplification:
-    """Common part of the updates, W_l → (1 + a_l + A_l) W_l, with A_l acting on the outputs.
+    """Common part of all updates, W_l → (1 + a_l + A_l) W_l, with A_l acting on the outputs.
 
     Every task enlarges the outputs, and so the models before it; noise that comes later is then
     the weaker. It also mixes the outputs of the last layer much as other tasks do, which adds up.

@@ -35,9 +35,9 @@ def predict_retention(
     """Predict how a superposition forgets, from its states after each of the first few models.
 
     Model i, just learned, after n further models is the stored network plus n updates of other
-    models, each bound to a context of its own. Updates shrink as the stored weights grow; see
-    `Retention.sizes`. What all models share (biases, shared norms) stays as it was when model i
-    was learned.
+    models, each bound to a context of its own. Updates shrink as the stored weights grow, and
+    amplify what is stored; see `Retention`. What all models share (biases, shared norms) stays as
+    it was when model i was learned.
 
     Args:
         net: What `superpose` returned, with fixed contexts on one side or both, over a base or not.

@@ -15,6 +15,9 @@ from analysis.capacity._sizes import Update, UpdateSizes, energy_of
 from analysis.networks._weights import weights_of
 from psp_contexts import IdentityContexts, PermutationContexts
 
+DRIFT_EXPONENT = 0.25
+"""Exponent with which drift grows beyond the observed models: 0.2 to 0.45, by the layer."""
+
 CONTEXTS = 8
 """Unused contexts for each simulated curve; more updates than these share them."""
 
@@ -62,10 +65,9 @@ class Simulation:
     powers add up: n updates are `CONTEXTS` of them, scaled. All have the size of the next one.
 
     Permutations leave parts in place, such as the mean of every row. All models share these and
-    train them, so that they wander about a common value instead of ever further. A model meets
-    those after the models that followed it, and the last one those before it; but not those after
-    the first, which moved from the initial weights. The drift that other models met would cost it
-    more.
+    train them. A model meets their drift over the models that followed it, and the last one that
+    back to those before it; but not over the first, which moved from the initial weights. The drift
+    that other models met would cost it more. Beyond, the drift grows slowly.
 
     Args:
         weights: The superposed weights of the network.
@@ -113,11 +115,12 @@ class Simulation:
         mixing = self.amplification.mixing(model, further)
         last = len(self._states) - 1
         other = max(last - further, 1) if model == last else min(model + further, last)
+        growth = (further / abs(other - model)) ** DRIFT_EXPONENT
         for name, sides in self._weights.items():
             learned = self._states[model][name]
             value = learned + math.sqrt(further) * noise[name]
             if name in mixing:
                 value += (mixing[name] @ learned.flatten(1)).view_as(learned)
             if name in self._means:
-                value += self._means[name][other] - self._means[name][model]
+                value += growth * (self._means[name][other] - self._means[name][model])
             sides.set(value)

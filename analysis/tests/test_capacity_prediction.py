@@ -9,7 +9,7 @@ from torch import nn
 
 from analysis.capacity import Retention, predict_retention
 from analysis.capacity._amplification import Amplification, mixing_of
-from analysis.capacity._simulation import superposed_weights, update_of
+from analysis.capacity._simulation import Simulation, superposed_weights, update_of
 from analysis.capacity._sizes import UpdateSizes
 from psp_contexts import (
     BinaryContexts,
@@ -402,3 +402,18 @@ def test_the_first_five_models_over_a_trained_base_predict_the_next_fifteen():
     lost = np.mean(learned) - np.mean(kept)
     assert lost > 0.05
     assert 1 / 1.5 < retention.lost()[-1] / lost < 1.5
+
+
+def test_what_permutations_leave_in_place_drifts_as_the_model_met_it():
+    torch.manual_seed(0)
+    net = superpose(nn.Linear(9, 3), family=PermutationContexts, num_contexts=5, seed=0, base=False)
+    weights = superposed_weights(net)
+    rows = torch.randn(5, 3, 1).expand(-1, -1, 9)
+    simulation = Simulation(weights, [{"weight": row.clone()} for row in rows], 100)
+    noise = {"weight": torch.zeros(3, 9)}
+    # (model, further models): the state whose means it meets, and by how much they have drifted on
+    for model, further, other, growth in [(0, 2, 2, 1), (1, 48, 4, 2), (4, 1, 3, 1), (4, 48, 1, 2)]:
+        with torch.no_grad():
+            simulation.apply(model, further, noise)
+        expected = rows[model] + growth * (rows[other] - rows[model])
+        torch.testing.assert_close(net.stored(), expected)

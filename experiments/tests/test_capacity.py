@@ -77,7 +77,9 @@ def test_bad_values_are_refused_before_any_work(change, message):
 
 def test_other_studies_have_other_names_and_other_machines_the_same():
     assert CapacityConfig().name == "capacity-digits"
-    assert {preset.name for preset in PRESETS.values()} == {"capacity-smoke", "capacity-mnist"}
+    assert {preset.name for preset in PRESETS.values()} == {
+        f"capacity-{name}" for name in ("smoke", "mnist", "ten-seeds")
+    }
     assert (
         dataclasses.replace(CapacityConfig(), jobs=7, out=Path("elsewhere")).name
         == "capacity-digits"

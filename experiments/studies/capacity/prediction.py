@@ -23,7 +23,7 @@ from psp_data import PermutingStream
 
 @dataclass(frozen=True)
 class Plan:
-    """What to predict, and from what.
+    """Size of a prediction.
 
     Attributes:
         observed: Number of networks to learn from.
@@ -43,7 +43,7 @@ class Predicting:
         learner: The learner.
         accuracies: Its accuracies.
         run: The run.
-        plan: What to predict.
+        plan: Size of the prediction.
 
     Attributes:
         log: That of the accuracies, and `predicted`: for the numbers of models K in `models`,
