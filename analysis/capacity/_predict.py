@@ -93,20 +93,20 @@ def predict_retention(
     try:
         simulation = Simulation(weights, states, num_models)
         matrix = _measure(net, states, evaluate)
-        further = _test_points(num_models)
         curves = []
         for model, draw in itertools.product(range(len(states)), range(draws)):
             net.load_state_dict(states[model])
             noise = simulation.noise(model, (seed, model, draw))
             with use_context(net, model):
                 curves.append([matrix[model, model]])
-                for count in further[1:]:
-                    simulation.apply(model, count, noise)
+                for point in range(1, len(simulation.further)):
+                    simulation.apply(model, point, noise)
                     curves[-1].append(evaluate(net, model))
     finally:
         net.load_state_dict(before)
-    sizes, growth = simulation.sizes.relative, simulation.amplification.growth
-    return Retention(further, np.array(curves), matrix, sizes, growth)
+    return Retention(
+        simulation.further, np.array(curves), matrix, simulation.sizes, simulation.growth
+    )
 
 
 def _measure(net: nn.Module, states: Sequence[Mapping[str, Any]], evaluate: Evaluate) -> Curve:
@@ -117,12 +117,3 @@ def _measure(net: nn.Module, states: Sequence[Mapping[str, Any]], evaluate: Eval
             with use_context(net, model):
                 matrix[count, model] = evaluate(net, model)
     return matrix
-
-
-def _test_points(num_models: int) -> tuple[int, ...]:
-    """Return the numbers of further models at which to test, each about a third above the last."""
-    points, n = {0, num_models - 1}, 1
-    while n < num_models:
-        points.add(n)
-        n = max(n + 1, round(n * 1.3))
-    return tuple(sorted(points))

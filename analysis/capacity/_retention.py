@@ -36,15 +36,16 @@ class Retention:
 
     Attributes:
         further: Numbers of further updates, all of the size of the first of them, after which the
-            simulation was tested, from 0 up.
+            simulation was tested, from 0 up; `num_models - 1` is one of them.
         curves: Simulated accuracies, fractions, shape (curves, len(further)): one curve for each
             trained model and draw.
         matrix: Measured accuracies R[t, k] of model k after t + 1 models, shape (T, T); NaN for
             k > t.
         sizes: Energies of the updates after model 0, 1, … in proportion, shape (num_models,): as
             ‖W‖^2p, where ‖W‖² grows with every update.
-        growth: Factors by which each weight has been multiplied when model 0, 1, … was learned,
-            shape (num_models, weights). Models are amplified by those after them.
+        growth: Factors by which each layer's weights have been multiplied when model 0, 1, … was
+            learned, shape (num_models, layers); each model is amplified by those after it. Layers
+            without updates are left out; the others count alike, as they are found to do.
     """
 
     further: tuple[int, ...]
@@ -55,8 +56,8 @@ class Retention:
 
     def accuracy(self) -> Curve:
         """Return the accuracy of model 0 after n further models, n = 0 … num_models − 1."""
-        loads = np.array([self._loads(last)[0] for last in range(len(self.sizes))])
-        mean: Curve = self._after(loads).mean(0)
+        met = (self.sizes[:-1, None] / self.growth[1:] ** 2).cumsum(0).mean(1) / self.sizes[0]
+        mean: Curve = self._after(np.append(0.0, met)).mean(0)
         return mean
 
     def mean_accuracy(self) -> tuple[Curve, Curve]:
@@ -106,16 +107,6 @@ class Retention:
             middle, (min(low, middle), high), at_limit=middle == len(mean), observed=False
         )
 
-    def _loads(self, last: int) -> Curve:
-        """Return the energy of all updates that model 0 … last has met when `last` is learned.
-
-        In units of its next update and relative to the model itself, which was amplified too.
-        """
-        growth = self.growth[: last + 1] ** 2
-        met = self.sizes[:last, None] / growth[1:]
-        total = met[::-1].cumsum(0)[::-1] * growth[:-1]
-        return np.append(total.mean(1) / self.sizes[:last], 0.0)
-
     def _after(self, updates: Curve) -> Curve:
         """Return the curves after numbers of equal updates, shape (curves, len(updates))."""
         return np.stack([np.interp(updates, self.further, curve) for curve in self.curves])
@@ -125,14 +116,33 @@ class Retention:
 
         It is interpolated between the numbers at which the simulation was tested.
         """
-        means = [self._after(self._loads(last)).mean(1) for last in self.further]
-        counts = np.arange(self.further[-1] + 1)
-        return np.stack([np.interp(counts, self.further, curve) for curve in np.stack(means, 1)])
+        tested = [count for count in self.further if count < len(self.sizes)]
+        means = [self._after(loads(self.sizes, self.growth, last)).mean(1) for last in tested]
+        counts = np.arange(len(self.sizes))
+        return np.stack([np.interp(counts, tested, curve) for curve in np.stack(means, 1)])
 
     def _lost(self) -> Curve:
         """Return what K models have lost on average, shape (curves, num_models)."""
         lost: Curve = self.curves[:, :1] - self._mean_of_models()
         return lost
+
+
+def loads(sizes: Curve, growth: Curve, last: int) -> Curve:
+    """Return the energy of the updates that models 0 … last have met when `last` is learned.
+
+    In units of a model's next update, and relative to the model, which was amplified, too.
+
+    Args:
+        sizes: See `Retention`.
+        growth: See `Retention`.
+        last: The last model.
+
+    Returns:
+        Shape (last + 1,).
+    """
+    factors = growth[: last + 1] ** 2
+    met = (sizes[:last, None] / factors[1:])[::-1].cumsum(0)[::-1] * factors[:-1]
+    return np.append(met.mean(1) / sizes[:last], 0.0)
 
 
 def _last_within(lost: Curve, tolerance: float) -> int:

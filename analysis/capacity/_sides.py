@@ -59,6 +59,10 @@ class Sides:
         rows = self.inputs.store(self.weight.rows(value), self._index(self.inputs, context))
         return layer.from_rows(key, rows)
 
+    def to_outputs(self, value: Tensor) -> Tensor:
+        """Reshape a stored value so that its outputs are the last dimension but one."""
+        return self.weight.layer.to_outputs(self.weight.key, value)
+
     def set(self, value: Tensor) -> None:
         """Replace what is stored."""
         self.weight.layer.stored(self.weight.key).copy_(value)

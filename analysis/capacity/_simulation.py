@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from analysis.capacity._amplification import TINY, Amplification, gains_of
+from analysis.capacity._amplification import Amplification, Gains, gains_of
+from analysis.capacity._retention import loads
 from analysis.capacity._sides import Sides
 from analysis.capacity._sizes import Update, UpdateSizes, energy_of
 from analysis.networks._weights import weights_of
@@ -49,7 +49,7 @@ def update_of(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     model: int,
-    gains: Mapping[str, float],
+    gains: Gains,
 ) -> Update:
     """ΔŴ = R_k⁻¹ (D_after − (1 + a) D_before) C_k: what model k added of its own, as it sees it."""
     return {
@@ -64,15 +64,20 @@ class Simulation:
     Their updates are noise. As those of different models point in independent directions their
     powers add up: n updates are `CONTEXTS` of them, scaled. All have the size of the next one.
 
-    Permutations leave parts in place, such as the mean of every row. All models share these and
-    train them. A model meets their drift over the models that followed it, and the last one that
-    back to those before it; but not over the first, which moved from the initial weights. The drift
-    that other models met would cost it more. Beyond, the drift grows slowly.
+    Permutations leave parts in place, such as the mean of every row, which all models share and
+    train. Their drift is what a model met itself: from its state to later observed ones. The last
+    model has none, and takes the drift back to earlier ones, but not to the first, which is close
+    to the initial weights. Beyond the observed models it grows slowly.
 
     Args:
         weights: The superposed weights of the network.
         states: State dicts after each of the first models.
         num_models: Number of models to predict for.
+
+    Attributes:
+        sizes: See `Retention`.
+        growth: See `Retention`.
+        further: Numbers of updates to test after, from 0 up.
     """
 
     def __init__(
@@ -83,44 +88,71 @@ class Simulation:
             update_of(weights, *pair, model, gains[model - 1])
             for model, pair in enumerate(pairwise(states), 1)
         ]
-        self.sizes = UpdateSizes(weights, states, self._updates, num_models)
-        self.amplification = Amplification(weights, states, self.sizes.energies)
-        self._weights, self._states = weights, states
+        sizes = UpdateSizes(weights, states, self._updates, num_models)
+        amplification = Amplification(weights, states, gains, sizes.energies)
+        moves = [any(bool(update[name].any()) for update in self._updates) for name in weights]
+        self.sizes = sizes.relative
+        self.growth = amplification.growth[:, moves or slice(None)]
+        self.further = self._test_points()
+        self._weights, self._states, self._energies = weights, states, sizes.energies
         self._means = {
             name: [sides.shared_part(state[name]) for state in states]
             for name, sides in weights.items()
             if isinstance(sides.inputs, PermutationContexts)
         }
+        counts = [last for last in self.further if last < num_models]
+        met = [loads(self.sizes, self.growth, last).mean() for last in counts]
+        self._mixing: dict[str, list[Tensor]] = {}
+        for name, matrix in amplification.mixing.items():
+            mixed = amplification.mixed[name]
+            means = [(mixed[last] - mixed[: last + 1]).mean() for last in counts]
+            shares = np.interp(self.further, met, means)
+            self._mixing[name] = [share * matrix for share in shares.tolist()]
 
     def noise(self, model: int, seed: tuple[int, ...]) -> Update:
         """Draw the noise of one further update, in the stored weights."""
         rng = np.random.default_rng(seed)
         others = rng.choice([k for k in range(len(self._updates)) if k + 1 != model], CONTEXTS)
         signs = rng.choice((-1, 1), CONTEXTS)
-        energies = self.sizes.energies[model] / CONTEXTS
+        energies = self._energies[model] / CONTEXTS
         noise = {}
         for energy, (name, sides) in zip(energies, self._weights.items(), strict=True):
             unused = sides.unused(CONTEXTS + 1, seed)
-            stored = shared = torch.zeros_like(self._states[model][name])
+            stored = shared = self._updates[0][name].new_zeros(())
             for context, (other, sign) in enumerate(zip(others, signs, strict=True), 1):
                 update = self._updates[other][name]
-                scale = sign * math.sqrt(energy / max(energy_of(update), TINY))
+                scale = sign * math.sqrt(energy / (energy_of(update) or 1.0))
                 stored = stored + unused.store(scale * update, context)
                 shared = shared + sides.shared_part(scale * update)
             noise[name] = sides.store(unused.retrieve(stored, 0) - shared, model)
         return noise
 
-    def apply(self, model: int, further: int, noise: Update) -> None:
-        """Set the weights to what they are so many models after `model`."""
-        mixing = self.amplification.mixing(model, further)
-        last = len(self._states) - 1
+    def apply(self, model: int, point: int, noise: Update) -> None:
+        """Set the weights to what they are `further[point]` updates after `model`."""
+        further, last = self.further[point], len(self._states) - 1
         other = max(last - further, 1) if model == last else min(model + further, last)
         growth = (further / abs(other - model)) ** DRIFT_EXPONENT
         for name, sides in self._weights.items():
-            learned = self._states[model][name]
+            learned = self._states[model][name].to(noise[name].device)
             value = learned + math.sqrt(further) * noise[name]
-            if name in mixing:
-                value += (mixing[name] @ learned.flatten(1)).view_as(learned)
+            if name in self._mixing:
+                matrix = self._mixing[name][point].to(learned.device)
+                value += (matrix @ learned.to(matrix)).to(value)
             if name in self._means:
                 value += growth * (self._means[name][other] - self._means[name][model])
             sides.set(value)
+
+    def _test_points(self) -> tuple[int, ...]:
+        """Return numbers of updates up to the most that a model meets, each a third above the last.
+
+        That is more than there are models if weights decay, and is cut off where nothing is left.
+        """
+        count = len(self.sizes)
+        most = min(
+            max(count - 1, math.ceil(loads(self.sizes, self.growth, count - 1).max())), 10 * count
+        )
+        points, n = {0, count - 1, most}, 1
+        while n < most:
+            points.add(n)
+            n = max(n + 1, round(n * 1.3))
+        return tuple(sorted(points))

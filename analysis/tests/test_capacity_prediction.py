@@ -1,4 +1,5 @@
 import copy
+import itertools
 import math
 from functools import partial
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from analysis.capacity import Retention, predict_retention
-from analysis.capacity._amplification import Amplification, mixing_of
+from analysis.capacity._amplification import Amplification, gains_of
 from analysis.capacity._simulation import Simulation, superposed_weights, update_of
 from analysis.capacity._sizes import UpdateSizes
 from psp_contexts import (
@@ -256,10 +257,15 @@ def amplified(count, rate, mixing, noise=0.0):
     return weights, [{"weight": state} for state in states]
 
 
+def amplification(weights, states, energies):
+    gains = [gains_of(weights, *pair) for pair in itertools.pairwise(states)]
+    return Amplification(weights, states, gains, energies)
+
+
 def test_the_growth_of_weights_is_foreseen_from_the_first_updates():
     weights, states = amplified(30, 0.5, lambda: 0.0, noise=0.01)
     energies = np.full((30, 1), 4 * 256 * 0.01**2)
-    growth = Amplification(weights, states[:5], energies).growth
+    growth = amplification(weights, states[:5], energies).growth
     assert growth[0] == 1
     # All states together: each holds those before it, amplified, and noise at right angles.
     true = [(state["weight"] * states[0]["weight"]).sum().item() for state in states]
@@ -271,7 +277,7 @@ def test_weights_that_decay_do_so_at_a_steady_rate_and_never_vanish():
     net = superpose(nn.Linear(64, 9), family=BinaryContexts, num_contexts=9, seed=0, base=False)
     weights, start = superposed_weights(net), torch.randn(9, 64)
     states = [{"weight": 0.9**k * start} for k in range(4)]
-    growth = Amplification(weights, states, np.zeros((2000, 1))).growth
+    growth = amplification(weights, states, np.zeros((2000, 1))).growth
     assert growth[:20, 0] == pytest.approx(0.9 ** np.arange(20), rel=1e-3)
     assert growth[-1] > 0
 
@@ -280,16 +286,17 @@ def test_mixing_is_what_all_updates_have_in_common():
     generator = torch.Generator().manual_seed(0)
     common = torch.tensor([[0.0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [-1, 0, 0, 0]])
     weights, states = amplified(6, 0.0, lambda: 0.1 * common, noise=0.002)
-    torch.testing.assert_close(
-        mixing_of(weights, states)["weight"], 0.1 * common, atol=0.03, rtol=0
-    )
-    total = Amplification(weights, states, np.zeros((20, 1))).mixing(0, 5)["weight"]
+    common_part = amplification(weights, states, np.zeros((20, 1)))
+    mixing = common_part.mixing["weight"] * states[-1]["weight"].square().sum() ** 2
+    torch.testing.assert_close(mixing, 0.1 * common, atol=0.03, rtol=0)
+    total = common_part.mixed["weight"][5] * common_part.mixing["weight"]
     change = torch.linalg.lstsq(states[0]["weight"].mT, states[5]["weight"].mT).solution.mT
     torch.testing.assert_close(total, change - torch.eye(4), atol=0.03, rtol=0)
     # Where every update mixes in its own way, little is left.
     own = [0.1 * torch.randn(4, 4, generator=generator) for _ in range(5)]
     weights, states = amplified(6, 0.0, iter(own).__next__)
-    assert mixing_of(weights, states)["weight"].norm() < 0.3 * own[0].norm()
+    mixing = amplification(weights, states, np.zeros((20, 1))).mixing["weight"]
+    assert (mixing * states[-1]["weight"].square().sum() ** 2).norm() < 0.3 * own[0].norm()
 
 
 def test_a_base_and_outputs_with_contexts_are_not_amplified():
@@ -297,9 +304,9 @@ def test_a_base_and_outputs_with_contexts_are_not_amplified():
         net = superpose(nn.Linear(32, 4), family=BinaryContexts, num_contexts=5, seed=0, **settings)
         weights, step = superposed_weights(net), 0.1 * torch.randn(4, 32)
         states = [{"weight": k * step} for k in range(1, 6)]
-        amplification = Amplification(weights, states, np.ones((20, 1)))
-        assert (amplification.growth == 1).all()
-        assert amplification.mixing(0, 9) == {}
+        common_part = amplification(weights, states, np.ones((20, 1)))
+        assert (common_part.growth == 1).all()
+        assert common_part.mixing == {}
 
 
 def test_a_negative_tolerance_is_refused():
@@ -410,10 +417,87 @@ def test_what_permutations_leave_in_place_drifts_as_the_model_met_it():
     weights = superposed_weights(net)
     rows = torch.randn(5, 3, 1).expand(-1, -1, 9)
     simulation = Simulation(weights, [{"weight": row.clone()} for row in rows], 100)
-    noise = {"weight": torch.zeros(3, 9)}
-    # (model, further models): the state whose means it meets, and by how much they have drifted on
-    for model, further, other, growth in [(0, 2, 2, 1), (1, 48, 4, 2), (4, 1, 3, 1), (4, 48, 1, 2)]:
+    noise, points = {"weight": torch.zeros(3, 9)}, simulation.further.index
+    # Model, further models; the state whose means it meets, and how far they have drifted on.
+    cases = [(0, 2, 2, 1), (0, 4, 4, 1), (1, 4, 4, 4 / 3), (4, 1, 3, 1), (4, 4, 1, 4 / 3)]
+    for model, further, other, lag in cases:
         with torch.no_grad():
-            simulation.apply(model, further, noise)
-        expected = rows[model] + growth * (rows[other] - rows[model])
+            simulation.apply(model, points(further), noise)
+        expected = rows[model] + lag**0.25 * (rows[other] - rows[model])
         torch.testing.assert_close(net.stored(), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("zero", ["never", "first", "always"])
+def test_a_head_that_starts_at_zero_or_stays_there_is_predicted(zero, dtype):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3, bias=False)).to(dtype)
+    net = superpose(net, family=BinaryContexts, num_contexts=5, seed=0, base=False)
+    x, states = torch.randn(9, 16, dtype=dtype), []
+    for model in range(5):
+        with torch.no_grad():
+            net[0].stored().add_(0.1 * torch.randn_like(net[0].stored()))
+            net[2].stored().add_(0.1 * torch.randn_like(net[2].stored()))
+            if zero == "always" or (zero == "first" and model == 0):
+                net[2].stored().zero_()
+        states.append(copy.deepcopy(net.state_dict()))
+
+    def evaluate(net, task):
+        return net(x).float().sum().item()
+
+    retention = predict_retention(net, states, evaluate, num_models=50, seed=0, draws=2)
+    assert np.isfinite(retention.curves).all()
+    assert np.isfinite(retention.growth).all()
+    assert 0.2 < retention.growth.min() <= retention.growth.max() < 5
+    assert np.isfinite(retention.lost()).all()
+
+
+def test_gains_that_fade_are_not_taken_to_grow_without_end():
+    net = superpose(nn.Linear(64, 9), family=BinaryContexts, num_contexts=9, seed=0, base=False)
+    weights, states = superposed_weights(net), [{"weight": torch.ones(9, 64)}]
+    for gain in (0.15, 0.1, 0.05, -0.05):
+        states.append({"weight": (1 + gain) * states[-1]["weight"]})
+    assert amplification(weights, states, np.ones((200, 1))).growth.max() < 2
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.ConvTranspose1d(4, 64, 3), nn.Conv1d(64, 4, 3), nn.Embedding(8, 64), nn.LSTM(64, 2)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_only_linear_layers_mix_their_outputs(layer):
+    net = superpose(copy.deepcopy(layer), family=BinaryContexts, num_contexts=4, seed=0, base=False)
+    weights = superposed_weights(net)
+    states = [
+        {name: torch.randn_like(net.state_dict()[name]) for name in weights} for _ in range(4)
+    ]
+    assert amplification(weights, states, np.ones((9, len(weights)))).mixing == {}
+
+
+def test_weights_that_decay_are_tested_as_far_as_noise_outgrows_them():
+    curve = [0.9, 0.8, 0.7, 0.6]
+    prediction = retention(curve, [[0.9]])
+    decayed = Retention(
+        (0, 1, 2, 3, 6),
+        np.array([[*curve, 0.1]] * 2),
+        prediction.matrix,
+        prediction.sizes,
+        np.array([[1.0], [1.0], [0.7], [0.5]]),
+    )
+    # After three updates: 1 + 1/0.49 + 1/0.25 times the energy of one, cut off at the last test.
+    assert decayed.accuracy()[-1] == pytest.approx(0.1)
+    assert decayed.accuracy().shape == (4,)
+    assert decayed.lost()[-1] > 0.3
+
+    class Decaying(LinearTasks):
+        def learn(self, task):
+            with torch.no_grad():
+                self.net.stored().mul_(0.8)
+            super().learn(task)
+
+    tasks = Decaying(BinaryContexts, 5)
+    further = predict_retention(
+        tasks.net, tasks.states(5), tasks.score, num_models=9, seed=0, draws=1
+    ).further
+    assert further[-1] > 8
+    assert 8 in further

@@ -14,7 +14,7 @@ from experiments.runner.stopping import Stopped, stop_requested
 from psp_data import Stream
 
 Log = dict[str, Any]
-"""Measurements of a run so far: plain JSON values, saved with the checkpoint."""
+"""Measurements of a run so far, saved with the checkpoint: plain JSON values in the end."""
 
 
 def train(

@@ -1,17 +1,22 @@
 """The study of capacity: its parts on small cases, and its smallest preset."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
 from statistics import geometric_mean
 
 import pytest
+import torch
 
+from experiments.runner.checkpoint import Checkpoint
+from experiments.runner.files import DamagedFile
 from experiments.runner.record import read_record
 from experiments.studies.capacity.config import PRESETS, SMOKE, CapacityConfig
 from experiments.studies.capacity.measure import measure
 from experiments.studies.capacity.predict import PredictConfig
+from experiments.studies.capacity.prediction import Plan, train_and_predict
 from experiments.studies.capacity.retrieval import (
     AlignedCell,
     TrainedCell,
@@ -29,6 +34,7 @@ from experiments.studies.capacity.summary import (
     predicted_curve,
     report,
 )
+from experiments.studies.permuting.run import prepare
 from experiments.tests.small import ROOT
 
 
@@ -129,6 +135,21 @@ def test_differences_from_a_start_are_read_back_far_better_than_whole_weights():
     curves = retrieve_trained(cell)["Binary"]
     assert curves["whole"][-1]["snr"] < 2
     assert curves["difference"][-1]["snr"] > 2 * curves["whole"][-1]["snr"]
+
+
+def test_a_run_is_not_continued_under_another_plan(tmp_path):
+    (run,) = dataclasses.replace(SMOKE, steps=40).runs("Binary", 8, tasks=4)
+    arguments = {"folder": tmp_path, "device": "cpu"}
+    first = train_and_predict(run, plan=Plan(3, 20, (5.0,)), **arguments)
+    assert first["predicted"]["models"][-1] == 20
+    assert "states" not in first
+    log, (learner, _, _) = {"states": [{}]}, prepare(run, torch.device("cpu"))
+    description = {"experiment": f"capacity with {Plan(3, 20, (5.0,))}", **first["config"]}
+    Checkpoint(tmp_path / f"{run.name}.checkpoint", description=json.dumps(description)).save(
+        {"learner": learner.state_dict(), "log": log | {"step": 40}}
+    )
+    with pytest.raises(DamagedFile, match="checkpoint of a run with other settings"):
+        train_and_predict(run, plan=Plan(4, 20, (5.0,)), **arguments)
 
 
 def test_counts_double_with_a_step_between():

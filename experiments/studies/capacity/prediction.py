@@ -46,11 +46,13 @@ class Predicting:
         plan: Size of the prediction.
 
     Attributes:
-        log: That of the accuracies, and `predicted`: for the numbers of models K in `models`,
-            fractions: `accuracy`, the mean of all K, its `spread`, and `retained`, the accuracy of
-            the oldest; the `measured` accuracy matrix; and `capacity`: for each tolerance, in
-            points, `models` with its interval `low` to `high`, `at_limit` and `observed`. Until
-            then it keeps the `states` of the network.
+        log: That of the accuracies, with `predicted` in the end, and until then the `states` of the
+            network. For the numbers of models K in `models`, `predicted` holds fractions:
+            `accuracy`, the mean of all K; its `spread`; `retained`, the accuracy of the oldest.
+            It also holds `measured`, the accuracy matrix, and `capacity`: for each tolerance, in
+            points, the number of `models`, its interval `low` to `high`, `at_limit`, `observed`.
+        num_steps: Number of steps of the run.
+        every: Number of steps between two measurements.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ def train_and_predict(run: PermutingRun, *, plan: Plan, folder: Path, device: De
     predicts = run.method != METHODS["standard"]
     record = run_to_record(
         run,
-        experiment="permuting",
+        experiment=f"capacity with {plan}",  # so that no checkpoint of another plan continues
         prepare=partial(_prepare, plan=plan) if predicts else prepare,
         folder=folder,
         device=device,
@@ -118,7 +120,7 @@ def _plain(retention: Retention, tolerance: tuple[float, ...]) -> dict[str, Any]
     """Convert a prediction to JSON values for the record."""
     capacities = {points: retention.capacity(points / 100) for points in tolerance}
     accuracy, spread = retention.mean_accuracy()
-    tested = list(retention.further)
+    tested = [count for count in retention.further if count < len(accuracy)]
     return {
         "models": [count + 1 for count in tested],
         "accuracy": _rounded(accuracy[tested]),
