@@ -31,6 +31,8 @@ TABLES = {
         ("capacity-digits", "networks-that-fit-5"),
         ("capacity-digits", "networks-that-fit-1"),
         ("capacity-digits", "accuracy"),
+        ("capacity-ten-seeds", "networks-that-fit-5"),
+        ("capacity-ten-seeds", "networks-that-fit-1"),
         ("permuting/table", "margin-law"),
         ("capacity-digits", "aligned-models-that-fit"),
         ("capacity-digits", "trained-layers-that-fit"),

@@ -38,8 +38,8 @@ def test_existing_records_are_drawn_and_missing_runs_are_named(tmp_path, capsys)
             write_record(folder / f"{run.name}.json", a_record(run, 0.5))
     figures.main(tmp_path, tmp_path / "out")
     output = capsys.readouterr().out
-    assert "permuting-figure-2: 20 of 22 runs are missing: mnist-standard-2x128-seed0" in output
-    assert "mnist-standard-2x128-seed2 and 17 more\n" in output
+    assert "permuting-figure-2: 28 of 30 runs are missing: mnist-standard-2x128-seed0" in output
+    assert "mnist-standard-2x128-seed2 and 25 more\n" in output
     names = {path.name for path in (tmp_path / "out").iterdir()}
     drawn = {f"permuting-{name}" for name in ("figure-2", "figure-3", "table")}
     assert names == {f"{n}.{e}" for n in drawn for e in ("png", "svg")}
