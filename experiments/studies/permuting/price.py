@@ -88,8 +88,21 @@ MNIST = Comparison(
         "base-SignedPermutation": (1e-5, 3e-5, 1e-4, 3e-4),
     },
     strengths=(0.1, 1.0, 10.0),
-    # Not searched yet.
-    rates=dict.fromkeys(("base-Binary", "offline-Binary"), 1e-4),
+    # Of LoRA-16, fine-tuned, BitDelta, base and offline the best of the first search, at its edge.
+    rates={
+        "LoRA-1": 3e-3,
+        "LoRA-4": 3e-3,
+        "LoRA-16": 1e-3,
+        "IA3": 3e-2,
+        "fine-tuned": 1e-3,
+        "BitDelta": 1e-4,
+        "offline-Binary": 1e-5,
+        "SupSup": 1e-3,
+        "XdG": 3e-4,
+        "XdG-SI": 3e-4,
+        "base-Binary": 3e-5,
+        "base-SignedPermutation": 3e-5,
+    },
     strength=1.0,
     search_recipe={"tasks": 10},
 )
