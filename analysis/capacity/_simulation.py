@@ -92,7 +92,7 @@ class Simulation:
         amplification = Amplification(weights, states, gains, sizes.energies)
         moves = [any(bool(update[name].any()) for update in self._updates) for name in weights]
         self.sizes = sizes.relative
-        self.growth = amplification.growth[:, moves or slice(None)]
+        self.growth = amplification.growth[:, moves if any(moves) else slice(None)]
         self.further = self._test_points()
         self._weights, self._states, self._energies = weights, states, sizes.energies
         self._means = {

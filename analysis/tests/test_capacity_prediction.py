@@ -235,6 +235,14 @@ def test_a_frozen_layer_stays_as_it_is():
     assert retention.curves.std() > 0
 
 
+def test_networks_whose_weights_all_stay_lose_nothing():
+    net = superpose(nn.Linear(8, 3), family=BinaryContexts, num_contexts=4, seed=0, base=False)
+    states = [copy.deepcopy(net.state_dict()) for _ in range(4)]
+    retention = predict_retention(net, states, lambda net, task: 0.9, num_models=20, seed=0)
+    assert retention.lost() == pytest.approx(0, abs=1e-12)
+    assert retention.capacity(0.01).at_limit
+
+
 def test_a_base_counts_among_the_weights_that_updates_are_added_to():
     torch.manual_seed(0)
     net = superpose(nn.Linear(32, 8), family=BinaryContexts, num_contexts=5, seed=0, base=True)
